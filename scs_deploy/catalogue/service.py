@@ -1,0 +1,286 @@
+"""The model of ``roles/<service>/service.yml``: a service is a description, and this is its whole vocabulary.
+
+String values marked *(template)* are Jinja2 and see the context documented in ``scs_deploy/context.py``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Name = str
+Scope = Literal["same-node", "any", "quorum", "all"]
+
+
+class Description(BaseModel):
+    """Frozen, and every unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Image(Description):
+    """A container image built from Debian packages; its suite comes from the release file only."""
+
+    parent: Name = Field("base", description="Layer it starts from: base, openstack or another image")
+    packages: tuple[str, ...] = ()
+    commands: tuple[str, ...] = Field((), description="Shell lines run after the packages are installed")
+
+
+class DataFolder(Description):
+    """A host folder below the data root that outlives its container: ``DATA_ROOT/<instance>/<name>``."""
+
+    name: Name
+    target: str = Field(description="Path inside the container")
+    user: str = Field("root", description="Owner, by its name in the UID table")
+    mode: str = "0750"
+    shared: bool = Field(False, description="One folder for all components of the service: DATA_ROOT/<service>/<name>")
+
+
+class Mount(Description):
+    """A host path that is not data: devices, /run folders, kernel files."""
+
+    source: str
+    target: str = ""
+    mode: Literal["ro", "rw"] = "ro"
+    propagation: Literal["", "shared", "rslave", "rshared"] = ""
+    create: bool = Field(False, description="Create the host folder (at each boot when it lies below /run)")
+    user: str = "root"
+    create_mode: str = "0755"
+
+    @property
+    def inside(self) -> str:
+        return self.target or self.source
+
+
+class ConfigFile(Description):
+    """One file: rendered from a template of the role, or the value of a secret.
+
+    A secret whose value is a mapping becomes a folder with one file per key.
+    """
+
+    template: str = Field("", description="File below the role's templates/ folder")
+    secret: Name = Field("", description="Name of a secret instead of a template")
+    target: str = Field(description="Path inside the container; for a host component, on the node")
+    format: Literal["ini", "yaml", "json", "raw"] = "raw"
+    user: str = Field("root", description="Owner, by its name in the UID table")
+    group: str = Field("", description="Group, by its name in the UID table; default: that of the component's user")
+    mode: str = "0640"
+    effect: Literal["restart", "reload", "none"] = "restart"
+    executable: bool = False
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if bool(self.template) == bool(self.secret):
+            raise ValueError("give exactly one of template and secret")
+        return self
+
+
+class Health(Description):
+    """How an instance shows that it works, asked from outside the container: cheap, and the gate of a wave."""
+
+    tcp: str = Field("", description="Name of a port that must accept a connection")
+    http: str = Field("", description="Name of a port that must answer ``path`` with status 2xx or 3xx")
+    path: str = "/"
+    unix: str = Field("", description="Host path (template) of a socket that must accept a connection")
+    command: tuple[str, ...] = Field((), description="Command inside the container; costs an exec, so the last resort")
+    timeout: int = Field(60, description="Seconds to wait after a start; the region's patience factor multiplies it")
+
+
+class Need(Description):
+    """What must be healthy before an instance of this component is started."""
+
+    component: Name
+    scope: Scope = "any"
+
+
+class Frontend(Description):
+    """What a load balancer offers in front of a port; whoever balances reads all of these."""
+
+    networks: tuple[Name, ...] = ("api",)
+    mode: Literal["http", "tcp"] = "http"
+    port: int = Field(0, description="Default: the port itself")
+    check_path: str = "/"
+    check: Literal["http", "tcp"] = "http"
+    single_writer: bool = Field(False, description="All traffic to one member, the others are backups")
+    timeout: int = Field(60, description="Idle seconds of client and server")
+    tls: bool = Field(True, description="Terminate TLS at the frontend (http) or pass the stream through (tcp)")
+
+
+class Port(Description):
+    """A listener: which network, whether TLS, who may come."""
+
+    name: Name
+    port: int = Field(ge=1, le=65535)
+    network: Name = "api"
+    protocol: Literal["tcp", "udp"] = "tcp"
+    tls: bool = True
+    plain_reason: str = Field("", description="Why there is no TLS: the committed exception")
+    sources: tuple[Name, ...] = Field((), description="Networks that may connect; default: the port's own network")
+    frontend: Frontend | None = None
+
+    @model_validator(mode="after")
+    def _exception_has_a_reason(self) -> Self:
+        if not self.tls and not self.plain_reason:
+            raise ValueError("a port without TLS needs plain_reason")
+        return self
+
+
+class Limits(Description):
+    nofile: int = 0
+    nproc: int = 0
+    memory: str = Field("", description="Such as 512m (template); applied where the node's facts say it can be")
+    shm: str = ""
+
+
+class Stop(Description):
+    timeout: int = Field(15, description="Seconds between the stop signal and SIGKILL")
+    signal: str = "SIGTERM"
+
+
+class Reload(Description):
+    """How a running instance takes files whose effect is ``reload``."""
+
+    signal: str = ""
+    command: tuple[str, ...] = ()
+
+
+class Job(Description):
+    """A one-shot container; it runs again when ``digest`` of what it depends on changed, so it must be re-runnable."""
+
+    name: Name
+    command: tuple[str, ...] = Field(description="(template)")
+    depends: tuple[Literal["image", "config", "secrets", "packages"], ...] = Field(
+        ("packages",), description="What its identity is made of, besides its command"
+    )
+    needs: tuple[Need, ...] = ()
+    resources: tuple[str, ...] = Field((), description="Kinds of this service's resources that must exist before")
+    before: tuple[Name, ...] = Field((), description="Components of this service that start only when it is done")
+    after: tuple[Name, ...] = Field((), description="Jobs of this service that must be done first")
+    timeout: int = 300
+    environment: dict[str, str] = {}
+    user: str = ""
+    capabilities: tuple[str, ...] = ()
+
+
+class Resource(Description):
+    """Something behind an API, declared as data by whoever needs it and kept by the owner of its kind.
+
+    ``kind`` is ``<owner service>.<kind>``; the owner's ``resources/<kind>.py`` lists, compares and applies.
+    """
+
+    kind: str = Field(pattern=r"^[a-z][a-z0-9-]*\.[a-z][a-z0-9_]*$")
+    name: str = Field(description="(template)")
+    attrs: dict[str, Any] = Field({}, description="Values of strings are templates")
+    secret: Name = Field("", description="Secret this resource is set to, such as a password")
+    each: str = Field("", description="Template expression that gives a list; ``item`` is then known")
+    keep: bool = Field(False, description="Holds data: removed only with --purge")
+
+
+class ResourceOwner(Description):
+    """The component that keeps resources of some kinds; its first instance is their home node."""
+
+    kinds: tuple[str, ...]
+    component: Name
+    context: dict[str, str] = Field({}, description="What the reconciler is given (templates; may hold secrets)")
+
+
+class Secret(Description):
+    """A generated secret; the region's vault keeps its value."""
+
+    type: Literal["password", "fernet", "hex", "uuid", "cookie", "ssh-key"] = "password"
+    length: int = Field(32, ge=8)
+    count: int = Field(3, description="Keys of a fernet repository")
+    description: str = ""
+
+
+class Tls(Description):
+    """A certificate of the internal CA, placed below TLS_TARGET as ca.pem, cert.pem, key.pem and bundle.pem."""
+
+    user: str = "root"
+    vips: bool = Field(False, description="The names and addresses of the VIPs are added to the certificate")
+    names: tuple[str, ...] = Field((), description="More DNS names (template)")
+    effect: Literal["restart", "reload"] = "restart"
+
+
+class Component(Description):
+    """What is placed on nodes: one container, or for ``kind: host`` packages, files and a unit of the node itself."""
+
+    kind: Literal["container", "host"] = "container"
+    group: Name = Field(description="Group of nodes that carries it; ``all`` means every node")
+    cardinality: Literal["one", "all", "odd"] = Field(
+        "all", description="one: a single node; odd: as many nodes as give a quorum (1, 3 or 5); all: every node of the group"
+    )
+    quorum: bool = Field(False, description="Members vote: two of them never restart in one wave")
+    when: str = Field("", description="Template expression on settings and facts; empty means always")
+    image: Name = ""
+    command: tuple[str, ...] = Field((), description="(template)")
+    entry: str = Field("", description="Script below the role's templates/ that runs instead of the command (template)")
+    user: str = Field("root", description="User inside the container, by its name in the UID table")
+    environment: dict[str, str] = Field({}, description="(template)")
+    capabilities: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
+    security: tuple[str, ...] = Field((), description="Options such as seccomp=unconfined or unmask=/proc/sys")
+    pid: Literal["", "host"] = ""
+    ipc: Literal["", "host"] = ""
+    cgroupns: Literal["", "host"] = ""
+    init: bool = Field(True, description="A minimal PID 1 that forwards signals and reaps")
+    read_only: bool = True
+    tmpfs: tuple[str, ...] = ("/tmp", "/run")  # noqa: S108 - inside the container
+    mounts: tuple[Mount, ...] = ()
+    data: tuple[DataFolder, ...] = ()
+    files: tuple[ConfigFile, ...] = ()
+    folders: tuple[str, ...] = Field(
+        (), description="Targets mounted as a whole folder, so that a running process sees replaced files"
+    )
+    tls: Tls | None = None
+    limits: Limits = Limits()
+    health: Health = Health()
+    stop: Stop = Stop()
+    reload: Reload | None = None
+    needs: tuple[Need, ...] = ()
+    ports: tuple[Port, ...] = ()
+    hooks: tuple[Literal["probe", "form", "join", "recover", "drain", "backup"], ...] = ()
+    metrics: str = Field("", description="Name of the port that Prometheus may scrape")
+    pause: str = Field("", description="What a restart interrupts, for the plan: such as 'API requests fail for 2 s'")
+    packages: tuple[str, ...] = Field((), description="Host components: Debian packages of the node")
+    unit: str = Field("", description="Host components: systemd unit that is enabled and runs")
+    apply: tuple[str, ...] = Field((), description="Host components: command that brings the files into force (template)")
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> Self:
+        if self.kind == "container" and not self.image:
+            raise ValueError("a container needs an image")
+        if self.kind == "container" and (self.packages or self.unit or self.apply):
+            raise ValueError("packages, unit and apply belong to host components")
+        if self.kind == "host" and (self.image or self.command or self.entry):
+            raise ValueError("image, command and entry belong to containers")
+        return self
+
+
+class Service(Description):
+    """One ``service.yml``."""
+
+    format: Literal[1]
+    name: Name = Field(pattern=r"^[a-z][a-z0-9-]*$")
+    summary: str
+    enabled: bool = Field(True, description="Deployed unless the region says otherwise")
+    needs: tuple[Name, ...] = Field((), description="Services that must be enabled too")
+    settings: dict[str, dict[str, Any]] = Field({}, description="JSON Schema properties, each with default and description")
+    renamed: dict[str, str] = Field({}, description="Settings of earlier formats and their successors")
+    secrets: dict[Name, Secret] = {}
+    images: dict[Name, Image] = {}
+    components: dict[Name, Component]
+    jobs: tuple[Job, ...] = ()
+    resources: tuple[Resource, ...] = ()
+    owns: ResourceOwner | None = None
+
+    @model_validator(mode="after")
+    def _names_resolve(self) -> Self:
+        for job in self.jobs:
+            for name in job.before:
+                if name not in self.components:
+                    raise ValueError(f"job {job.name}: before names the unknown component {name}")
+        if self.owns and self.owns.component not in self.components:
+            raise ValueError(f"owns.component names the unknown component {self.owns.component}")
+        return self
