@@ -1,0 +1,68 @@
+"""Secret references: what stands in rendered text instead of a value, and how the value enters when a payload is made.
+
+A reference is printed by a template and looks like ``\\ue000name\\ue001``; private-use characters cannot occur in configuration
+files by accident, and a reference that leaks into a file on a node would be visible at once. References of mappings carry the
+key (``name/key``), derived values carry the derivation (``name|sha256-rabbit``).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Mapping
+
+OPEN, CLOSE = "\ue000", "\ue001"
+_PATTERN = re.compile(f"{OPEN}([^{CLOSE}]+){CLOSE}")
+
+Resolver = Callable[[str], "str | Mapping[str, str]"]
+
+
+class Reference(str):
+    """A printed reference that can also be indexed: ``secret('ssh-key')['private']``."""
+
+    __slots__ = ()
+
+    def __getitem__(self, key: object) -> str:
+        if not isinstance(key, str):
+            raise TypeError("a secret is only printed, never sliced or compared")
+        return Reference(f"{OPEN}{self.strip(OPEN + CLOSE)}/{key}{CLOSE}")
+
+
+def reference(name: str, derivation: str = "") -> Reference:
+    """Return the text that stands for a secret, or for a value derived from it."""
+    return Reference(f"{OPEN}{name}{'|' + derivation if derivation else ''}{CLOSE}")
+
+
+def find(text: str) -> Iterator[str]:
+    """Yield the names (with ``/key`` and ``|derivation``) of all references in a text."""
+    return (match.group(1) for match in _PATTERN.finditer(text))
+
+
+def resolve(text: str, resolver: Resolver) -> str:
+    """Replace every reference by its value.
+
+    Raises ``KeyError`` with the name of a secret that the resolver does not know.
+    """
+    if OPEN not in text:
+        return text
+    return _PATTERN.sub(lambda match: _value(match.group(1), resolver), text)
+
+
+def _value(name: str, resolver: Resolver) -> str:
+    name, _, derivation = name.partition("|")
+    name, _, key = name.partition("/")
+    value = resolver(name)
+    if not isinstance(value, str):
+        value = value[key]
+    return _DERIVATIONS[derivation](name, value) if derivation else value
+
+
+def _rabbit_hash(name: str, value: str) -> str:
+    """RabbitMQ's salted password hash (https://www.rabbitmq.com/docs/passwords); the salt is fixed per secret so that the
+    rendered file does not change from run to run."""
+    salt = hashlib.sha256(f"{name}:{value}".encode()).digest()[:4]
+    return base64.b64encode(salt + hashlib.sha256(salt + value.encode()).digest()).decode()
+
+
+_DERIVATIONS: dict[str, Callable[[str, str], str]] = {"sha256-rabbit": _rabbit_hash}
