@@ -1,0 +1,176 @@
+"""The internal CA: what it issues is accepted by OpenSSL's strict checks, and is renewed exactly when it must be."""
+
+from __future__ import annotations
+
+import subprocess
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from scs_deploy import pki
+from scs_deploy.errors import InputError
+from scs_deploy.pki import Authority, CertificateRequest
+from scs_deploy.secrets import Vault, password
+
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+REQUEST = CertificateRequest("n1.cloud.example", ("n1.cloud.example", "api.cloud.example"), ("10.0.0.1", "2001:db8::1"))
+
+
+@pytest.fixture(scope="module")
+def authority():
+    return Authority.create("box", NOW)
+
+
+@pytest.fixture
+def vault(tmp_path, monkeypatch):
+    monkeypatch.setenv(password.VARIABLE, "a password")
+    (tmp_path / "box").mkdir()
+    return clocked(Vault.create(tmp_path / "box"), datetime.now(UTC))
+
+
+def clocked(vault, now):
+    vault.clock = lambda: now
+    return vault
+
+
+def later(vault, **delta):
+    """The same vault as another process opens it after some time."""
+    return clocked(Vault.open(vault.folder), vault.clock() + timedelta(**delta))
+
+
+def openssl(tmp_path, certificate, *options):
+    for name, text in {"ca": certificate.ca_pem, "cert": certificate.cert_pem}.items():
+        (tmp_path / f"{name}.pem").write_text(text)
+    command = ["openssl", "verify", "-x509_strict", "-attime", str(int(NOW.timestamp())), "-CAfile", "ca.pem", *options]
+    return subprocess.run([*command, "cert.pem"], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("purpose", ["sslserver", "sslclient"])
+@pytest.mark.parametrize(
+    "name", [("-verify_hostname", "api.cloud.example"), ("-verify_ip", "10.0.0.1"), ("-verify_ip", "2001:db8::1")]
+)
+def test_openssl_accepts_it_for_both_purposes(authority, tmp_path, purpose, name):
+    done = openssl(tmp_path, authority.issue(REQUEST, NOW), "-purpose", purpose, *name)
+    assert done.returncode == 0, done.stderr
+
+
+def test_openssl_refuses_another_name_and_another_ca(authority, tmp_path):
+    certificate = authority.issue(REQUEST, NOW)
+    assert openssl(tmp_path, certificate, "-verify_hostname", "other.example").returncode
+    other = Authority.create("box", NOW)
+    foreign = pki.Certificate(certificate.cert_pem, certificate.key_pem, other.cert_pem, certificate.not_after)
+    assert openssl(tmp_path, foreign).returncode
+
+
+def test_the_key_belongs_to_the_certificate(authority, tmp_path):
+    certificate = authority.issue(REQUEST, NOW)
+    (tmp_path / "key.pem").write_text(certificate.key_pem)
+    (tmp_path / "cert.pem").write_text(certificate.cert_pem)
+    ask = ["openssl", "pkey", "-pubout", "-in", "key.pem"], ["openssl", "x509", "-pubkey", "-noout", "-in", "cert.pem"]
+    public = [subprocess.run(command, cwd=tmp_path, capture_output=True, check=True).stdout for command in ask]
+    assert public[0] == public[1]
+    assert certificate.not_after == NOW + pki.VALIDITY
+
+
+def test_an_unchanged_request_is_kept(vault):
+    first = vault.certificate("n1", "memcached", REQUEST)
+    assert vault.certificate("n1", "memcached", REQUEST) == first
+    assert vault.save() == ["n1"]
+    again = later(vault, days=700)
+    assert again.certificate("n1", "memcached", REQUEST) == first
+    turned = CertificateRequest(REQUEST.common_name, REQUEST.dns_names[::-1], ("2001:DB8:0::1", "10.0.0.1"))
+    assert again.certificate("n1", "memcached", turned) == first
+    assert again.save() == []
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        CertificateRequest("n1.cloud.example", REQUEST.dns_names, ("10.0.0.2",)),
+        CertificateRequest("n1.cloud.example", ("n1.cloud.example",), REQUEST.ip_addresses),
+        CertificateRequest("other.example", REQUEST.dns_names, REQUEST.ip_addresses),
+    ],
+)
+def test_changed_names_are_issued_anew(vault, request_):
+    first = vault.certificate("n1", "memcached", REQUEST)
+    second = vault.certificate("n1", "memcached", request_)
+    assert second.cert_pem != first.cert_pem
+    assert vault.certificate("n1", "memcached", request_) == second
+
+
+@pytest.mark.parametrize(("days", "kept"), [(825 - 31, True), (825 - 29, False), (900, False)])
+def test_renewed_when_less_than_thirty_days_remain(vault, days, kept):
+    first = vault.certificate("n1", "memcached", REQUEST)
+    vault.save()
+    assert (later(vault, days=days).certificate("n1", "memcached", REQUEST) == first) is kept
+
+
+def test_instances_and_nodes_have_keys_of_their_own(vault):
+    made = [vault.certificate(node, name, REQUEST).key_pem for node in ("n1", "n2") for name in ("a", "b")]
+    assert len(set(made)) == 4
+    assert vault.save() == ["n1", "n2"]
+    assert sorted(path.name for path in (vault.folder / "certs").iterdir()) == ["n1.yml", "n2.yml"]
+    assert (vault.folder / "certs/n1.yml").read_text().startswith("$ANSIBLE_VAULT;")
+
+
+def test_only_nodes_that_are_asked_for_are_read(vault):
+    vault.certificate("n1", "a", REQUEST)
+    vault.certificate("n2", "a", REQUEST)
+    vault.save()
+    (vault.folder / "certs/n2.yml").write_text("damaged")
+    again = Vault.open(vault.folder)
+    assert again.certificate("n1", "a", REQUEST) == vault.certificate("n1", "a", REQUEST)
+    with pytest.raises(InputError, match=r"n2\.yml"):
+        again.certificate("n2", "a", REQUEST)
+
+
+def test_save_keeps_what_another_run_issued_meanwhile(vault):
+    other = Vault.open(vault.folder)
+    other.certificate("n1", "b", REQUEST)
+    mine = vault.certificate("n1", "a", REQUEST)
+    theirs = other.certificate("n1", "b", REQUEST)
+    other.save()
+    vault.save()
+    last = Vault.open(vault.folder)
+    assert (last.certificate("n1", "a", REQUEST), last.certificate("n1", "b", REQUEST)) == (mine, theirs)
+
+
+def test_a_new_ca_replaces_every_certificate(vault):
+    first = vault.certificate("n1", "a", REQUEST)
+    vault.save()
+    values = vault.file.read()
+    vault.file.write({name: kept for name, kept in values.items() if not name.startswith("ca-")})
+    again = Vault.open(vault.folder).certificate("n1", "a", REQUEST)
+    assert again.ca_pem != first.ca_pem
+    assert again.cert_pem != first.cert_pem
+
+
+def test_a_damaged_certificate_is_issued_anew(authority):
+    assert authority.keeps("no certificate", REQUEST, NOW) is None
+    assert authority.keeps(authority.cert_pem, REQUEST, NOW) is None
+
+
+def test_a_ca_that_does_not_fit_its_key_is_an_error(authority):
+    for pair in [("", ""), (Authority.create("box", NOW).key_pem, authority.cert_pem), (authority.key_pem, "x")]:
+        with pytest.raises(InputError, match="internal CA is unusable"):
+            Authority(*pair)
+
+
+def test_no_certificate_outlives_the_ca(authority):
+    assert authority.issue(REQUEST, NOW + timedelta(days=3500)).not_after == authority.not_after
+    with pytest.raises(InputError, match="the internal CA ends on 2036-11-19"):
+        authority.issue(REQUEST, NOW + timedelta(days=3640))
+
+
+@pytest.mark.parametrize(
+    "bad", [CertificateRequest("n1", ("münchen",)), CertificateRequest("n1", (), ("10.0.0.1/24",))]
+)
+def test_what_is_no_name_is_an_error(authority, bad):
+    with pytest.raises(InputError, match="no certificate can be made"):
+        authority.issue(bad, NOW)
+
+
+def test_a_long_name_still_gets_a_certificate(authority, tmp_path):
+    name = ".".join(["a" * 40] * 3)
+    done = openssl(tmp_path, authority.issue(CertificateRequest(name), NOW), "-verify_hostname", name)
+    assert done.returncode == 0, done.stderr

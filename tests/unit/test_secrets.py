@@ -1,0 +1,353 @@
+"""The vault: generated values, encryption at rest, password sources, editing; and that no value is ever shown by accident."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import traceback
+import uuid
+from pathlib import Path
+
+import pytest
+
+from scs_deploy.catalogue.service import Secret
+from scs_deploy.errors import DeployError, InputError, Interrupted
+from scs_deploy.pki import CertificateRequest
+from scs_deploy.secrets import SecretValue, Vault, edit, password, value
+from scs_deploy.secrets.encrypted import write_atomically
+
+WANTED = {
+    "db-password": Secret(type="password", length=40),
+    "fernet-keys": Secret(type="fernet", count=4),
+    "hash": Secret(type="hex", length=31),
+    "fsid": Secret(type="uuid"),
+    "erlang": Secret(type="cookie", length=20),
+    "nova-ssh": Secret(type="ssh-key"),
+}
+
+
+@pytest.fixture(autouse=True)
+def _own_places(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
+    (tmp_path / "run").mkdir()
+    for name in (password.VARIABLE, password.VARIABLE_FILE, "VISUAL", "EDITOR"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "box").mkdir()
+    return tmp_path / "box"
+
+
+@pytest.fixture
+def vault(folder):
+    password.create(folder)
+    return Vault.create(folder)
+
+
+def test_generates_each_type(vault):
+    assert vault.ensure(WANTED) == sorted(WANTED)
+    assert re.fullmatch(r"[A-Za-z0-9]{40}", vault.get("db-password"))
+    assert re.fullmatch(r"[0-9a-f]{31}", vault.get("hash"))
+    assert re.fullmatch(r"[A-Z]{20}", vault.get("erlang"))
+    assert str(uuid.UUID(vault.get("fsid"))) == vault.get("fsid")
+    keys = vault.get("fernet-keys")
+    assert list(keys) == ["0", "1", "2", "3"]
+    assert {len(base64.urlsafe_b64decode(key)) for key in keys.values()} == {32}
+    assert len(set(keys.values())) == 4
+
+
+def test_ssh_key_is_accepted_by_openssh(vault, tmp_path):
+    vault.ensure(WANTED)
+    key = vault.get("nova-ssh")
+    private = tmp_path / "key"
+    write_atomically(private, key["private"].encode())
+    derived = subprocess.run(["ssh-keygen", "-y", "-f", private], capture_output=True, text=True, check=True).stdout
+    assert derived.split()[:2] == key["public"].split()[:2]
+    assert key["public"].split()[0] == "ssh-ed25519"
+
+
+def test_a_second_ensure_changes_nothing(vault, folder):
+    vault.ensure(WANTED)
+    before = (folder / "secrets.yml").read_bytes()
+    again = Vault.open(folder)
+    assert again.ensure(WANTED) == []
+    assert (folder / "secrets.yml").read_bytes() == before
+    assert again.get("nova-ssh") == vault.get("nova-ssh")
+
+
+def test_two_runs_do_not_lose_each_others_secrets(folder, vault):
+    other = Vault.open(folder)
+    vault.ensure({"one": Secret()})
+    assert other.ensure({"one": Secret(), "two": Secret()}) == ["two"]
+    assert other.get("one") == vault.get("one")
+    assert {"one", "two"} <= set(Vault.open(folder).names)
+
+
+def test_at_rest_encrypted_private_and_readable_by_ansible(vault, folder):
+    vault.ensure(WANTED)
+    file = folder / "secrets.yml"
+    assert file.read_text().startswith("$ANSIBLE_VAULT;1.1;AES256\n")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert [path.name for path in folder.iterdir()] == ["secrets.yml"]  # no temporary file stays
+    tool = Path(sys.executable).with_name("ansible-vault")
+    command = [tool, "view", "--vault-password-file", password.default_file(folder), file]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "PAGER": "cat"})
+    assert vault.get("db-password") in shown.stdout
+
+
+def test_password_file_is_private_outside_the_region_and_never_replaced(folder, tmp_path):
+    file = password.create(folder)
+    assert file == tmp_path / "config/scs-deploy/box.vault-password"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    text = file.read_text()
+    assert len(text.strip()) >= 32
+    assert password.create(folder) is None
+    assert file.read_text() == text
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_password_sources_in_their_order(folder, tmp_path, monkeypatch):
+    password.create(folder)
+    assert password.read(folder) == password.default_file(folder).read_text().strip()
+    by_variable_file = tmp_path / "by-variable-file"
+    by_variable_file.write_text("from the file of the variable\n")
+    monkeypatch.setenv(password.VARIABLE_FILE, str(by_variable_file))
+    assert password.read(folder) == "from the file of the variable"
+    monkeypatch.setenv(password.VARIABLE, "from the variable")
+    assert password.read(folder) == "from the variable"
+    command = tmp_path / "command"
+    command.write_text("#!/bin/sh\necho from a command\n")
+    command.chmod(0o700)
+    assert password.read(folder, command) == "from a command"
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "message"),
+    [
+        ("", 0o600, "is empty"),
+        ("#!/bin/sh\necho half-a-password; exit 3\n", 0o700, "exit code 3"),
+        ("no interpreter line", 0o700, "cannot run the command"),
+        (None, 0, "no such file"),
+    ],
+)
+def test_bad_password_sources(folder, tmp_path, content, mode, message):
+    file = tmp_path / "source"
+    if content is not None:
+        file.write_text(content)
+        file.chmod(mode)
+    with pytest.raises(InputError, match=message) as caught:
+        password.read(folder, file)
+    assert str(file) in str(caught.value)
+    assert "half-a-password" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "damage", ["wrong password", "flipped byte", "cut off", "clear text", "empty", "binary", "absent"]
+)
+def test_what_cannot_be_opened_says_so(vault, folder, tmp_path, damage):
+    file = folder / "secrets.yml"
+    data = bytearray(file.read_bytes())
+    source = None
+    if damage == "wrong password":
+        source = tmp_path / "wrong"
+        source.write_text("wrong")
+    elif damage == "flipped byte":
+        data[-100] = ord("0") if data[-100] != ord("0") else ord("1")
+    elif damage == "cut off":
+        data = data[: len(data) // 2]
+    file.write_bytes({"clear text": b"a: b\n", "empty": b"", "binary": b"\xff\x00"}.get(damage, bytes(data)))
+    if damage == "absent":
+        file.unlink()
+    with pytest.raises(InputError) as caught:
+        Vault.open(folder, source)
+    assert str(file) in str(caught.value)
+    assert "fix:" in str(caught.value)
+
+
+def test_unknown_name_suggests_a_near_one(vault):
+    vault.ensure(WANTED)
+    with pytest.raises(InputError, match="did you mean 'db-password'"):
+        vault.get("db-pasword")
+
+
+def test_wrong_shape_is_an_error_and_the_value_is_kept(vault, folder):
+    vault.ensure({"keys": Secret(type="password")})
+    kept = vault.get("keys")
+    with pytest.raises(InputError, match="wrong shape"):
+        vault.ensure({"keys": Secret(type="fernet")})
+    assert Vault.open(folder).get("keys") == kept
+
+
+def test_no_repr_shows_a_value(vault):
+    vault.ensure(WANTED)
+    certificate = vault.certificate("n1", "memcached", CertificateRequest("n1"))
+    shown = repr(
+        [
+            vault,
+            vault.file,
+            vault.authority(),
+            certificate,
+            vault.get("fernet-keys"),
+            vault.get("db-password"),
+            vars(vault),
+        ]
+    )
+    values = [vault.get("db-password"), *vault.get("fernet-keys").values(), *vault.get("nova-ssh").values()]
+    assert not [
+        secret for secret in [*values, certificate.key_pem, vault.get("ca-key")] if secret[30:60].strip() in shown
+    ]
+    assert f"{vault.get('db-password')}" == vault.get("db-password") == str(vault.get("db-password"))
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("a: HUNTER2\n b: [\n", ":2:"),
+        ("a: *HUNTER2\n", ":1:"),
+        ("a: HUNTER2\na: HUNTER3\n", ":2:1"),
+        ("a: !!python/object:HUNTER2 {}\n", ":1:"),
+        ("- HUNTER2\n", "mapping"),
+        ("HUNTER2", "mapping"),
+        ("a: [HUNTER2]\n", "file a"),
+        ("a: {b: {c: HUNTER2}}\n", "file a"),
+        ("a: 12345\n", "file a"),
+        ("a: 2026-99-99 HUNTER2: x\n", ":1:"),
+        ("a: 2026-99-99\n", "not valid YAML"),
+        ("a: HUNTER2\x01\n", "not valid YAML"),
+        ("? [a]\n: HUNTER2\n", ""),
+    ],
+)
+def test_invalid_text_is_located_but_never_quoted(text, place):
+    with pytest.raises(InputError) as caught:
+        value.load(text, "file")
+    shown = "".join(traceback.format_exception(caught.value, chain=True))
+    assert place in str(caught.value)
+    assert "HUNTER" not in shown + repr(caught.value.__context__)
+
+
+def test_what_is_dumped_is_loaded_again():
+    values = {
+        "pem": SecretValue("-----BEGIN\nabc\n-----END\n"),
+        "odd": SecretValue("- a: b # c 'd\" \u00e4 \\n"),
+        "number": SecretValue("0123"),
+        "yes": SecretValue("yes"),
+        "long": SecretValue("x y " * 2000),
+        "spaces": SecretValue("  indented\n  lines \n\n"),
+        "map": {"0": SecretValue("a="), "1": SecretValue("null")},
+    }
+    assert value.load(value.dump(values), "file") == values
+    assert "pem: |\n  -----BEGIN\n" in value.dump(values)
+
+
+def editor(tmp_path, monkeypatch, *scripts):
+    """An $EDITOR that runs one Python script after the other; ``path`` is the file it was given."""
+    for number, script in enumerate(scripts, 1):
+        (tmp_path / f"step{number}.py").write_text(
+            f"import os, pathlib, signal, sys\npath = pathlib.Path(sys.argv[1])\n{script}\n"
+        )
+    program = tmp_path / "editor.sh"
+    program.write_text(
+        f"#!/bin/sh\ncd {tmp_path}\nn=$(($(cat count 2>/dev/null || echo 0) + 1)); echo $n > count\n"
+        f'exec {sys.executable} step$n.py "$1"\n'
+    )
+    program.chmod(0o700)
+    monkeypatch.setenv("EDITOR", str(program))
+
+
+def left(tmp_path):
+    return list((tmp_path / "run").iterdir())
+
+
+def test_edit_saves_and_leaves_nothing(vault, folder, tmp_path, monkeypatch):
+    editor(
+        tmp_path,
+        monkeypatch,
+        f"open({str(tmp_path / 'seen')!r}, 'w').write(f'{{path.parent}} {{path.stat().st_mode & 0o777:o}} "
+        "{path.parent.stat().st_mode & 0o777:o}')\n"
+        "(path.parent / '.secrets.yml.swp').write_text('a backup')\n"
+        "path.write_text(path.read_text() + 'mine: by hand\\n')",
+    )
+    assert edit.edit(vault.file, lambda error: False)
+    assert Vault.open(folder).get("mine") == "by hand"
+    assert Vault.open(folder).get("ca-key") == vault.get("ca-key")
+    place, file_mode, folder_mode = (tmp_path / "seen").read_text().split()
+    assert Path(place).parent == tmp_path / "run"
+    assert (file_mode, folder_mode) == ("600", "700")
+    assert left(tmp_path) == []
+
+
+def test_edit_without_a_change_writes_nothing(vault, folder, tmp_path, monkeypatch):
+    before = (folder / "secrets.yml").read_bytes()
+    editor(tmp_path, monkeypatch, "")
+    assert not edit.edit(vault.file, lambda error: False)
+    assert (folder / "secrets.yml").read_bytes() == before
+
+
+def test_edit_of_invalid_text_asks_and_keeps_what_was_typed(vault, folder, tmp_path, monkeypatch):
+    editor(
+        tmp_path,
+        monkeypatch,
+        "path.write_text('typed: [by hand\\n')",
+        "path.write_text(path.read_text().replace('[', ''))",
+    )
+    asked = []
+    assert edit.edit(vault.file, lambda error: asked.append(str(error)) or True)
+    assert "secrets.yml:2:1" in asked[0]
+    assert Vault.open(folder).names == ["typed"]
+
+
+@pytest.mark.parametrize("script", ["path.write_text('a: [')", "sys.exit(1)", "os.kill(os.getpid(), signal.SIGKILL)"])
+def test_edit_that_fails_changes_and_leaves_nothing(vault, folder, tmp_path, monkeypatch, script):
+    before = (folder / "secrets.yml").read_bytes()
+    editor(tmp_path, monkeypatch, script)
+    with pytest.raises(DeployError):
+        edit.edit(vault.file, lambda error: False)
+    assert (folder / "secrets.yml").read_bytes() == before
+    assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "error"),
+    [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Interrupted), (signal.SIGHUP, Interrupted)],
+)
+def test_edit_interrupted_leaves_nothing(vault, tmp_path, monkeypatch, number, error):
+    editor(tmp_path, monkeypatch, f"os.kill({os.getpid()}, {int(number)}); import time; time.sleep(5)")
+    assert threading.current_thread() is threading.main_thread()
+    with pytest.raises(error):
+        edit.edit(vault.file, lambda invalid: False)
+    assert left(tmp_path) == []
+
+
+def test_edit_does_not_overwrite_a_change_of_somebody_else(vault, folder, tmp_path, monkeypatch):
+    editor(tmp_path, monkeypatch, "path.write_text('only: mine\\n')")
+    monkeypatch.setattr(edit, "_run_editor", lambda clear, run=edit._run_editor: (run(clear), vault.ensure(WANTED)))
+    with pytest.raises(DeployError, match="somebody else"):
+        edit.edit(vault.file, lambda error: False)
+    assert "db-password" in Vault.open(folder).names
+
+
+def test_the_leftover_of_a_killed_edit_is_swept(tmp_path):
+    gone = subprocess.Popen(["/bin/true"])
+    gone.wait()
+    stale = tmp_path / "run" / f"scs-deploy-edit-{os.getuid()}-{gone.pid}-abc"
+    alive = tmp_path / "run" / f"scs-deploy-edit-{os.getuid()}-{os.getpid()}-abc"
+    stale.mkdir()
+    alive.mkdir()
+    with edit.private_folder():
+        assert not stale.exists()
+        assert alive.exists()
+
+
+def test_missing_editor_is_told(vault, monkeypatch):
+    monkeypatch.setenv("EDITOR", "no-such-editor-at-all")
+    with pytest.raises(DeployError, match="set EDITOR"):
+        edit.edit(vault.file, lambda error: False)
