@@ -171,12 +171,15 @@ def podman_env() -> dict[str, str]:
 
 
 def machine_facts() -> MachineFacts:
+    # Podman lowers its own nproc limit to pid_max when it starts, so a higher value could not be given to a container.
+    nproc = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+    pid_max = int(Path("/proc/sys/kernel/pid_max").read_text())
     return MachineFacts(
         unified_cgroups=Path("/sys/fs/cgroup/cgroup.controllers").exists(),
         systemd=Path("/run/systemd/system").is_dir(),
         runc=shutil.which("runc") or "",
         nofile=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
-        nproc=resource.getrlimit(resource.RLIMIT_NPROC)[1],
+        nproc=min(nproc, pid_max) if nproc >= 0 else pid_max,
     )
 
 
