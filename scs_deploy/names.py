@@ -1,30 +1,43 @@
-"""Where things live on a node and what they are called: the one home of every such name."""
+"""What things are called; where they live on a node is defined by the node side and given on from here."""
 
 from __future__ import annotations
 
-CONFIG_ROOT = "/etc/scs-deploy"
-"""Managed configuration: one folder per instance; everything below it that no instance owns is drift."""
+from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.paths import (
+    CONFIG_ROOT,
+    DATA_ROOT,
+    LABEL_INSTANCE,
+    LABEL_JOB,
+    LABEL_PACKAGES,
+    LABEL_RELOAD,
+    LABEL_START,
+    QUADLET_ROOT,
+    RUN_ROOT,
+    STATE_ROOT,
+    UNIT_ROOT,
+    instance_folder,
+    labels_file,
+)
 
-DATA_ROOT = "/var/lib/scs-deploy/data"
-"""Data folders of instances: never removed without ``--purge``."""
-
-STATE_ROOT = "/var/lib/scs-deploy/state"
-"""Bookkeeping of the converge module: manifest, records of starts and jobs, node lock."""
-
-RUN_ROOT = "/run/scs-deploy"
-"""Sockets shared between containers of a node; recreated at boot."""
-
-QUADLET_ROOT = "/etc/containers/systemd"
-UNIT_ROOT = "/etc/systemd/system"
-
-LABEL_INSTANCE = "scs-deploy.instance"
-LABEL_START = "scs-deploy.start-digest"
-LABEL_RELOAD = "scs-deploy.reload-digest"
-LABEL_PACKAGES = "scs-deploy.packages-digest"
-LABEL_IMAGE = "scs-deploy.image"
-LABEL_RELEASE = "scs-deploy.release"
-LABEL_RECIPE = "scs-deploy.recipe-digest"
-LABEL_CREATED = "scs-deploy.created"
+__all__ = [
+    "CONFIG_ROOT",
+    "DATA_ROOT",
+    "IMAGE_PREFIX",
+    "LABEL_INSTANCE",
+    "LABEL_JOB",
+    "LABEL_PACKAGES",
+    "LABEL_RELOAD",
+    "LABEL_START",
+    "QUADLET_ROOT",
+    "RUN_ROOT",
+    "STATE_ROOT",
+    "TLS_TARGET",
+    "UNIT_ROOT",
+    "image_reference",
+    "instance_folder",
+    "instance_name",
+    "labels_file",
+    "unit_name",
+]
 
 TLS_TARGET = "/etc/scs-tls"
 """Inside a container: ca.pem, cert.pem, key.pem and bundle.pem (certificate, chain and key in one file)."""
@@ -35,15 +48,6 @@ IMAGE_PREFIX = "localhost/scs-deploy"
 def instance_name(component: str, index: str = "") -> str:
     """``nova-compute``, or ``ceph-osd.3`` for a component that runs several times on a node."""
     return f"{component}.{index}" if index else component
-
-
-def instance_folder(instance: str) -> str:
-    return f"{CONFIG_ROOT}/{instance}"
-
-
-def labels_file(instance: str) -> str:
-    """The engine reads the labels of a container from here when it starts it; written after all other files."""
-    return f"{STATE_ROOT}/labels/{instance}"
 
 
 def unit_name(instance: str) -> str:

@@ -1,0 +1,104 @@
+"""The container engine behind one small interface: what runs, which images are there, and one-shot containers.
+
+Instances are started by their systemd units, never from here. The SDKs of Podman and Docker are imported only when needed.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from .host import Done, Host
+from .paths import ENGINE_SOCKETS, LABEL_RELOAD, LABEL_START
+
+API_TIMEOUT = 30
+"""Seconds for one answer of the engine."""
+
+
+class EngineError(Exception):
+    """The engine is missing, does not answer or refuses; the text says which."""
+
+
+class EngineMissingError(EngineError):
+    """No engine on this node (yet)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Managed:
+    """A container with our label; ``image`` is an image ID without ``sha256:``, ``since`` seconds of the epoch."""
+
+    id: str
+    instance: str
+    image: str
+    running: bool
+    labels: dict[str, str] = field(default_factory=dict)
+    since: float = 0.0
+    restarts: int = 0
+
+    @property
+    def start(self) -> str:
+        return self.labels.get(LABEL_START, "")
+
+    @property
+    def reload(self) -> str:
+        return self.labels.get(LABEL_RELOAD, "")
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a one-shot container ended; ``code`` is None when it still ran at the time limit."""
+
+    code: int | None
+    log: list[str]
+
+
+class Engine(Protocol):
+    """What observe and converge need; every method raises EngineError."""
+
+    def managed(self) -> list[Managed]:
+        """All containers with the instance label, running or not."""
+
+    def images(self) -> list[str]:
+        """IDs of all images, without ``sha256:``."""
+
+    def run_job(
+        self, container: dict[str, Any], labels: dict[str, str], timeout: float, pids_limit: int | None
+    ) -> Ended:
+        """Run a one-shot container to its end (CONTAINER of docs/contracts.md) and remove it."""
+
+    def await_gone(self, name: str, timeout: float) -> bool:
+        """Wait until a container that a killed run left ends, then remove it; False when it still runs."""
+
+    def remove(self, name: str) -> bool:
+        """Remove a container by force; False when there is none."""
+
+    def signal(self, name: str, signal: str) -> None:
+        """Send a signal to the first process of a container."""
+
+    def execute(self, name: str, argv: Sequence[str]) -> Done:
+        """Run a command inside a container."""
+
+
+def open_engine(kind: str, host: Host) -> Engine:
+    """Return the engine of this node; raise EngineMissingError when it is not installed, EngineError when it does not answer."""
+    socket = ENGINE_SOCKETS.get(kind)
+    if socket is None:
+        raise EngineError(f"no engine is called {kind!r}")
+    if not host.exists(socket):
+        if shutil.which(kind) is None:
+            raise EngineMissingError(f"{kind} is not installed")
+        raise EngineError(
+            f"{kind} is installed, its API socket {socket} is not there: `systemctl enable --now {kind}.socket`"
+        )
+    try:
+        if kind == "podman":
+            from .engine_podman import PodmanEngine
+
+            return PodmanEngine(str(host.path(socket)))
+        from .engine_docker import DockerEngine
+
+        return DockerEngine(str(host.path(socket)))
+    except ImportError as error:
+        raise EngineError(f"the engine's SDK is not installed: {error}; install python3-{kind}") from error

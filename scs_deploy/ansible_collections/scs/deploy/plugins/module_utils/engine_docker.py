@@ -1,0 +1,82 @@
+"""Docker through its own SDK (python3-docker) over the local API socket."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import docker
+import docker.errors
+import docker.types
+import requests
+
+from .engine import API_TIMEOUT, Managed
+from .engine_sdk import SdkEngine, ulimits
+from .paths import LABEL_INSTANCE
+
+
+class DockerEngine(SdkEngine):
+    """Start time and restart count need one inspect per container: dockerd restarts containers itself, systemd does not see it."""
+
+    not_found = (docker.errors.NotFound,)
+    failures = (docker.errors.DockerException, requests.RequestException)
+
+    def __init__(self, socket: str) -> None:
+        self.client = docker.DockerClient(base_url=f"unix://{socket}", timeout=API_TIMEOUT)
+
+    def managed(self) -> list[Managed]:
+        with self.speaking():
+            found = self.client.containers.list(all=True, filters={"label": LABEL_INSTANCE}, ignore_removed=True)
+        return [self._managed(container.attrs) for container in found]
+
+    @staticmethod
+    def _managed(attrs: dict[str, Any]) -> Managed:
+        labels = attrs["Config"].get("Labels") or {}
+        started = attrs["State"].get("StartedAt", "")
+        return Managed(
+            id=attrs["Id"],
+            instance=labels.get(LABEL_INSTANCE, ""),
+            image=attrs.get("Image", "").removeprefix("sha256:"),
+            running=bool(attrs["State"].get("Running")),
+            labels=labels,
+            since=datetime.fromisoformat(started[:19] + "+00:00").timestamp() if started[:4] > "0001" else 0.0,
+            restarts=int(attrs.get("RestartCount", 0)),
+        )
+
+    def create_options(
+        self, container: dict[str, Any], labels: dict[str, str], pids_limit: int | None
+    ) -> dict[str, Any]:
+        limits = container.get("limits", {})
+        options: dict[str, Any] = {
+            "name": container["name"],
+            "environment": container.get("environment", {}),
+            "user": container.get("user") or None,
+            "labels": labels,
+            "network_mode": container.get("network", "host"),
+            "cap_drop": ["ALL"],
+            "cap_add": container.get("capabilities", []),
+            "devices": container.get("devices", []),
+            "init": container.get("init", True),
+            "read_only": container.get("read_only", True),
+            "security_opt": ["no-new-privileges", *container.get("security", [])],
+            "mounts": [_mount(mount) for mount in container.get("mounts", [])],
+            "tmpfs": dict.fromkeys(container.get("tmpfs", []), ""),
+            "ulimits": [
+                docker.types.Ulimit(name=item["Name"], soft=item["Soft"], hard=item["Hard"]) for item in ulimits(limits)
+            ],
+            "mem_limit": limits.get("memory") or None,
+            "shm_size": limits.get("shm") or None,
+            "pids_limit": pids_limit,
+        }
+        namespaces = {"pid_mode": "pid", "ipc_mode": "ipc", "cgroupns": "cgroupns"}
+        return options | {option: container[key] for option, key in namespaces.items() if container.get(key)}
+
+
+def _mount(mount: dict[str, Any]) -> Any:
+    return docker.types.Mount(
+        target=mount["target"],
+        source=mount["source"],
+        type="bind",
+        read_only=mount.get("mode", "ro") == "ro",
+        propagation=mount.get("propagation") or None,
+    )

@@ -1,0 +1,127 @@
+"""What the SDKs of Podman and Docker have in common; their subclasses say where they differ."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from .engine import Ended, EngineError
+from .host import Done
+
+JOB_LOG_LINES = 50
+_ALIVE = ("running", "created", "initialized", "configured", "restarting", "removing", "stopping", "paused")
+
+
+class SdkEngine:
+    """Base of both engines: ``client`` is an SDK client, the error types are those of the SDK."""
+
+    client: Any
+    not_found: tuple[type[Exception], ...]
+    failures: tuple[type[Exception], ...]
+
+    def create_options(
+        self, container: dict[str, Any], labels: dict[str, str], pids_limit: int | None
+    ) -> dict[str, Any]:
+        raise NotImplementedError
+
+    @contextmanager
+    def speaking(self) -> Iterator[None]:
+        try:
+            yield
+        except self.failures as error:
+            raise EngineError(str(getattr(error, "explanation", "") or error)) from error
+
+    def get(self, name: str) -> Any | None:
+        try:
+            return self.client.containers.get(name)
+        except self.not_found:
+            return None
+
+    def images(self) -> list[str]:
+        with self.speaking():
+            return [image.id.removeprefix("sha256:") for image in self.client.images.list()]
+
+    def remove(self, name: str) -> bool:
+        with self.speaking():
+            found = self.get(name)
+            if found is None:
+                return False
+            try:
+                found.remove(force=True, v=True)
+            except self.not_found:
+                return False
+            return True
+
+    def await_gone(self, name: str, timeout: float) -> bool:
+        with self.speaking():
+            found = self.get(name)
+            if found is None:
+                return True
+            if self._wait(found, timeout) is None and self._state(found) in ("running", "paused", "stopping"):
+                return False
+        self.remove(name)
+        return True
+
+    def signal(self, name: str, signal: str) -> None:
+        with self.speaking():
+            found = self.get(name)
+            if found is None:
+                raise EngineError(f"there is no container {name}")
+            found.kill(signal)
+
+    def execute(self, name: str, argv: Sequence[str]) -> Done:
+        with self.speaking():
+            found = self.get(name)
+            if found is None:
+                return Done(125, "", f"there is no container {name}")
+            code, output = found.exec_run(list(argv))
+            return Done(125 if code is None else code, (output or b"").decode(errors="replace"), "")
+
+    def run_job(
+        self, container: dict[str, Any], labels: dict[str, str], timeout: float, pids_limit: int | None
+    ) -> Ended:
+        options = self.create_options(container, labels, pids_limit)
+        with self.speaking():
+            created = self.client.containers.create(container["image"], list(container["command"]) or None, **options)
+            try:
+                created.start()
+                code = self._wait(created, timeout)
+                return Ended(code, self._log(created))
+            finally:
+                self.remove(container["name"])
+
+    def _wait(self, container: Any, timeout: float) -> int | None:
+        """Return the exit code, None when the container still runs after ``timeout`` seconds."""
+        until, pause = time.monotonic() + timeout, 0.05
+        while True:
+            container.reload()
+            state = container.attrs.get("State", {})
+            if state.get("Status") not in _ALIVE:
+                return int(state.get("ExitCode", 125))
+            if time.monotonic() >= until:
+                return None
+            time.sleep(pause)
+            pause = min(pause * 1.5, 1.0)
+
+    @staticmethod
+    def _state(container: Any) -> str:
+        return str(container.attrs.get("State", {}).get("Status", ""))
+
+    @staticmethod
+    def _log(container: Any) -> list[str]:
+        output = container.logs(stdout=True, stderr=True, tail=JOB_LOG_LINES)
+        content = output if isinstance(output, bytes) else b"".join(output)
+        return content.decode(errors="replace").splitlines()[-JOB_LOG_LINES:]
+
+
+def split_security(options: Sequence[str]) -> dict[str, str]:
+    """``["seccomp=unconfined", "label=disable"]`` as a mapping."""
+    return {key: value for key, _, value in (option.partition("=") for option in options)}
+
+
+def ulimits(limits: dict[str, Any]) -> list[dict[str, Any]]:
+    """The limits of a container as the SDKs want them."""
+    wanted = [(name, int(limits[name])) for name in ("nofile", "nproc") if limits.get(name)]
+    return [{"Name": name, "Soft": value, "Hard": value} for name, value in wanted]

@@ -1,0 +1,189 @@
+"""What a node is: only what stays the same from one look to the next, so that a digest tells whether anything changed."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import resource
+from typing import Any
+
+from .host import Host
+from .systemd import Unit
+
+ENGINE_PACKAGES = (
+    "podman",
+    "docker.io",
+    "crun",
+    "runc",
+    "containerd",
+    "netavark",
+    "python3-podman",
+    "python3-docker",
+    "systemd",
+)
+NTP_UNITS = ("chrony.service", "systemd-timesyncd.service", "ntpsec.service")
+
+_CPU_FLAGS = ("vmx", "svm", "aes", "avx", "avx2", "avx512f", "pdpe1gb", "sse4_2", "hypervisor", "ept", "npt")
+_FOREIGN = re.compile(
+    r"^(veth|tap|qv[bo]|q[rg]-|vnet|cni|podman|docker|br-[0-9a-f]{12}$|ovs-|genev_sys|vxlan_sys|virbr)"
+)
+_NO_DISK = ("loop", "ram", "zram", "fd", "sr", "nbd", "dm-")
+_CAP_SYS_TIME = 25
+_MEMORY_STEP = 64
+"""MiB: a kernel update moves MemTotal a little; the fact should not."""
+
+
+def gather(host: Host, versions: dict[str, str], units: dict[str, Unit]) -> dict[str, Any]:
+    """Return the facts; ``versions`` holds installed ENGINE_PACKAGES, ``units`` the state of NTP_UNITS."""
+    return {
+        "os": _os(host),
+        "kernel": platform.release(),
+        "architecture": platform.machine(),
+        "hostname": platform.node(),
+        "python": platform.python_version(),
+        "cpu": _cpu(host),
+        "memory_mib": _memory(host),
+        "disks": _disks(host),
+        "interfaces": _interfaces(host),
+        "cgroup": _cgroup(host),
+        "engines": {name: versions[name] for name in ENGINE_PACKAGES if name in versions},
+        "kernel_features": _features(host),
+        "ntp": {
+            name.removesuffix(".service"): unit.active
+            for name, unit in units.items()
+            if name in NTP_UNITS and unit.present
+        },
+        "virtualization": host.run(["systemd-detect-virt"]).out.strip() or "unknown",
+        "limits": {
+            "nofile": resource.getrlimit(resource.RLIMIT_NOFILE)[1],
+            "nproc": resource.getrlimit(resource.RLIMIT_NPROC)[1],
+        },
+        "clock_settable": _may_set_clock(host),
+    }
+
+
+def _may_set_clock(host: Host) -> bool:
+    """CAP_SYS_TIME is in the bounding set; a node that shares its kernel must not step the clock of others."""
+    found = re.search(r"^CapBnd:\s+([0-9a-f]+)", host.read("/proc/self/status"), re.MULTILINE)
+    return bool(found and int(found.group(1), 16) >> _CAP_SYS_TIME & 1)
+
+
+def _os(host: Host) -> dict[str, str]:
+    pairs = (line.split("=", 1) for line in host.read("/etc/os-release").splitlines() if "=" in line)
+    found = {key: value.strip('"') for key, value in pairs}
+    return {
+        "id": found.get("ID", ""),
+        "version": found.get("VERSION_ID", ""),
+        "codename": found.get("VERSION_CODENAME", ""),
+    }
+
+
+def _cpu(host: Host) -> dict[str, Any]:
+    text = host.read("/proc/cpuinfo")
+    values = dict(re.findall(r"^([\w ]+?)\s*:[ \t]*(.*)$", text.partition("\n\n")[0], re.MULTILINE))
+    flags = values.get("flags", "").split()
+    siblings, cores = int(values.get("siblings", 1) or 1), int(values.get("cpu cores", 1) or 1)
+    return {
+        "model": values.get("model name", ""),
+        "count": text.count("processor\t:") or os.cpu_count() or 1,
+        "threads_per_core": max(1, siblings // cores),
+        "flags": sorted(flag for flag in _CPU_FLAGS if flag in flags),
+    }
+
+
+def _memory(host: Host) -> int:
+    found = re.search(r"^MemTotal:\s+(\d+)", host.read("/proc/meminfo"), re.MULTILINE)
+    return int(found.group(1)) // 1024 // _MEMORY_STEP * _MEMORY_STEP if found else 0
+
+
+def _disks(host: Host) -> list[dict[str, Any]]:
+    done = host.run(["lsblk", "--json", "--bytes", "--output=NAME,TYPE,SIZE,SERIAL,MODEL,ROTA,FSTYPE,MOUNTPOINTS"])
+    devices = json.loads(done.out)["blockdevices"] if done.ok else []
+    return [
+        {
+            "name": device["name"],
+            "size": int(device["size"]),
+            "serial": (device["serial"] or "").strip(),
+            "model": (device["model"] or "").strip(),
+            "rotational": bool(device["rota"]),
+            "in_use": _in_use(device),
+        }
+        for device in sorted(devices, key=lambda device: str(device["name"]))
+        if device["type"] == "disk" and int(device["size"]) and not device["name"].startswith(_NO_DISK)
+    ]
+
+
+def _in_use(device: dict[str, Any]) -> bool:
+    mounted = any(device.get("mountpoints") or [])
+    return mounted or bool(device.get("fstype")) or bool(device.get("children"))
+
+
+def _interfaces(host: Host) -> list[dict[str, Any]]:
+    done = host.run(["ip", "-json", "-details", "address", "show"])
+    links = json.loads(done.out or "[]") if done.ok else []
+    return [
+        {
+            "name": link["ifname"],
+            "mac": link.get("address", ""),
+            "mtu": link["mtu"],
+            "kind": link.get("linkinfo", {}).get("info_kind", ""),
+            "speed": int(host.read(f"/sys/class/net/{link['ifname']}/speed") or -1),
+            "addresses": sorted(_addresses(link)),
+        }
+        for link in sorted(links, key=lambda link: str(link["ifname"]))
+        if not _FOREIGN.match(link["ifname"])
+        and link.get("linkinfo", {}).get("info_kind") not in ("tun", "openvswitch")
+    ]
+
+
+def _addresses(link: dict[str, Any]) -> list[str]:
+    """Addresses that stay: keepalived's VIPs come and go as host addresses (/32, /128), temporary IPv6 ones expire."""
+    found = [
+        address
+        for address in link.get("addr_info", [])
+        if address.get("scope") == "global" and not address.get("temporary")
+    ]
+    lone = {"inet": 32, "inet6": 128}
+    return [
+        f"{address['local']}/{address['prefixlen']}"
+        for address in found
+        if link["ifname"] == "lo" or address["prefixlen"] != lone.get(address["family"])
+    ]
+
+
+def _cgroup(host: Host) -> dict[str, Any]:
+    if host.exists("/sys/fs/cgroup/cgroup.controllers"):
+        return {"mode": "v2", "controllers": sorted(host.read("/sys/fs/cgroup/cgroup.controllers").split())}
+    mode = "hybrid" if host.exists("/sys/fs/cgroup/unified") else "v1"
+    lines = (line.split("\t") for line in host.read("/proc/cgroups").splitlines() if not line.startswith("#"))
+    return {"mode": mode, "controllers": sorted(line[0] for line in lines if line[-1] == "1")}
+
+
+def _features(host: Host) -> dict[str, bool]:
+    """By existence: loaded, built in, or loadable from the node's modules folder."""
+    modules = f"/lib/modules/{platform.release()}"
+    listed = host.read(f"{modules}/modules.builtin") + host.read(f"{modules}/modules.dep")
+    loaded = host.read("/proc/modules")
+
+    def kernel(name: str) -> bool:
+        return (
+            host.exists(f"/sys/module/{name}")
+            or f"/{name}.ko" in listed
+            or re.search(rf"^{name} ", loaded, re.M) is not None
+        )
+
+    return {
+        "openvswitch": kernel("openvswitch"),
+        "geneve": kernel("geneve"),
+        "vxlan": kernel("vxlan"),
+        "bonding": kernel("bonding"),
+        "vlan": kernel("8021q"),
+        "rbd": kernel("rbd"),
+        "nbd": kernel("nbd"),
+        "dm": kernel("dm_mod"),
+        "vhost": host.exists("/dev/vhost-net"),
+        "kvm": host.exists("/dev/kvm"),
+        "tun": host.exists("/dev/net/tun"),
+    }

@@ -1,0 +1,93 @@
+"""Ask an instance from outside whether it works: once, or until it does."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+import ssl
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .failure import StepError
+from .host import Done, Host
+from .systemd import Systemd, Unit
+
+DEFAULT_TIMEOUT = 60.0
+ONCE = 2.0
+"""Seconds that one question may take."""
+
+Execute = Callable[[Sequence[str]], Done]
+
+
+def check(
+    health: dict[str, Any], unit: Unit | None, execute: Execute, host: Host, timeout: float = ONCE
+) -> tuple[bool | None, str]:
+    """Ask once: healthy, not healthy and why, or None when nothing says how to tell."""
+    try:
+        if "tcp" in health:
+            address, port = health["tcp"]
+            with socket.create_connection((address, int(port)), timeout=timeout):
+                return True, ""
+        if "http" in health:
+            return _http(health, timeout)
+        if "unix" in health:
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(timeout)
+                connection.connect(os.fspath(host.path(health["unix"])))
+                return True, ""
+    except (OSError, http.client.HTTPException) as error:
+        return False, _told(error)
+    if "command" in health:
+        done = execute(health["command"])
+        return done.ok, "" if done.ok else " ".join(done.lines(3)) or f"exit code {done.code}"
+    if health.get("unit") and unit is not None:
+        return unit.running, "" if unit.running else f"the unit is {unit.active} ({unit.sub})"
+    return None, ""
+
+
+def await_healthy(name: str, unit: str, health: dict[str, Any], execute: Execute, host: Host, systemd: Systemd) -> None:
+    """Ask with growing pauses until healthy; raise StepError with the last log lines after ``health["timeout"]`` seconds, or
+    as soon as systemd gave up on the unit."""
+    limit = float(health.get("timeout", DEFAULT_TIMEOUT))
+    began, pause = host.now(), 0.05
+    while True:
+        state = systemd.unit(unit) if unit else None
+        healthy, why = check(health, state, execute, host)
+        failed = state is not None and state.active == "failed"
+        if healthy or (healthy is None and not failed):
+            return
+        waited = host.now() - began
+        if failed or waited + pause > limit:
+            raise StepError(
+                f"{name} is not healthy" + ("" if failed else f" after {waited:.0f} s"),
+                why="its unit failed" if failed else why,
+                fix=f"the log lines below say why; on the node: `journalctl -u {unit}`" if unit else "look at its log",
+                log=systemd.journal(unit, name) if unit else [],
+            )
+        host.sleep(pause)
+        pause = min(pause * 1.6, 2.0)
+
+
+def _http(health: dict[str, Any], timeout: float) -> tuple[bool, str]:
+    scheme, address, port, path = health["http"]
+    connection: http.client.HTTPConnection
+    if scheme == "https":
+        context = ssl.create_default_context(cafile=health.get("ca") or None)
+        connection = http.client.HTTPSConnection(address, int(port), timeout=timeout, context=context)
+    else:
+        connection = http.client.HTTPConnection(address, int(port), timeout=timeout)
+    try:
+        connection.request("GET", path)
+        status = connection.getresponse().status
+    finally:
+        connection.close()
+    return 200 <= status < 400, "" if 200 <= status < 400 else f"HTTP status {status}"
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return (
+        error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
+    ).lower()

@@ -1,0 +1,218 @@
+"""Bring one instance to its wanted state, or remove it, in an order in which a crash at any point loses nothing.
+
+announce the restart, widen the manifest, packages, folders, files (the unit last), deletions, labels, arm the restart,
+systemd, restart or reload, record, health, settle the manifest.
+"""
+
+from __future__ import annotations
+
+import shutil
+from typing import Any
+
+from . import files, health, packages, records
+from .engine import EngineError, EngineMissingError
+from .failure import StepError
+from .node import Node, engine_failure
+from .paths import CONFIG_ROOT, DATA_ROOT, QUADLET_ROOT, UNIT_ROOT
+from .systemd import Unit
+
+_MARGIN = 60.0
+"""Seconds that systemd gets for a restart beyond the unit's own stop and start times."""
+
+
+def converge_instance(node: Node, step: dict[str, Any], done: list[str]) -> None:
+    """Create or update an instance; raise StepError, EngineError or OSError, after which the next observe tells the truth."""
+    wanted, host = step["instance"], node.host
+    name, unit = wanted["name"], wanted["unit"]
+    if wanted["kind"] == "container":
+        node.need_image(wanted["image"], wanted.get("image_reference", ""))
+    if step["restart"]:
+        records.write_record(host, name, {**records.record(host, name), "due": True, "since": None})
+    records.widen(host, name, wanted["manifest"])
+    done += [f"installed {package}" for package in packages.install(host, wanted.get("packages", []))]
+    units_changed = _put_files(node, wanted, done)
+    if wanted["kind"] == "container":
+        records.write_labels(host, name, wanted["start"], wanted["reload"])
+    state = node.systemd.unit(unit) if unit else None
+    if step["restart"]:
+        armed = state.invocation if state and state.running and not wanted.get("apply") else None
+        digests = {"start": wanted["start"], "reload": wanted["reload"]} if armed and wanted["kind"] == "host" else {}
+        records.write_record(host, name, {**records.record(host, name), "due": True, "since": armed, **digests})
+    if state is not None:
+        state = _prepare_unit(
+            node, unit, state, units_changed or (not node.systemd.loaded and _starts(step, state)), done
+        )
+    if _bring_into_force(node, step, state, done):
+        await_patience = float(wanted.get("health", {}).get("timeout", health.DEFAULT_TIMEOUT))
+        asked = {**wanted.get("health", {}), "timeout": await_patience}
+        health.await_healthy(name, unit, asked, node.executor(name, wanted["kind"]), host, node.systemd)
+    records.settle(host, name, wanted["manifest"])
+
+
+def remove_instance(node: Node, step: dict[str, Any], done: list[str]) -> None:
+    """Stop and remove an instance; its data folders stay unless ``purge``."""
+    wanted, host = step["instance"], node.host
+    name, unit = wanted["name"], wanted.get("unit", "")
+    known = records.manifest(host).get(name, {})
+    entry = wanted.get("manifest", {})
+    if unit:
+        state = node.systemd.unit(unit)
+        if state.present and state.active != "inactive":
+            node.systemd.stop(unit, float(wanted.get("stop_timeout", 15)) + _MARGIN)
+            done.append(f"stopped {unit}")
+        if state.file_state == "enabled":
+            node.systemd.disable(unit)
+    if wanted.get("kind", "container") == "container":
+        try:
+            if node.engine.remove(name):
+                done.append(f"removed container {name}")
+        except EngineMissingError:
+            pass
+    for path in sorted({*known.get("files", []), *entry.get("files", []), *wanted.get("delete", [])}):
+        if files.delete(host.path(path)):
+            done.append(f"deleted {path}")
+        files.prune_empty(host.path(path).parent, host.path(CONFIG_ROOT))
+    if unit:
+        node.systemd.daemon_reload()
+    if step.get("purge"):
+        for path in sorted({*known.get("data", []), *entry.get("data", [])}):
+            _purge(node, path, done)
+    records.forget_record(host, name)
+    records.forget(host, name)
+
+
+def _put_files(node: Node, wanted: dict[str, Any], done: list[str]) -> bool:
+    """Folders, files, deletions; tell whether a unit file was among them."""
+    host = node.host
+    for folder in wanted.get("dirs", []):
+        if files.make_folder(host.path(folder["path"]), int(folder["mode"], 8), folder["uid"], folder["gid"]):
+            done.append(f"made {folder['path']}")
+    for file in wanted.get("files", []):
+        files.write_wanted(host.path(file["path"]), file)
+        done.append(f"wrote {file['path']}")
+    for path in wanted.get("delete", []):
+        if files.delete(host.path(path)):
+            done.append(f"deleted {path}")
+        files.prune_empty(host.path(path).parent, host.path(CONFIG_ROOT))
+    touched = [file["path"] for file in wanted.get("files", [])] + wanted.get("delete", [])
+    return any(path.startswith((f"{QUADLET_ROOT}/", f"{UNIT_ROOT}/")) for path in touched)
+
+
+def _starts(step: dict[str, Any], state: Unit) -> bool:
+    return bool(step["restart"] or (step.get("start_if_stopped") and not state.running))
+
+
+def _prepare_unit(node: Node, unit: str, state: Unit, reload_systemd: bool, done: list[str]) -> Unit:
+    """Let systemd read its units where they may be newer than what it knows; enable the unit."""
+    if reload_systemd:
+        node.systemd.daemon_reload()
+        state = node.systemd.unit(unit)
+    if not state.present:
+        raise StepError(
+            f"systemd knows no unit {unit}",
+            why="the generator rejected the unit file"
+            if node.host.exists(QUADLET_ROOT)
+            else "no package or file brings it",
+            fix="the log lines below say why; or correct `unit` and `packages` in service.yml",
+            log=node.systemd.generator_log(),
+        )
+    if state.load == "masked":
+        raise StepError(
+            f"{unit} is masked", why="somebody forbade it to start", fix=f"`systemctl unmask {unit}` on the node"
+        )
+    if state.file_state == "disabled":
+        node.systemd.enable(unit)
+        done.append(f"enabled {unit}")
+    return state
+
+
+def _bring_into_force(node: Node, step: dict[str, Any], state: Unit | None, done: list[str]) -> bool:
+    """Restart, reload or start as the step says, and record it; tell whether anything was done."""
+    wanted = step["instance"]
+    name, unit = wanted["name"], wanted["unit"]
+    patience = float(wanted.get("stop_timeout", 15)) + float(wanted.get("health", {}).get("timeout", 60)) + _MARGIN
+    running = state is not None and state.running
+    if step["restart"]:
+        if wanted.get("apply"):
+            _command(node, wanted["apply"], name)
+            done.append("applied")
+        if unit and not (wanted.get("apply") and running):
+            node.systemd.restart(unit, patience)
+            done.append(f"restarted {unit}" if running else f"started {unit}")
+        _record_start(node, wanted)
+        return True
+    if step.get("start_if_stopped") and unit and not running:
+        node.systemd.restart(unit, patience)
+        done.append(f"started {unit}")
+        _record_start(node, wanted)
+        return True
+    if step.get("reload") and (running or not unit):
+        _reload(node, wanted)
+        done.append("reloaded")
+        _record_reload(node, wanted)
+        return True
+    return False
+
+
+def _reload(node: Node, wanted: dict[str, Any]) -> None:
+    action, name = wanted.get("reload_action", {}), wanted["name"]
+    if "command" in action:
+        done = node.executor(name, wanted["kind"])(action["command"])
+        if not done.ok:
+            raise StepError(
+                f"{name} cannot be reloaded", why=f"exit code {done.code}", log=done.lines(), fix="apply again"
+            )
+    elif wanted["kind"] == "container":
+        if "signal" in action:
+            node.engine.signal(name, action["signal"])
+    elif wanted.get("apply"):
+        _command(node, wanted["apply"], name)
+    elif "signal" in action:
+        node.systemd.kill(wanted["unit"], action["signal"])
+    elif wanted["unit"]:
+        node.systemd.reload(wanted["unit"])
+
+
+def _command(node: Node, argv: list[str], name: str) -> None:
+    done = node.host.run(argv, timeout=300)
+    if not done.ok:
+        raise StepError(
+            f"{name}: `{' '.join(argv)}` failed",
+            why=f"exit code {done.code}",
+            fix="the lines below say why",
+            log=done.lines(),
+        )
+
+
+def _record_start(node: Node, wanted: dict[str, Any]) -> None:
+    """A container carries its start digest as a label; for the node's own units the record does."""
+    if wanted["kind"] == "container":
+        records.write_record(node.host, wanted["name"], {})
+        return
+    invocation = node.systemd.unit(wanted["unit"]).invocation if wanted["unit"] else ""
+    records.write_record(
+        node.host, wanted["name"], {"start": wanted["start"], "reload": wanted["reload"], "id": invocation}
+    )
+
+
+def _record_reload(node: Node, wanted: dict[str, Any]) -> None:
+    name, found = wanted["name"], records.record(node.host, wanted["name"])
+    if wanted["kind"] == "container":
+        try:
+            container = node.container(name)
+        except EngineError as error:
+            raise engine_failure(error) from error
+        found["id"] = container.id if container else ""
+    records.write_record(node.host, name, {**found, "reload": wanted["reload"]})
+
+
+def _purge(node: Node, path: str, done: list[str]) -> None:
+    folder, top = node.host.path(path), node.host.path(DATA_ROOT)
+    if top not in folder.resolve().parents:
+        raise StepError(
+            f"{path} is not removed", why=f"it is not below {DATA_ROOT}", fix="remove it by hand if it should go"
+        )
+    if folder.is_dir():
+        shutil.rmtree(folder)
+        files.prune_empty(folder.parent, top)
+        done.append(f"purged {path}")

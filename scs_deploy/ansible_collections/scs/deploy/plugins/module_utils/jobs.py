@@ -1,0 +1,50 @@
+"""One-shot containers: announced, run to the end, recorded as done; a killed run leaves nothing that a second one trips over."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import records
+from .engine import EngineError
+from .failure import StepError
+from .node import Node, engine_failure
+from .paths import LABEL_JOB
+
+
+def run_job(node: Node, step: dict[str, Any], done: list[str]) -> None:
+    """Carry out a job step; raise StepError with the job's last log lines."""
+    name, container, timeout = step["name"], step["container"], float(step["timeout"])
+    node.need_image(container["image"], container["image"])
+    try:
+        if not node.engine.await_gone(container["name"], timeout):
+            raise StepError(
+                f"job {name} of an earlier run has not ended within {timeout:.0f} s",
+                why=f"its container {container['name']} still runs",
+                fix="wait for it, or remove the container on the node, then apply again",
+            )
+        records.write_job(node.host, name, "started", step["digest"])
+        ended = node.engine.run_job(container, {LABEL_JOB: name}, timeout, pids_limit(node))
+    except EngineError as error:
+        raise engine_failure(error) from error
+    if ended.code is None:
+        raise StepError(
+            f"job {name} did not end within {timeout:.0f} s",
+            why="it was stopped at its time limit",
+            fix="the log lines below say where it stood; a slow machine needs a larger `patience` in region.yml",
+            log=ended.log,
+        )
+    if ended.code:
+        raise StepError(
+            f"job {name} failed",
+            why=f"exit code {ended.code}",
+            fix="the log lines below say why; then apply again",
+            log=ended.log,
+        )
+    records.write_job(node.host, name, "done", step["digest"])
+    done.append(f"ran job {name}")
+
+
+def pids_limit(node: Node) -> int | None:
+    """0 (no limit) where the node's cgroups have no pids controller: a limit would stop the container from starting."""
+    controllers = node.host.read("/sys/fs/cgroup/cgroup.controllers").split()
+    return None if "pids" in controllers else 0

@@ -1,0 +1,72 @@
+"""The node's lock: one converge at a time, also when the controller that started it is long gone."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from . import files
+from .host import Host
+from .paths import STATE_ROOT
+
+_LOCK = f"{STATE_ROOT}/lock"
+
+
+class Locked(Exception):  # noqa: N818 - a state, not an error
+    """Somebody else changes this node; carries the holder."""
+
+    def __init__(self, holder: dict[str, Any]) -> None:
+        super().__init__(str(holder))
+        self.holder = holder
+
+
+@contextmanager
+def node_lock(host: Host, holder: str, run: str, patience: float = 5.0) -> Iterator[None]:
+    """Hold the lock for the body; raise Locked with the holder after ``patience`` seconds, OSError when it cannot be made."""
+    path = host.path(_LOCK)
+    files.make_parents(path.parent)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        until = host.now() + patience
+        while not _taken(descriptor, fcntl.LOCK_EX):
+            if host.now() >= until:
+                raise Locked(_holder(descriptor))
+            host.sleep(0.2)
+        text = json.dumps({"holder": holder, "run": run, "since": host.now(), "pid": os.getpid()})
+        os.pwrite(descriptor, text.encode().ljust(512), 0)
+        yield
+        os.ftruncate(descriptor, 0)
+    finally:
+        os.close(descriptor)
+
+
+def holder(host: Host) -> dict[str, Any] | None:
+    """Return who changes the node right now."""
+    try:
+        descriptor = os.open(host.path(_LOCK), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        return None if _taken(descriptor, fcntl.LOCK_SH) else _holder(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _taken(descriptor: int, how: int) -> bool:
+    try:
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _holder(descriptor: int) -> dict[str, Any]:
+    try:
+        data = json.loads(os.pread(descriptor, 4096, 0) or b"{}")
+    except ValueError:
+        data = {}
+    return {"holder": "unknown", "run": "", "since": 0.0, "pid": 0, **(data if isinstance(data, dict) else {})}

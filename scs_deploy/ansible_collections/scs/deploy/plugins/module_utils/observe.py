@@ -1,0 +1,184 @@
+"""Look at a node once: what differs from the expected digests, what runs, what is unexpected; changes nothing."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from . import facts, files, health, live, lock, owners, packages, records, wire
+from .engine import EngineError, EngineMissingError, Managed
+from .node import Node
+from .paths import CONFIG_ROOT
+from .systemd import Unit
+
+_ASKING = 16
+"""Questions at a time: health checks, reconcilers, commands."""
+
+
+class _Engine:
+    """What the engine said, or why it said nothing; asked in the background, since importing an SDK costs 0.1 s."""
+
+    def __init__(self, node: Node) -> None:
+        self.managed: list[Managed] = []
+        self.images: list[str] = []
+        self.state, self.why = "ok", ""
+        self._node = node
+
+    def ask(self) -> None:
+        try:
+            self.managed, self.images = self._node.engine.managed(), self._node.engine.images()
+        except EngineMissingError as error:
+            self.state, self.why = "missing", str(error)
+        except EngineError as error:
+            self.state, self.why = "unreachable", str(error)
+
+    def running(self, instance: str) -> Managed | None:
+        return next((found for found in self.managed if found.instance == instance and found.running), None)
+
+
+def observe(payload: dict[str, Any], node: Node) -> dict[str, Any]:
+    """Return the answer to an observe payload (docs/contracts.md)."""
+    host, expected = node.host, payload.get("instances", {})
+    engine = _Engine(node)
+    unit_names = [instance["unit"] for instance in expected.values() if instance.get("unit")]
+    package_names = [name for instance in expected.values() for name in instance.get("packages", [])]
+    with ThreadPoolExecutor(_ASKING) as pool:
+        asked_engine = pool.submit(engine.ask)
+        asked_units = pool.submit(node.systemd.show, [*unit_names, *facts.NTP_UNITS])
+        asked_packages = pool.submit(packages.versions, host, [*package_names, *facts.ENGINE_PACKAGES])
+        asked_owners = {
+            name: pool.submit(owners.observe_owner, host, name, asked)
+            for name, asked in payload.get("owners", {}).items()
+        }
+        manifest = records.manifest(host)
+        differences = {name: _differences(node, instance) for name, instance in expected.items()}
+        unexpected = _unexpected(node, expected, manifest)
+        units, versions = asked_units.result(), asked_packages.result()
+        found_facts = facts.gather(host, versions, units)
+        asked_engine.result()
+
+        def one(name: str) -> dict[str, Any]:
+            return _instance(node, name, expected[name], units, engine, versions, manifest) | differences[name]
+
+        instances = pool.map(one, expected)
+        answer: dict[str, Any] = {
+            "v": wire.VERSION,
+            "facts": found_facts,
+            "facts_digest": wire.digest(found_facts),
+            "live": live.gather(host),
+            "lock": lock.holder(host),
+            "engine": {"state": engine.state, "why": engine.why},
+            "instances": dict(zip(expected, instances, strict=True)),
+            "unexpected": unexpected,
+            "jobs": {name: records.job(host, name) for name in payload.get("jobs", {})},
+            "owners": {name: asked.result() for name, asked in asked_owners.items()},
+            "images": engine.images,
+        }
+    if answer["facts_digest"] == payload.get("facts_digest"):
+        answer["facts"] = None
+    known = {*expected, *unexpected["instances"]}
+    unexpected["containers"] = sorted({found.instance for found in engine.managed} - known)
+    return answer
+
+
+def _differences(node: Node, instance: dict[str, Any]) -> dict[str, Any]:
+    masks, opaque = instance.get("mask", {}), set(instance.get("opaque", []))
+    found_files = {
+        path: files.compare_file(node.host.path(path), wanted, masks.get(path, []), path in opaque)
+        for path, wanted in instance.get("files", {}).items()
+    }
+    found_dirs = {
+        path: files.compare_folder(node.host.path(path), wanted) for path, wanted in instance.get("dirs", {}).items()
+    }
+    return {
+        "files": {path: found for path, found in found_files.items() if found},
+        "dirs": {path: found for path, found in found_dirs.items() if found},
+    }
+
+
+def _instance(
+    node: Node,
+    name: str,
+    instance: dict[str, Any],
+    units: dict[str, Unit],
+    engine: _Engine,
+    versions: dict[str, str],
+    manifest: dict[str, dict[str, Any]],
+) -> dict[str, Any]:
+    unit = units.get(instance.get("unit", ""))
+    running = _running(node, name, instance, unit, engine)
+    healthy, why = None, ""
+    if running is None:
+        why = engine.why or (f"the unit is {unit.active} ({unit.sub})" if unit else "never applied")
+    else:
+        asked = instance.get("health", {})
+        healthy, why = health.check(asked, unit, node.executor(name, instance["kind"]), node.host)
+    recorded = set(instance.get("files", {})) <= set(manifest.get(name, {}).get("files", ())) and name in manifest
+    if instance["kind"] == "container":
+        recorded &= records.labels_right(node.host, name, instance.get("start", ""), instance.get("reload", ""))
+    return {
+        "unit": {"active": unit.active if unit else "", "enabled": unit.enabled if unit else "absent"},
+        "running": running,
+        "healthy": healthy,
+        "why": why,
+        "packages": {"missing": sorted(package for package in instance.get("packages", []) if package not in versions)},
+        "recorded": recorded,
+    }
+
+
+def _running(
+    node: Node, name: str, instance: dict[str, Any], unit: Unit | None, engine: _Engine
+) -> dict[str, Any] | None:
+    """Tell from what input the process was started; an empty ``start`` means that an announced restart is still to be done."""
+    record = records.record(node.host, name)
+    due = records.restart_due(record, unit.invocation if unit else "")
+    if instance["kind"] == "container":
+        found = engine.running(name)
+        if found is None:
+            return None
+        reload = record["reload"] if record.get("id") == found.id else found.reload
+        restarts = max(found.restarts, unit.restarts if unit else 0)
+        return {
+            "id": found.id, "image": found.image, "start": "" if due else found.start, "reload": reload,
+            "since": found.since, "restarts": restarts,
+        }  # fmt: skip
+    if (unit is not None and not unit.running) or (unit is None and not record):
+        return None
+    return {
+        "id": unit.invocation if unit else "",
+        "image": "",
+        "start": "" if due else record.get("start", ""),
+        "reload": record.get("reload", ""),
+        "since": unit.since if unit else 0.0,
+        "restarts": unit.restarts if unit else 0,
+    }
+
+
+def _unexpected(node: Node, expected: dict[str, Any], manifest: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """What nobody asked for: instances of the manifest, files below CONFIG_ROOT, files an instance no longer has and files
+    that a killed run left half-written."""
+    host = node.host
+    gone = {name: entry for name, entry in manifest.items() if name not in expected}
+    wanted = {path for instance in expected.values() for path in instance.get("files", {})}
+    noted = {path for entry in gone.values() for path in entry.get("files", [])}
+    no_longer = {
+        path for name, entry in manifest.items() if name in expected for path in entry.get("files", [])
+    } - wanted
+    found = {f"/{path.relative_to(host.root)}" for path in files.below(host.path(CONFIG_ROOT))}
+    half = {str(files.temporary(Path(path))) for path in wanted | no_longer}
+    return {
+        "instances": {
+            name: {
+                key: entry.get(key, default)
+                for key, default in (("unit", ""), ("kind", "container"), ("files", []), ("data", []))
+            }
+            for name, entry in gone.items()
+        },
+        "files": sorted((found - wanted - noted) | {path for path in no_longer | half if _there(host.path(path))}),
+        "containers": [],
+    }
+
+
+def _there(path: Path) -> bool:
+    return path.is_symlink() or path.exists()

@@ -1,0 +1,98 @@
+"""Resources behind APIs: load the reconcilers that an owner's instance brought along, and ask or tell them."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+import sys
+import threading
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from .failure import StepError
+from .host import Host
+
+PATIENCE = 20.0
+"""Seconds that all reconcilers of one owner together have to tell what exists."""
+
+
+class _UnknownError(Exception):
+    """An owner that cannot be asked; the text says why."""
+
+
+def observe_owner(host: Host, owner: str, asked: dict[str, Any]) -> dict[str, Any]:
+    """Return what exists behind an owner's API; a backend that is down or too slow is "unknown", never an exception."""
+    answer: dict[str, Any] = {"state": "unknown", "why": f"no answer within {PATIENCE:.0f} s", "items": {}}
+
+    def ask() -> None:
+        nonlocal answer
+        try:
+            items = _items(host.path(asked["reconciler"]), asked["kinds"])
+            answer = {"state": "ok", "why": "", "items": items}
+        except Exception as error:  # noqa: BLE001 - a reconciler is a service's own code and its libraries raise anything
+            answer = {"state": "unknown", "why": _told(error), "items": {}}
+
+    thread = threading.Thread(target=ask, name=f"owner-{owner}", daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
+    return answer
+
+
+def apply_changes(host: Host, step: dict[str, Any], done: list[str]) -> None:
+    """Carry out a resources step, kind by kind in the order given; raise StepError."""
+    folder = host.path(step["reconciler"])
+    kinds = list(dict.fromkeys(change["kind"] for change in step["changes"]))
+    for kind in kinds:
+        changes = [change for change in step["changes"] if change["kind"] == kind]
+        try:
+            done += _load(folder, kind).apply(_json(folder, "context.json", {}), changes)
+        except Exception as error:
+            names = ", ".join(change["name"] for change in changes[:5]) + (", …" if len(changes) > 5 else "")
+            raise StepError(
+                f"{step['owner']} did not take {kind} {names}",
+                why=_told(error),
+                fix=f"check the health and the log of {step['owner']} on this node, then apply again",
+            ) from error
+
+
+def _items(folder: Path, kinds: list[str]) -> dict[str, list[dict[str, Any]]]:
+    if not folder.is_dir():
+        raise _UnknownError("not deployed yet")
+    context = _json(folder, "context.json", {})
+    wanted = _json(folder, "wanted.json", [])
+    return {
+        kind: _load(folder, kind).observe(context, [item for item in wanted if item["kind"] == kind]) for kind in kinds
+    }
+
+
+def _json(folder: Path, name: str, default: Any) -> Any:
+    path = folder / name
+    return json.loads(path.read_bytes()) if path.exists() else default
+
+
+def _load(folder: Path, kind: str) -> ModuleType:
+    """Import ``<kind>.py`` afresh; the folder is a package (``from . import _client`` works) and no bytecode is left in it."""
+    sys.dont_write_bytecode = True
+    if not (folder / f"{kind}.py").exists():
+        raise _UnknownError(f"{folder / kind}.py is not there yet")
+    name = "scs_resources_" + re.sub(r"\W", "_", folder.parent.name)
+    for loaded in [module for module in sys.modules if module == name or module.startswith(f"{name}.")]:
+        del sys.modules[loaded]
+    package = ModuleType(name)
+    package.__path__ = [str(folder)]
+    sys.modules[name] = package
+    importlib.invalidate_caches()
+    return importlib.import_module(f"{name}.{kind}")
+
+
+def _told(error: Exception) -> str:
+    text = str(error).strip()
+    return (
+        text
+        if isinstance(error, _UnknownError)
+        else f"{type(error).__name__}: {text}"
+        if text
+        else type(error).__name__
+    )

@@ -1,0 +1,71 @@
+"""Carry a payload from the private folder to the module on the node, and its answer back, without Ansible seeing either."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible_collections.scs.deploy.plugins.module_utils import wire
+
+VARIABLE, ENVIRONMENT = "scs_private", "SCS_DEPLOY_PRIVATE"
+
+
+def private_folder(task_vars: dict[str, Any]) -> Path:
+    """Return the run's private folder; raise AnsibleActionFail when nobody said where it is."""
+    folder = str(task_vars.get(VARIABLE) or os.environ.get(ENVIRONMENT, ""))
+    if not folder:
+        raise AnsibleActionFail(
+            f"set the variable {VARIABLE} or the environment variable {ENVIRONMENT} to the run's private folder"
+        )
+    return Path(folder)
+
+
+def read_payload(folder: Path, host: str) -> dict[str, Any] | None:
+    """Return what this host should be given, None when this run does not ask it anything."""
+    path = folder / "in" / f"{host}.json"
+    try:
+        data = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise AnsibleActionFail(f"{path} is not JSON: {error}") from error
+    return dict(data)
+
+
+def write_answer(folder: Path, host: str, answer: dict[str, Any]) -> None:
+    """Put the answer into ``out/<host>.json``, readable by its owner only and never half-written."""
+    target = folder / "out" / f"{host}.json"
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    new = target.with_name(f".{target.name}.new")
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as stream:
+        json.dump(answer, stream)
+    new.replace(target)
+
+
+def exchange(action: Any, module: str, task_vars: dict[str, Any]) -> dict[str, Any] | None:
+    """Run ``module`` on the node with its payload; return its answer, after writing it down, or None when there is no payload.
+
+    A module that broke is an AnsibleActionFail; an unreachable host is Ansible's own exception and passes through.
+    """
+    host = task_vars["inventory_hostname"]
+    folder = private_folder(task_vars)
+    payload = read_payload(folder, host)
+    if payload is None:
+        return None
+    done = action._execute_module(
+        module_name=module, module_args={"payload": wire.encode(payload)}, task_vars=task_vars
+    )
+    if "result" not in done:
+        said = done.get("module_stderr") or done.get("exception") or ""
+        lines = [line for line in str(said).splitlines() if line.strip()][-5:]
+        raise AnsibleActionFail("; ".join([str(done.get("msg", "the module gave no answer")), *lines]))
+    answer: dict[str, Any] = wire.decode(done["result"])
+    write_answer(folder, host, answer)
+    return answer
+
+
+NO_PAYLOAD = {"skipped": True, "changed": False, "msg": "nothing is asked of this host in this run"}

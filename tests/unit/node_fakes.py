@@ -1,0 +1,253 @@
+"""A node in a temporary folder: a real file system, and systemd and an engine that behave like theirs."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.engine import Ended, Managed
+from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.failure import StepError
+from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.host import NOT_FOUND, Done, Host
+from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.node import Node
+from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.paths import QUADLET_ROOT, labels_file
+from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.systemd import Systemd, Unit
+
+IMAGE = "a" * 64
+UID, GID = os.getuid(), os.getgid()
+_numbers = itertools.count(1)
+
+
+class FakeHost(Host):
+    """Commands answer from a table; the clock moves only when somebody sleeps."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.answers: dict[str, Done] = {}
+        self.ran: list[list[str]] = []
+        self.clock = 1_000.0
+
+    def run(self, argv: Sequence[str], timeout: float = 60, stdin: str = "", env: Any = None) -> Done:
+        self.ran.append(list(argv))
+        return self.answers.get(argv[0], Done(NOT_FOUND, "", f"{argv[0]}: not found"))
+
+    def now(self) -> float:
+        return self.clock
+
+    def sleep(self, seconds: float) -> None:
+        self.clock += seconds
+
+
+@dataclass
+class FakeEngine:
+    """Containers appear when a unit starts; jobs end with what ``job`` says."""
+
+    containers: dict[str, Managed] = field(default_factory=dict)
+    store: list[str] = field(default_factory=lambda: [IMAGE])
+    job: Ended = field(default_factory=lambda: Ended(0, ["fine"]))
+    leftover_ends: bool = True
+    calls: list[str] = field(default_factory=list)
+
+    def managed(self) -> list[Managed]:
+        return list(self.containers.values())
+
+    def images(self) -> list[str]:
+        return list(self.store)
+
+    def run_job(
+        self, container: dict[str, Any], labels: dict[str, str], timeout: float, pids_limit: int | None
+    ) -> Ended:
+        self.calls.append(f"job {container['name']} pids={pids_limit}")
+        return self.job
+
+    def await_gone(self, name: str, timeout: float) -> bool:
+        self.calls.append(f"await {name}")
+        return self.leftover_ends
+
+    def remove(self, name: str) -> bool:
+        return self.containers.pop(name, None) is not None
+
+    def signal(self, name: str, signal: str) -> None:
+        self.calls.append(f"{signal} {name}")
+
+    def execute(self, name: str, argv: Sequence[str]) -> Done:
+        return Done(0, "", "")
+
+
+class FakeSystemd(Systemd):
+    """Knows the units on disk as of the last daemon-reload; a start gives a container the labels that its file holds then."""
+
+    def __init__(self, host: FakeHost, engine: FakeEngine) -> None:
+        super().__init__(host)
+        self.engine = engine
+        self.units: dict[str, Unit] = {}
+        self.broken: set[str] = set()
+        self.verbs: list[str] = []
+
+    def show(self, units: Any) -> dict[str, Unit]:
+        return {name: self.units.get(name, Unit()) for name in units}
+
+    def daemon_reload(self) -> None:
+        self._note("daemon-reload")
+        folder = self.host.path(QUADLET_ROOT)
+        for path in folder.glob("[!.]*.container") if folder.is_dir() else []:
+            self.units.setdefault(f"{path.stem}.service", Unit(load="loaded", file_state="generated"))
+        for name, unit in list(self.units.items()):
+            if unit.file_state == "generated" and not (folder / f"{name.removesuffix('.service')}.container").exists():
+                del self.units[name]
+        self.loaded = True
+
+    def restart(self, unit: str, timeout: float) -> None:
+        self._note(f"restart {unit}")
+        name = unit.removesuffix(".service")
+        if unit in self.broken:
+            self.units[unit] = replace(self.units[unit], active="failed", sub="failed")
+            self.engine.containers.pop(name, None)
+            raise StepError(f"systemctl restart {unit} failed", why="exit code 1", log=["cannot bind"])
+        number = next(_numbers)
+        self.units[unit] = replace(
+            self.units[unit], active="active", sub="running", invocation=f"i{number}", since=float(number)
+        )
+        if self.units[unit].file_state == "generated":
+            lines = self.host.read(labels_file(name)).splitlines()
+            labels = dict(line.split("=", 1) for line in lines)
+            self.engine.containers[name] = Managed(f"c{number}", name, IMAGE, True, labels, float(number))
+
+    def stop(self, unit: str, timeout: float) -> None:
+        self._note(f"stop {unit}")
+        self.units[unit] = replace(self.units[unit], active="inactive", sub="dead", invocation="")
+        self.engine.containers.pop(unit.removesuffix(".service"), None)
+
+    def enable(self, unit: str) -> None:
+        self._note(f"enable {unit}")
+        self.units[unit] = replace(self.units[unit], file_state="enabled")
+
+    def disable(self, unit: str) -> None:
+        self._note(f"disable {unit}")
+        self.units[unit] = replace(self.units[unit], file_state="disabled")
+
+    def reload(self, unit: str) -> None:
+        self._note(f"reload {unit}")
+
+    def kill(self, unit: str, signal: str) -> None:
+        self._note(f"{signal} {unit}")
+
+    def journal(self, unit: str, container: str = "", lines: int = 15) -> list[str]:
+        return [f"{unit}: cannot bind"]
+
+    def generator_log(self) -> list[str]:
+        return ["unsupported key"]
+
+    def _note(self, verb: str) -> None:
+        self.verbs.append(verb)
+
+
+class FakeNode(Node):
+    """All of it together."""
+
+    host: FakeHost
+    systemd: FakeSystemd
+
+    def __init__(self, root: Path, opener: Callable[[], FakeEngine] | None = None) -> None:
+        self.fake = FakeEngine()
+        host = FakeHost(root)
+        super().__init__(host, FakeSystemd(host, self.fake), opener or (lambda: self.fake))
+
+    def again(self) -> None:
+        """A new process on the same node: it has not reloaded systemd itself."""
+        self.systemd.loaded = False
+
+
+@dataclass
+class Wanted:
+    """An instance as the controller wants it; gives both payloads, as the controller would."""
+
+    name: str = "cache"
+    texts: dict[str, str] = field(
+        default_factory=lambda: {"/etc/scs-deploy/cache/etc/cache.conf": "port = 1\npassword = s3cret\n"}
+    )
+    kind: str = "container"
+    unit: str = "cache.service"
+    start: str = "s1"
+    reload: str = "r1"
+    health: dict[str, Any] = field(default_factory=lambda: {"unit": True, "timeout": 5})
+    packages: list[str] = field(default_factory=list)
+    apply: list[str] = field(default_factory=list)
+    mode: str = "0640"
+
+    @property
+    def files(self) -> dict[str, str]:
+        quadlet = (
+            {f"{QUADLET_ROOT}/{self.name}.container": f"[Container]\nImage={IMAGE}\n"}
+            if self.kind == "container"
+            else {}
+        )
+        return self.texts | quadlet
+
+    @property
+    def data(self) -> str:
+        return f"/var/lib/scs-deploy/data/{self.name}/db"
+
+    def expected(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind,
+            "unit": self.unit,
+            "image": IMAGE if self.kind == "container" else "",
+            "files": {
+                path: [hashlib.sha256(text.encode()).hexdigest(), self.mode, UID, GID]
+                for path, text in self.files.items()
+            },
+            "dirs": {self.data: ["0750", UID, GID]},
+            "mask": {path: ["password"] for path in self.files},
+            "opaque": [],
+            "health": self.health,
+            "start": self.start,
+            "reload": self.reload,
+            "packages": self.packages,
+        }
+
+    def step(self, action: str = "update", **changes: Any) -> dict[str, Any]:
+        instance = {
+            "name": self.name,
+            "kind": self.kind,
+            "unit": self.unit,
+            "image": IMAGE,
+            "image_reference": f"localhost/{self.name}",
+            "packages": self.packages,
+            "apply": self.apply,
+            "files": [
+                {"path": path, "text": text, "mode": self.mode, "uid": UID, "gid": GID}
+                for path, text in self.files.items()
+            ],
+            "dirs": [{"path": self.data, "mode": "0750", "uid": UID, "gid": GID}],
+            "delete": changes.pop("delete", []),
+            "manifest": {"unit": self.unit, "kind": self.kind, "files": list(self.files), "data": [self.data]},
+            "start": self.start,
+            "reload": self.reload,
+            "health": self.health,
+            "stop_timeout": 1,
+            "reload_action": changes.pop("reload_action", {}),
+        }
+        given = {"restart": True, "reload": False, "start_if_stopped": True, "purge": False, "needs": []} | changes
+        return {"id": f"n1/{self.name}", "kind": "instance", "action": action, "instance": instance} | given
+
+
+def looked(*wanted: Wanted, **more: Any) -> dict[str, Any]:
+    instances = {one.name: one.expected() for one in wanted}
+    return {
+        "v": 1,
+        "engine": "podman",
+        "facts_digest": "",
+        "instances": instances,
+        "jobs": {},
+        "owners": {},
+        "images": [],
+    } | more
+
+
+def wave(*steps: dict[str, Any]) -> dict[str, Any]:
+    return {"v": 1, "run": "r", "wave": 1, "engine": "podman", "holder": "me@here", "steps": list(steps)}

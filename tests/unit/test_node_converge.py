@@ -1,0 +1,315 @@
+"""converge and observe together on a node in a temporary folder: what is on disk and what runs, not which calls were made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from node_fakes import FakeNode, Wanted, looked, wave
+
+from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils import files
+from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.converge import converge
+from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.engine import Ended
+from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.host import Done
+from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.observe import observe
+
+CONF = "/etc/scs-deploy/cache/etc/cache.conf"
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> FakeNode:
+    return FakeNode(tmp_path)
+
+
+def apply(node: FakeNode, *steps: dict[str, Any]) -> list[dict[str, Any]]:
+    node.again()
+    results: list[dict[str, Any]] = converge(wave(*steps), node)["results"]
+    return results
+
+
+def seen(node: FakeNode, wanted: Wanted) -> dict[str, Any]:
+    found: dict[str, Any] = observe(looked(wanted), node)["instances"][wanted.name]
+    return found
+
+
+def settled(node: FakeNode, wanted: Wanted) -> bool:
+    """What the controller's diff asks for an empty plan."""
+    found = seen(node, wanted)
+    same = not found["files"] and not found["dirs"] and not found["packages"]["missing"] and found["recorded"]
+    running = found["running"]
+    return same and running is not None and (running["start"], running["reload"]) == (wanted.start, wanted.reload)
+
+
+def test_create_then_settled(node: FakeNode) -> None:
+    wanted = Wanted()
+    assert seen(node, wanted)["files"][CONF] == {"state": "absent"}
+    (result,) = apply(node, wanted.step("create"))
+    assert result["status"] == "ok"
+    assert result["error"] is None
+    assert node.host.path(CONF).read_text() == wanted.texts[CONF]
+    assert node.host.path(wanted.data).is_dir()
+    assert settled(node, wanted)
+    assert seen(node, wanted)["healthy"] is True
+
+
+def test_update_without_restart_keeps_the_process(node: FakeNode) -> None:
+    wanted = Wanted()
+    apply(node, wanted.step("create"))
+    before = seen(node, wanted)["running"]
+    apply(node, wanted.step(restart=False))
+    assert seen(node, wanted)["running"] == before
+
+
+def test_new_digest_is_due_until_the_restart(node: FakeNode) -> None:
+    wanted = Wanted()
+    apply(node, wanted.step("create"))
+    newer = replace(wanted, start="s2", texts={CONF: "port = 2\n"})
+    apply(node, newer.step(restart=False))
+    assert not seen(node, newer)["files"]
+    assert not settled(node, newer)
+    apply(node, newer.step())
+    assert settled(node, newer)
+
+
+@pytest.mark.parametrize(
+    ("damage", "state"),
+    [
+        (lambda path: path.write_text("port = 9\npassword = other\n"), {"state": "differs", "same_content": False}),
+        (lambda path: path.unlink(), {"state": "absent"}),
+        (lambda path: path.chmod(0o644), {"state": "differs", "mode": "0644", "same_content": True, "text": None}),
+        (
+            lambda path: (path.unlink(), path.symlink_to("/dev/null")),
+            {"state": "differs", "same_content": False, "text": None},
+        ),
+    ],
+    ids=["edited", "missing", "mode", "symlink"],
+)
+def test_drift_is_told_and_repaired(node: FakeNode, damage: Callable[[Path], Any], state: dict[str, Any]) -> None:
+    wanted = Wanted()
+    apply(node, wanted.step("create"))
+    damage(node.host.path(CONF))
+    found = seen(node, wanted)["files"][CONF]
+    assert {key: found.get(key) for key in state} == state
+    assert "other" not in str(found)
+    apply(node, wanted.step())
+    assert settled(node, wanted)
+
+
+def test_old_content_comes_back_masked(node: FakeNode) -> None:
+    wanted = Wanted()
+    apply(node, wanted.step("create"))
+    newer = replace(wanted, texts={CONF: "port = 2\n"})
+    assert seen(node, newer)["files"][CONF]["text"] == "port = 1\npassword = ***\n"
+
+
+def test_extra_files_containers_and_instances_are_unexpected(node: FakeNode) -> None:
+    wanted, other = Wanted(), Wanted("other", {"/etc/scs-deploy/other/x": "x"}, unit="other.service")
+    apply(node, wanted.step("create"), other.step("create"))
+    node.host.path("/etc/scs-deploy/cache/hand-made").write_text("?")
+    node.fake.containers["stray"] = replace(node.fake.containers["cache"], instance="stray")
+    found = observe(looked(wanted), node)["unexpected"]
+    assert found["files"] == ["/etc/scs-deploy/cache/hand-made"]
+    assert found["containers"] == ["stray"]
+    assert found["instances"]["other"]["unit"] == "other.service"
+    assert "/etc/scs-deploy/other/x" in found["instances"]["other"]["files"]
+
+
+def test_file_an_instance_no_longer_has_is_unexpected_wherever_it_lies(node: FakeNode) -> None:
+    wanted = Wanted("base", {"/etc/chrony/a.conf": "a", "/etc/chrony/b.conf": "b"}, kind="host", unit="")
+    apply(node, wanted.step("create"))
+    newer = replace(wanted, texts={"/etc/chrony/a.conf": "a"})
+    assert observe(looked(newer), node)["unexpected"]["files"] == ["/etc/chrony/b.conf"]
+    apply(node, newer.step(delete=["/etc/chrony/b.conf"]))
+    assert observe(looked(newer), node)["unexpected"]["files"] == []
+    assert not node.host.path("/etc/chrony/b.conf").exists()
+
+
+def test_failed_unit_blocks_only_its_dependants(node: FakeNode) -> None:
+    first, second, third = (
+        Wanted(name, {f"/etc/scs-deploy/{name}/x": name}, unit=f"{name}.service") for name in ("db", "api", "cache")
+    )
+    node.systemd.broken.add("db.service")
+    results = apply(node, first.step("create"), second.step("create", needs=["n1/db"]), third.step("create"))
+    assert [result["status"] for result in results] == ["failed", "blocked", "ok"]
+    assert results[0]["error"]["log"] == ["cannot bind"]
+    assert "n1/db" in results[1]["error"]["why"]
+    assert not node.host.path("/etc/scs-deploy/api/x").exists()
+    assert seen(node, first)["running"] is None
+    assert settled(node, third)
+
+
+def test_health_timeout_has_the_log_and_the_process_counts_as_restarted(node: FakeNode) -> None:
+    wanted = Wanted(health={"tcp": ["127.0.0.1", 1], "timeout": 5})
+    (result,) = apply(node, wanted.step("create"))
+    assert result["status"] == "failed"
+    assert result["error"]["log"] == ["cache.service: cannot bind"]
+    assert "refused" in result["error"]["why"]
+    found = seen(node, wanted)
+    assert found["healthy"] is False
+    assert found["running"]["start"] == "s1"
+
+
+def test_missing_image_is_an_error_before_anything_is_written(node: FakeNode) -> None:
+    node.fake.store.clear()
+    (result,) = apply(node, Wanted().step("create"))
+    assert "not on the node" in result["error"]["what"]
+    assert not node.host.path(CONF).exists()
+
+
+def test_rejected_unit_file_says_so(node: FakeNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(node.systemd), "daemon_reload", lambda self: None)
+    (result,) = apply(node, Wanted().step("create"))
+    assert "rejected" in result["error"]["why"]
+    assert result["error"]["log"] == ["unsupported key"]
+
+
+def test_full_disk_is_data_and_leaves_the_old_file(node: FakeNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = Wanted()
+    apply(node, wanted.step("create"))
+    newer = replace(wanted, start="s2", texts={CONF: "port = 2\n"})
+
+    def full(path: Path, *rest: Any) -> None:
+        raise OSError(28, "No space left on device", str(path))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(files, "write", full)
+        (result,) = apply(node, newer.step())
+    assert result["status"] == "failed"
+    assert "No space left" in result["error"]["why"]
+    assert node.host.path(CONF).read_text() == wanted.texts[CONF]
+    apply(node, newer.step())
+    assert settled(node, newer)
+
+
+def test_reload_is_recorded_for_this_process_only(node: FakeNode) -> None:
+    wanted = Wanted()
+    apply(node, wanted.step("create"))
+    process = seen(node, wanted)["running"]["id"]
+    newer = replace(wanted, reload="r2", texts={CONF: "port = 2\n"})
+    apply(node, newer.step(restart=False, reload=True, reload_action={"signal": "HUP"}))
+    assert node.fake.calls == ["HUP cache"]
+    assert settled(node, newer)
+    assert seen(node, newer)["running"]["id"] == process
+
+
+def test_stopped_unit_is_started(node: FakeNode) -> None:
+    wanted = Wanted()
+    apply(node, wanted.step("create"))
+    node.systemd.stop("cache.service", 1)
+    assert seen(node, wanted)["running"] is None
+    apply(node, wanted.step(restart=False))
+    assert settled(node, wanted)
+
+
+def test_remove_keeps_data_and_purge_removes_it(node: FakeNode) -> None:
+    wanted = Wanted()
+    apply(node, wanted.step("create"))
+    node.host.path(
+        wanted.data,
+    ).joinpath("table").write_text("rows")
+    (result,) = apply(node, wanted.step("remove"))
+    assert result["status"] == "ok"
+    assert node.fake.containers == {}
+    assert not node.host.path("/etc/scs-deploy/cache").exists()
+    assert node.host.path(wanted.data).joinpath("table").exists()
+    empty = observe(looked(), node)["unexpected"]
+    assert empty == {"instances": {}, "files": [], "containers": []}
+    apply(node, wanted.step("remove", purge=True))
+    assert not node.host.path(wanted.data).exists()
+
+
+def test_host_instance_records_what_was_applied(node: FakeNode) -> None:
+    wanted = Wanted(
+        "net", {"/etc/sysctl.d/scs.conf": "a = 1\n"}, kind="host", unit="", apply=["sysctl", "--system"], health={}
+    )
+    node.host.answers["sysctl"] = Done(0, "", "")
+    apply(node, wanted.step("create"))
+    assert ["sysctl", "--system"] in node.host.ran
+    assert settled(node, wanted)
+    newer = replace(wanted, start="s2", texts={"/etc/sysctl.d/scs.conf": "a = 2\n"})
+    node.host.answers["sysctl"] = Done(1, "", "no such key")
+    (result,) = apply(node, newer.step())
+    assert result["error"]["log"] == ["no such key"]
+    assert not settled(node, newer)
+
+
+def test_job_runs_once_and_again_after_a_failure(node: FakeNode) -> None:
+    job = {"id": "n1/sync", "kind": "job", "name": "sync", "digest": "d1", "timeout": 9, "needs": [],
+           "container": {"name": "job-sync", "image": "a" * 64, "command": ["true"]}}  # fmt: skip
+    node.fake.job = Ended(3, ["bad schema"])
+    (result,) = apply(node, job)
+    assert result["error"]["log"] == ["bad schema"]
+    assert observe(looked(jobs={"sync": "d1"}), node)["jobs"] == {"sync": {"state": "started", "digest": "d1"}}
+    node.fake.job = Ended(0, [])
+    apply(node, job)
+    assert observe(looked(jobs={"sync": "d1"}), node)["jobs"] == {"sync": {"state": "done", "digest": "d1"}}
+    assert "job job-sync pids=0" in node.fake.calls
+    node.fake.leftover_ends = False
+    assert "still runs" in apply(node, job)[0]["error"]["why"]
+
+
+class Killed(BaseException):
+    """kill -9 of the module: nothing after it happens."""
+
+
+def _kill_at(node: FakeNode, monkeypatch: pytest.MonkeyPatch, position: int) -> None:
+    count = 0
+
+    def tick() -> None:
+        nonlocal count
+        count += 1
+        if count > position:
+            raise Killed
+
+    real = Path.replace
+
+    def counted(self: Path, target: Path) -> Path:
+        tick()
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "replace", counted)
+    monkeypatch.setattr(node.systemd, "_note", lambda verb: tick())
+
+
+@pytest.mark.parametrize("position", range(16))
+@pytest.mark.parametrize("before", ["nothing", "older", "drift", "host"])
+def test_killed_anywhere_then_truth_and_the_same_end(
+    node: FakeNode, monkeypatch: pytest.MonkeyPatch, before: str, position: int
+) -> None:
+    """After a kill between any two writes or systemd calls, observe either says settled because all is done, or the same step
+    again ends in the same state; a process that read half-written files is never taken for a good one."""
+    wanted = Wanted(start="s2")
+    if before == "host":
+        wanted = replace(wanted, kind="host")
+        node.systemd.units["cache.service"] = node.systemd.show(["x"])["x"]
+        node.systemd.units["cache.service"] = replace(
+            node.systemd.units["cache.service"], load="loaded", file_state="disabled"
+        )
+    if before in ("older", "host"):
+        apply(node, replace(wanted, start="s1", texts={CONF: "port = 0\n"}).step("create"))
+    elif before == "drift":
+        apply(node, wanted.step("create"))
+        node.host.path(CONF).write_text("by hand")
+        node.systemd.restart("cache.service", 1)
+    process = seen(node, wanted)["running"]
+    with monkeypatch.context() as patched:
+        _kill_at(node, patched, position)
+        try:
+            apply(node, wanted.step())
+            finished = True
+        except Killed:
+            finished = False
+    now = seen(node, wanted)["running"]
+    restarted = now is not None and (process is None or now["id"] != process["id"])
+    assert finished <= settled(node, wanted)
+    if now is not None and now["start"] == "s2" and not seen(node, wanted)["files"]:
+        assert restarted
+    if now is not None and not restarted:
+        assert now["start"] != "s2" or (before == "drift" and bool(seen(node, wanted)["files"]))
+    (result,) = apply(node, wanted.step())
+    assert result["status"] == "ok"
+    assert settled(node, wanted)
+    assert observe(looked(wanted), node)["unexpected"] == {"instances": {}, "files": [], "containers": []}
