@@ -1,0 +1,122 @@
+"""Building blocks of the region model: its base class and the types of its values, each with a hint for people."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+
+class Section(BaseModel):
+    """A part of region.yml: frozen, and every unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def wrong(what: str, fix: str = "") -> PydanticCustomError:
+    """The error a validator raises: what is wrong and what to do."""
+    return PydanticCustomError("region", "{what}", {"what": what, "fix": fix})
+
+
+def text(pattern: str, hint: str) -> Any:
+    """Constraints of a text that must match a pattern; the hint is what people read instead of the pattern."""
+    return Field(pattern=pattern, json_schema_extra={"x-hint": hint})
+
+
+def _address(kind: Callable[[str], Any], example: str) -> BeforeValidator:
+    def parse(value: Any) -> Any:
+        if not isinstance(value, str) or "%" in value:
+            raise wrong(f"must be a text such as {example}", f"give an address such as {example}")
+        try:
+            return kind(value)
+        except ValueError as error:
+            raise wrong(str(error)[:200], f"give one such as {example}") from error
+
+    return BeforeValidator(parse)
+
+
+def _network(kind: Any, value: str) -> Any:
+    try:
+        return kind(value)
+    except ValueError as error:
+        if "host bits" in str(error):
+            raise wrong(f"{value} is an address inside a network", f"write {kind(value, strict=False)}") from error
+        raise
+
+
+Int = Annotated[int, Strict()]
+Bool = Annotated[bool, Strict()]
+Number = Annotated[float, Strict()]
+V4 = Annotated[ipaddress.IPv4Address, _address(ipaddress.IPv4Address, "10.77.1.11")]
+V6 = Annotated[ipaddress.IPv6Address, _address(ipaddress.IPv6Address, "fd00:77:1::11")]
+Ip = Annotated[
+    ipaddress.IPv4Address | ipaddress.IPv6Address,
+    _address(ipaddress.ip_address, "10.77.1.11 or fd00:77:1::11"),
+    WithJsonSchema({"type": "string", "anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]}),
+]
+Cidr4 = Annotated[ipaddress.IPv4Network, _address(lambda value: _network(ipaddress.IPv4Network, value), "10.77.1.0/24")]
+Cidr6 = Annotated[
+    ipaddress.IPv6Network, _address(lambda value: _network(ipaddress.IPv6Network, value), "fd00:77:1::/64")
+]
+Name = Annotated[
+    str,
+    text(
+        r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$",
+        "lower-case letters, digits and dashes, starting with a letter: such as r1-n03",
+    ),
+]
+Label = Annotated[
+    str, text(r"^[A-Za-z0-9]([A-Za-z0-9 ._-]{0,62})$", "letters, digits, dots and dashes: such as A or zone-1")
+]
+Domain = Annotated[
+    str,
+    text(
+        r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+$", "a DNS domain such as cloud.example.org"
+    ),
+]
+Host = Annotated[
+    str, text(r"^[A-Za-z0-9]([A-Za-z0-9.:-]{0,252}[A-Za-z0-9])?$", "a host name or an address, such as ntp.example.org")
+]
+Url = Annotated[str, text(r"^https?://[^\s/]+(/\S*)?$", "a URL such as http://deb.debian.org/debian")]
+User = Annotated[str, text(r"^[a-z_][a-z0-9_-]{0,31}$", "a user name such as root")]
+Device = Annotated[str, text(r"^/dev/[A-Za-z0-9._:/-]+$", "a device such as /dev/disk/by-id/wwn-0x5000c500a1b2c3d4")]
+Interface = Annotated[str, text(r"^[A-Za-z0-9._-]{1,15}$", "a network interface such as eno1 (15 characters at most)")]
+Mac = Annotated[str, text(r"^([0-9a-f]{2}:){5}[0-9a-f]{2}$", "a MAC address in lower case such as 52:54:00:12:34:56")]
+Mtu = Annotated[Int, Field(ge=576, le=9216, json_schema_extra={"x-hint": "bytes, 576 to 9216"})]
+
+NetworkName = Literal["api", "public", "tunnel", "storage", "migration", "external"]
+NETWORK_NAMES: tuple[NetworkName, ...] = get_args(NetworkName)
+Engine = Literal["podman", "docker"]
+State = Literal["present", "maintenance", "absent"]
+FailureDomain = Literal["node", "rack", "fire_zone"]
+
+RENAMED: dict[str, str] = {
+    "nameservers": "dns",
+    "dns_servers": "dns",
+    "ntp_servers": "ntp",
+    "container_engine": "engine",
+    "openstack_release": "release",
+    "subnet": "cidr",
+    "subnet6": "cidr6",
+    "vip_address": "vip",
+    "vlan_id": "vlan",
+    "pools": "ranges",
+    "allocation_pools": "ranges",
+    "hosts": "nodes",
+    "roles": "groups",
+    "fire_section": "fire_zone",
+    "power_feeds": "feeds",
+    "height_unit": "unit",
+    "height_units": "units",
+    "ipmi": "bmc",
+    "jump_host": "jump",
+    "known_hosts": "host_keys",
+    "key_file": "key",
+    "apt_mirror": "mirror",
+    "overrides": "config",
+    "timeout_factor": "patience",
+}
+"""Keys of earlier formats, and what other tools call them, with what they are called here."""

@@ -1,0 +1,103 @@
+"""Finds and loads a region folder: every mistake of region.yml at once, then the resolved ``Region``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from scs_deploy.catalogue.load import Catalogue
+from scs_deploy.errors import Finding, InputError, UsageError
+from scs_deploy.model.checks import check_region
+from scs_deploy.model.fields import RENAMED
+from scs_deploy.model.findings import of_pydantic, suggest
+from scs_deploy.model.region import Region, RegionSection
+from scs_deploy.model.resolve import resolve
+from scs_deploy.model.settings import check_services
+from scs_deploy.model.source import Source, describe, parse_yaml, scan_yaml
+
+FILE = "region.yml"
+
+
+def find_region(name_or_path: str | None, search: Sequence[Path]) -> Path:
+    """The folder that holds region.yml: a path, a name below one of ``search``, or the only region there is.
+
+    Raises ``UsageError`` when there is none, or several and none was named.
+    """
+    known = {
+        path.parent.name: path.parent for root in reversed(search) for path in sorted(Path(root).glob(f"*/{FILE}"))
+    }
+    places = ", ".join(str(root) for root in search) or "nowhere"
+    if name_or_path is None:
+        if len(known) == 1:
+            return next(iter(known.values()))
+        if not known:
+            raise UsageError(
+                "there is no region",
+                why=f"looked in {places}",
+                fix="name a folder that holds region.yml: --region PATH",
+            )
+        raise UsageError(
+            "several regions are there", why=f"found {', '.join(sorted(known))}", fix="choose one: --region NAME"
+        )
+    path = Path(name_or_path)
+    if path.name == FILE and path.is_file():
+        return path.parent
+    if (path / FILE).is_file():
+        return path
+    if name_or_path in known:
+        return known[name_or_path]
+    close = suggest(name_or_path, known)
+    fix = (
+        f"did you mean {close}?"
+        if close
+        else "name one of: " + ", ".join(sorted(known))
+        if known
+        else "give the path of its folder"
+    )
+    raise UsageError(
+        f"there is no region {name_or_path}", why=f"no such folder with a {FILE}, here or in {places}", fix=fix
+    )
+
+
+def load_region(folder: Path, catalogue: Catalogue) -> Region:
+    """The region in ``folder``. Raises ``InputError`` with all findings; warnings are in ``Region.warnings``."""
+    return region_of(scan_yaml(folder / FILE), folder, catalogue)
+
+
+def parse_region(text: str | bytes, folder: Path, catalogue: Catalogue, name: str = FILE) -> Region:
+    """The same from a text, for tests and editors."""
+    return region_of(parse_yaml(text, name), folder, catalogue)
+
+
+def region_of(source: Source, folder: Path, catalogue: Catalogue) -> Region:
+    if source.root is None and source.findings:
+        raise InputError(source.findings)
+    if not isinstance(source.data, dict):
+        what = f"must be a mapping (key: value), not {describe(source.data)}"
+        raise InputError([*source.findings, source.finding((), what, fix="begin with format: 1")])
+    findings = [*source.findings, *check_services(source, catalogue)]
+    try:
+        section = RegionSection.model_validate(source.data)
+    except ValidationError as error:
+        findings += of_pydantic(source, error, _schema(), RENAMED)
+        raise InputError(_in_order(findings)) from error
+    if findings:
+        raise InputError(_in_order(findings))
+    found = list(check_region(source, section, catalogue))
+    if any(finding.severity == "error" for finding in found):
+        raise InputError(_in_order(found))
+    return resolve(section, catalogue, folder, tuple(_in_order(found)))
+
+
+def _in_order(findings: Iterable[Finding]) -> list[Finding]:
+    """By place in the file, each once."""
+    return sorted(dict.fromkeys(findings), key=lambda one: (one.line, one.column, one.what))
+
+
+@cache
+def _schema() -> dict[str, Any]:
+    return RegionSection.model_json_schema()
