@@ -7,8 +7,6 @@ import getpass
 import json
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,35 +36,40 @@ def me(command: str) -> Holder:
     return Holder(_user(), socket.gethostname(), os.getpid(), since, command)
 
 
-@contextmanager
-def region_lock(state: Path, command: str) -> Iterator[Holder | None]:
+class RegionLock:
     """Hold the lock of a region, whose state folder is given; ``command`` is shown to whoever finds it locked.
 
-    Yields the holder that was killed while it held the lock, if there was one: its work may be half done. Raises ``LockedError``
-    at once when another process holds it.
+    ``with`` gives the holder that was killed while it held the lock, if there was one: its work may be half done. Entering
+    raises ``LockedError`` at once when another process holds it.
     """
-    path = state / FILE
-    try:
-        state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise DeployError(
-            "cannot be opened", where=str(path), why=error.strerror or "", fix="check who may write"
-        ) from error
-    try:
-        # The file is never removed: a second process could otherwise lock a file that has no name any more.
+
+    def __init__(self, state: Path, command: str) -> None:
+        self.path = state / FILE
+        self._command = command
+        self._descriptor = -1
+
+    def __enter__(self) -> Holder | None:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            why, fix = error.strerror or "", "check who may write there"
+            raise DeployError("cannot be opened", where=str(self.path), why=why, fix=fix) from error
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise _locked(path, holder(state)) from None
-        killed = holder(state)
-        _write(descriptor, json.dumps(asdict(me(command))))
+            os.close(self._descriptor)
+            raise _locked(self.path, holder(self.path.parent)) from None
+        killed = holder(self.path.parent)
+        _write(self._descriptor, json.dumps(asdict(me(self._command))))
+        return killed
+
+    def __exit__(self, *_: object) -> None:
+        # The file is never removed: another process could otherwise lock a file that has no name any more.
         try:
-            yield killed
+            _write(self._descriptor, "")
         finally:
-            _write(descriptor, "")
-    finally:
-        os.close(descriptor)
+            os.close(self._descriptor)
 
 
 def holder(state: Path) -> Holder | None:

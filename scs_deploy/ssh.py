@@ -38,8 +38,11 @@ class Connection:
     become: bool = False
 
     @classmethod
-    def for_node(cls, node: Node, folder: Path) -> Connection:
-        """Read the region model; relative paths count from the region folder."""
+    def for_node(cls, node: Node, folder: Path | None = None) -> Connection:
+        """Read the region model; relative paths count from ``folder``, the region's.
+
+        Raises ``DeployError`` for a relative path without a folder to count from.
+        """
         addresses = node.addresses.get("api") or next(iter(node.addresses.values()))
         ssh = node.ssh
         return cls(
@@ -198,8 +201,13 @@ class Connection:
         return "check that the node is on and its address is right; or set it to 'state: maintenance'"
 
 
-def _absolute(folder: Path, path: str) -> str:
-    return str(folder.absolute() / Path(path).expanduser())
+def _absolute(folder: Path | None, path: str) -> str:
+    expanded = Path(path).expanduser()
+    if folder is None and not expanded.is_absolute():
+        raise DeployError(
+            "a relative path without its folder", where=path, fix="give an absolute path in ssh of region.yml"
+        )
+    return str((folder or Path("/")).absolute() / expanded)
 
 
 def _quoted(path: str) -> str:

@@ -10,12 +10,12 @@ import sys
 import pytest
 
 from scs_deploy.errors import DeployError, LockedError
-from scs_deploy.locks import FILE, holder, region_lock
+from scs_deploy.locks import FILE, RegionLock, holder
 
 HOLD = """
 import pathlib, sys, time
-from scs_deploy.locks import region_lock
-with region_lock(pathlib.Path(sys.argv[1]), "apply -r box"):
+from scs_deploy.locks import RegionLock
+with RegionLock(pathlib.Path(sys.argv[1]), "apply -r box"):
     print("locked", flush=True)
     time.sleep(30)
 """
@@ -33,7 +33,7 @@ def other(tmp_path):
 
 
 def test_a_second_run_is_refused_and_told_who_holds_it(tmp_path, other):
-    with pytest.raises(LockedError) as caught, region_lock(tmp_path, "apply"):
+    with pytest.raises(LockedError) as caught, RegionLock(tmp_path, "apply"):
         pass
     text = str(caught.value)
     assert caught.value.exit_code == 5
@@ -46,7 +46,7 @@ def test_a_second_run_is_refused_and_told_who_holds_it(tmp_path, other):
 def test_the_lock_of_a_killed_run_is_taken_over(tmp_path, other):
     other.send_signal(signal.SIGKILL)
     other.wait()
-    with region_lock(tmp_path, "apply again") as killed:
+    with RegionLock(tmp_path, "apply again") as killed:
         assert (killed.pid, killed.command) == (other.pid, "apply -r box")
         assert holder(tmp_path).pid == os.getpid()
 
@@ -54,21 +54,21 @@ def test_the_lock_of_a_killed_run_is_taken_over(tmp_path, other):
 @pytest.mark.parametrize("error", [None, KeyboardInterrupt, ValueError])
 def test_a_run_that_ended_leaves_no_holder(tmp_path, error):
     try:
-        with region_lock(tmp_path, "first"):
+        with RegionLock(tmp_path, "first"):
             if error:
                 raise error
     except (KeyboardInterrupt, ValueError):
         pass
     assert holder(tmp_path) is None
-    with region_lock(tmp_path, "second") as killed:
+    with RegionLock(tmp_path, "second") as killed:
         assert killed is None
 
 
 def test_children_of_a_killed_run_do_not_keep_it(tmp_path):
-    with region_lock(tmp_path, "first"):
+    with RegionLock(tmp_path, "first"):
         child = subprocess.Popen(["sleep", "30"], close_fds=False)
     try:
-        with region_lock(tmp_path, "second"):
+        with RegionLock(tmp_path, "second"):
             pass
     finally:
         child.kill()
@@ -76,17 +76,17 @@ def test_children_of_a_killed_run_do_not_keep_it(tmp_path):
 
 
 def test_regions_do_not_lock_each_other(tmp_path):
-    with region_lock(tmp_path / "a", "apply"), region_lock(tmp_path / "b", "apply"):
+    with RegionLock(tmp_path / "a", "apply"), RegionLock(tmp_path / "b", "apply"):
         assert (tmp_path / "a" / FILE).exists()
 
 
 def test_a_damaged_lock_file_is_no_obstacle(tmp_path):
     (tmp_path / FILE).write_text('{"user": ')
-    with region_lock(tmp_path, "apply") as killed:
+    with RegionLock(tmp_path, "apply") as killed:
         assert killed is None
 
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(DeployError, match="cannot be opened"), region_lock(tmp_path / "file", "apply"):
+    with pytest.raises(DeployError, match="cannot be opened"), RegionLock(tmp_path / "file", "apply"):
         pass

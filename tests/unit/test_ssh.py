@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import ipaddress
 import shlex
 import stat
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from scs_deploy.errors import DeployError
+from scs_deploy.model.host import Ssh
+from scs_deploy.model.network import Addresses
 from scs_deploy.ssh import Connection
 
 
@@ -181,3 +185,24 @@ def test_the_control_path_is_short_private_and_own_per_identity(tmp_path, monkey
         assert len(str(path)) + 17 <= 107
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     long.parent.rmdir()
+
+
+def node(**ssh):
+    addresses = {
+        "tunnel": Addresses(ipaddress.IPv4Address("10.77.2.11")),
+        "api": Addresses(ipaddress.IPv4Address("10.77.1.11")),
+    }
+    return SimpleNamespace(name="n1", addresses=addresses, ssh=Ssh(**ssh))
+
+
+def test_a_node_is_reached_at_its_api_address_with_files_of_its_region_folder(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/op")
+    got = Connection.for_node(
+        node(user="deploy", port=2222, become=True, jump="hop", key="~/.ssh/id"), Path("/regions/box")
+    )
+    assert got == Connection(
+        "n1", "10.77.1.11", "/regions/box/known_hosts", "deploy", 2222, "/home/op/.ssh/id", "hop", become=True
+    )
+    with pytest.raises(DeployError, match="known_hosts"):
+        Connection.for_node(node())
+    assert Connection.for_node(node(host_keys="/etc/keys")).known_hosts == "/etc/keys"

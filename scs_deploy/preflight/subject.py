@@ -1,0 +1,40 @@
+"""What a preflight looks at: a node as the region declares it, and what the node said of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from scs_deploy.errors import Finding, Severity
+from scs_deploy.model.network import Network
+from scs_deploy.model.rack import Node
+
+
+@dataclass(frozen=True, slots=True)
+class WantedPort:
+    """A port that an instance of this node listens on; ``address`` empty means all of them."""
+
+    instance: str
+    protocol: str
+    address: str
+    port: int
+    running: bool
+    """The instance runs, so it is no wonder that the port is taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One node; ``facts``, ``live`` and ``engine`` as ``observe`` returns them (docs/contracts.md)."""
+
+    node: Node
+    networks: Mapping[str, Network]
+    facts: Mapping[str, Any]
+    live: Mapping[str, Any]
+    asked: tuple[float, float] | None = None
+    """Epoch seconds of the controller's clock before and after the node was asked."""
+    ports: tuple[WantedPort, ...] = ()
+    engine: Mapping[str, Any] | None = None
+
+    def finding(self, severity: Severity, what: str, why: str, fix: str) -> Finding:
+        return Finding(what, why=why, fix=fix, path=self.node.name, severity=severity)
