@@ -93,6 +93,15 @@ def ip_commands(commands: Iterable[Sequence[str]], namespace: Path | None = None
         run([*within(namespace), "ip", "-batch", "-"], stdin=batch + "\n")
 
 
+def delete_links(names: Iterable[str], namespace: Path | None = None) -> None:
+    """Delete links that may be gone already: a cable goes by itself with the namespace of its other end."""
+    run(
+        [*within(namespace), "ip", "-force", "-batch", "-"],
+        stdin="".join(f"link delete {name}\n" for name in names),
+        check=False,
+    )
+
+
 def add_namespace(path: Path) -> bool:
     """A network namespace kept by a mount on ``path``; False when it was there already."""
     if is_namespace(path):

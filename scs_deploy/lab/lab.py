@@ -76,9 +76,9 @@ class Lab:
         with locked(self.files.lock, remove=True):
             for node in container.listed(self.names).values():
                 container.remove(node.name)
+            self._remove_links()
             for path in self._namespaces():
                 host.remove_namespace(path)
-            self._remove_links()
             if self.names.table in host.tables():
                 host.run(["nft", "delete", "table", host.TABLES_FAMILY, self.names.table])
             disks.detach(self.files.folder)
@@ -287,8 +287,7 @@ class Lab:
         return sorted(self.names.run.iterdir()) if self.names.run.is_dir() else []
 
     def _remove_links(self) -> None:
-        ours = [name for name in host.links() if name.startswith(self.names.prefix)]
-        host.ip_commands([("link", "delete", name) for name in ours])
+        host.delete_links(name for name in host.links() if name.startswith(self.names.prefix))
 
     def _remove_strangers(self, running: dict[str, container.NodeContainer], progress: Progress) -> None:
         wanted = {node.name for node in self.spec.nodes}
@@ -301,6 +300,9 @@ class Lab:
     def _forget(self, node: str) -> None:
         disks.detach(self.files.node(node))
         shutil.rmtree(self.files.node(node) / "disks", ignore_errors=True)
+        # The kernel removes a namespace's cables later; a cable that is still listed would not be made anew.
+        cables = [self.names.link(node, network.name) for network in self.spec.networks]
+        host.delete_links(cables, self.namespace)
         host.remove_namespace(self.names.namespace(node))
 
     def _allow_forwarding(self) -> None:
