@@ -23,7 +23,7 @@ MAX_VALUES = 2_000_000
 """Values after aliases are expanded: a few hundred bytes of nested aliases could otherwise fill the memory."""
 
 _MAX_DIGITS = 40
-_UNSAFE_NESTING = 3000
+_UNSAFE_NESTING = 1000
 """libyaml's composer recurses on the C stack; below this many open brackets or columns it cannot overflow it."""
 
 _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
