@@ -104,7 +104,8 @@ class Connection:
             except subprocess.TimeoutExpired as error:
                 what = f"no answer within {timeout:g} s: {shlex.join(command)}"
                 raise DeployError(what, where=self.name, fix="look at the node's load and log") from error
-            self._check(done.returncode, log.read())
+            proxy = done.stderr.decode(errors="replace") if self.jump else ""
+            self._check(done.returncode, log.read(), proxy)
         if done.returncode:
             raise self._failed(command, done.returncode, done.stderr.decode(errors="replace").strip())
         return done.stdout.decode(errors="replace")
@@ -169,10 +170,11 @@ class Connection:
         inner = ["ssh", *self._trust(), *(("-l", user) if user else ()), *(("-p", port) if port else ())]
         return f"{shlex.join(inner).replace('%', '%%')} -W '[%h]:%p' -- {shlex.quote(host)}"
 
-    def _check(self, code: int, log: str) -> None:
+    def _check(self, code: int, log: str, proxy: str = "") -> None:
+        """Raise when ssh itself failed: it says so in its log; ``proxy`` is what the jump host's ssh said."""
         lines = [line for line in log.splitlines() if line.strip() and not _CLOSED.match(line)]
-        if code == _UNREACHABLE and (lines or not log):
-            raise self.unreachable("; ".join(lines[-3:]))
+        if code == _UNREACHABLE and lines:
+            raise self.unreachable("; ".join([*proxy.splitlines()[-2:], *lines[-3:]]))
 
     def _failed(self, command: Sequence[str], code: int, stderr: str) -> DeployError:
         what = f"exit code {code}: {shlex.join(command)}"

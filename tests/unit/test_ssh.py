@@ -129,8 +129,9 @@ def test_unreachable_names_host_message_and_fix(fake_ssh, log, fix):
         assert all(part in text for part in ("n1", "root@10.77.1.11 port 22 via gate", log.splitlines()[-1], fix))
 
 
-def test_a_command_that_itself_ends_with_255_is_no_unreachable_node(fake_ssh):
-    fake_ssh("exit 255", "Shared connection to 10.77.1.11 closed.\n")
+@pytest.mark.parametrize("log", ["", "Shared connection to 10.77.1.11 closed.\n"])
+def test_a_command_that_itself_ends_with_255_is_no_unreachable_node(fake_ssh, log):
+    fake_ssh("exit 255", log)
     assert connection().run(["false"], tty=True) == 255
 
 
@@ -206,3 +207,9 @@ def test_a_node_is_reached_at_its_api_address_with_files_of_its_region_folder(mo
     with pytest.raises(DeployError, match="known_hosts"):
         Connection.for_node(node())
     assert Connection.for_node(node(host_keys="/etc/keys")).known_hosts == "/etc/keys"
+
+
+def test_what_a_jump_host_says_is_told(fake_ssh):
+    fake_ssh("echo No ED25519 host key is known for gate >&2; exit 255", "Connection closed by UNKNOWN port 65535\n")
+    with pytest.raises(DeployError, match="host key is known for gate"):
+        connection(jump="gate").output(["true"])
