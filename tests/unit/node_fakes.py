@@ -85,6 +85,7 @@ class FakeSystemd(Systemd):
         super().__init__(host)
         self.engine = engine
         self.units: dict[str, Unit] = {}
+        self.read: dict[str, str] = {}
         self.broken: set[str] = set()
         self.verbs: list[str] = []
 
@@ -95,6 +96,7 @@ class FakeSystemd(Systemd):
         self._note("daemon-reload")
         folder = self.host.path(QUADLET_ROOT)
         for path in folder.glob("[!.]*.container") if folder.is_dir() else []:
+            self.read[path.stem] = path.read_text()
             self.units.setdefault(f"{path.stem}.service", Unit(load="loaded", file_state="generated"))
         for name, unit in list(self.units.items()):
             if unit.file_state == "generated" and not (folder / f"{name.removesuffix('.service')}.container").exists():
@@ -115,7 +117,10 @@ class FakeSystemd(Systemd):
         if self.units[unit].file_state == "generated":
             lines = self.host.read(labels_file(name)).splitlines()
             labels = dict(line.split("=", 1) for line in lines)
-            self.engine.containers[name] = Managed(f"c{number}", name, IMAGE, True, labels, float(number))
+            stale = self.read[name] != self.host.read(f"{QUADLET_ROOT}/{name}.container") + "\n"
+            self.engine.containers[name] = Managed(
+                f"c{number}", name, "of a stale unit" if stale else IMAGE, True, labels, float(number)
+            )
 
     def stop(self, unit: str, timeout: float) -> None:
         self._note(f"stop {unit}")
@@ -182,7 +187,7 @@ class Wanted:
     @property
     def files(self) -> dict[str, str]:
         quadlet = (
-            {f"{QUADLET_ROOT}/{self.name}.container": f"[Container]\nImage={IMAGE}\n"}
+            {f"{QUADLET_ROOT}/{self.name}.container": f"[Container]\nImage={IMAGE}\n# {self.start}\n"}
             if self.kind == "container"
             else {}
         )
@@ -211,6 +216,7 @@ class Wanted:
         }
 
     def step(self, action: str = "update", **changes: Any) -> dict[str, Any]:
+        only = changes.pop("only", self.files)
         instance = {
             "name": self.name,
             "kind": self.kind,
@@ -222,6 +228,7 @@ class Wanted:
             "files": [
                 {"path": path, "text": text, "mode": self.mode, "uid": UID, "gid": GID}
                 for path, text in self.files.items()
+                if path in only
             ],
             "dirs": [{"path": self.data, "mode": "0750", "uid": UID, "gid": GID}],
             "delete": changes.pop("delete", []),

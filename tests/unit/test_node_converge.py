@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from node_fakes import FakeNode, Wanted, looked, wave
+from node_fakes import IMAGE, FakeNode, Wanted, looked, wave
 
 from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils import files
 from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.converge import converge
@@ -40,7 +41,16 @@ def settled(node: FakeNode, wanted: Wanted) -> bool:
     found = seen(node, wanted)
     same = not found["files"] and not found["dirs"] and not found["packages"]["missing"] and found["recorded"]
     running = found["running"]
+    if running and running["image"] not in (IMAGE, ""):
+        return False
     return same and running is not None and (running["start"], running["reload"]) == (wanted.start, wanted.reload)
+
+
+def rest(node: FakeNode, wanted: Wanted) -> dict[str, Any]:
+    """The step that the controller makes of what it sees: only files that differ, a restart only when it is due."""
+    found = seen(node, wanted)
+    running = found["running"]
+    return wanted.step(only=found["files"], restart=running is None or running["start"] != wanted.start)
 
 
 def test_create_then_settled(node: FakeNode) -> None:
@@ -309,7 +319,33 @@ def test_killed_anywhere_then_truth_and_the_same_end(
         assert restarted
     if now is not None and not restarted:
         assert now["start"] != "s2" or (before == "drift" and bool(seen(node, wanted)["files"]))
-    (result,) = apply(node, wanted.step())
+    (result,) = apply(node, rest(node, wanted))
     assert result["status"] == "ok"
     assert settled(node, wanted)
     assert observe(looked(wanted), node)["unexpected"] == {"instances": {}, "files": [], "containers": []}
+
+
+@pytest.mark.parametrize("position", range(10))
+def test_killed_then_dropped_from_the_region_leaves_nothing(
+    node: FakeNode, monkeypatch: pytest.MonkeyPatch, position: int
+) -> None:
+    wanted = Wanted("tool", {"/etc/tool/a.conf": "a", "/etc/tool/b.conf": "b"}, unit="tool.service")
+    with monkeypatch.context() as patched:
+        _kill_at(node, patched, position)
+        with contextlib.suppress(Killed):
+            apply(node, wanted.step("create"))
+    gone = observe(looked(), node)["unexpected"]["instances"]
+    for name, entry in gone.items():
+        apply(
+            node,
+            {
+                "id": name,
+                "kind": "instance",
+                "action": "remove",
+                "instance": {"name": name, "manifest": entry, **entry},
+            },
+        )
+    assert observe(looked(), node)["unexpected"] == {"instances": {}, "files": [], "containers": []}
+    left = [path for path in node.host.root.rglob("*") if path.is_file() and "/state/" not in str(path)]
+    assert left == []
+    assert node.fake.containers == {}
