@@ -50,7 +50,9 @@ def rest(node: FakeNode, wanted: Wanted) -> dict[str, Any]:
     """The step that the controller makes of what it sees: only files that differ, a restart only when it is due."""
     found = seen(node, wanted)
     running = found["running"]
-    return wanted.step(only=found["files"], restart=running is None or running["start"] != wanted.start)
+    return wanted.step(
+        only=found["files"], delete=found["extra"], restart=running is None or running["start"] != wanted.start
+    )
 
 
 def test_create_then_settled(node: FakeNode) -> None:
@@ -127,13 +129,13 @@ def test_extra_files_containers_and_instances_are_unexpected(node: FakeNode) -> 
     assert "/etc/scs-deploy/other/x" in found["instances"]["other"]["files"]
 
 
-def test_file_an_instance_no_longer_has_is_unexpected_wherever_it_lies(node: FakeNode) -> None:
+def test_file_an_instance_no_longer_has_is_extra_wherever_it_lies(node: FakeNode) -> None:
     wanted = Wanted("base", {"/etc/chrony/a.conf": "a", "/etc/chrony/b.conf": "b"}, kind="host", unit="")
     apply(node, wanted.step("create"))
     newer = replace(wanted, texts={"/etc/chrony/a.conf": "a"})
-    assert observe(looked(newer), node)["unexpected"]["files"] == ["/etc/chrony/b.conf"]
+    assert seen(node, newer)["extra"] == ["/etc/chrony/b.conf"]
     apply(node, newer.step(delete=["/etc/chrony/b.conf"]))
-    assert observe(looked(newer), node)["unexpected"]["files"] == []
+    assert seen(node, newer)["extra"] == []
     assert not node.host.path("/etc/chrony/b.conf").exists()
 
 
@@ -203,6 +205,15 @@ def test_reload_is_recorded_for_this_process_only(node: FakeNode) -> None:
     assert node.fake.calls == ["HUP cache"]
     assert settled(node, newer)
     assert seen(node, newer)["running"]["id"] == process
+
+
+def test_prepare_writes_files_and_starts_nothing(node: FakeNode) -> None:
+    wanted = Wanted()
+    apply(node, wanted.step("prepare", restart=False))
+    assert not seen(node, wanted)["files"]
+    assert node.systemd.verbs == []
+    apply(node, wanted.step("create", only=()))
+    assert settled(node, wanted)
 
 
 def test_stopped_unit_is_started(node: FakeNode) -> None:

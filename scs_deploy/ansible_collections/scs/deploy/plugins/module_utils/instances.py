@@ -21,7 +21,7 @@ _MARGIN = 60.0
 
 
 def converge_instance(node: Node, step: dict[str, Any], done: list[str]) -> None:
-    """Create or update an instance; raise StepError, EngineError or OSError, after which the next observe tells the truth."""
+    """Create or update an instance (``prepare``: only its files, for a job that needs them); raise StepError, EngineError or OSError, after which the next observe tells the truth."""
     wanted, host = step["instance"], node.host
     name, unit = wanted["name"], wanted["unit"]
     if wanted["kind"] == "container":
@@ -33,6 +33,8 @@ def converge_instance(node: Node, step: dict[str, Any], done: list[str]) -> None
     units_changed = _put_files(node, wanted, done)
     if wanted["kind"] == "container":
         records.write_labels(host, name, wanted["start"], wanted["reload"])
+    if step["action"] == "prepare":
+        return
     state = node.systemd.unit(unit) if unit else None
     if step["restart"]:
         armed = state.invocation if state and state.running and not wanted.get("apply") else None

@@ -124,6 +124,7 @@ def _instance(
         "why": why,
         "packages": {"missing": sorted(package for package in instance.get("packages", []) if package not in versions)},
         "recorded": recorded,
+        "extra": _extra(node, name, instance, manifest),
     }
 
 
@@ -155,27 +156,27 @@ def _running(
     }
 
 
+def _extra(node: Node, name: str, instance: dict[str, Any], manifest: dict[str, dict[str, Any]]) -> list[str]:
+    """Files that an expected instance no longer has, and what a killed run left half-written, wherever they lie."""
+    wanted = set(instance.get("files", {}))
+    no_longer = set(manifest.get(name, {}).get("files", [])) - wanted
+    half = {str(files.temporary(Path(path))) for path in wanted | no_longer}
+    return sorted(path for path in no_longer | half if _there(node.host.path(path)))
+
+
 def _unexpected(node: Node, expected: dict[str, Any], manifest: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """What nobody asked for: instances of the manifest, files below CONFIG_ROOT, files an instance no longer has and files
-    that a killed run left half-written."""
+    """What nobody asked for: instances of the manifest that are not expected, and files below CONFIG_ROOT."""
     host = node.host
     gone = {name: entry for name, entry in manifest.items() if name not in expected}
-    wanted = {path for instance in expected.values() for path in instance.get("files", {})}
-    noted = {path for entry in gone.values() for path in entry.get("files", [])}
-    no_longer = {
-        path for name, entry in manifest.items() if name in expected for path in entry.get("files", [])
-    } - wanted
+    owned = {path for instance in expected.values() for path in instance.get("files", {})}
+    owned |= {path for entry in gone.values() for path in entry.get("files", [])}
     found = {f"/{path.relative_to(host.root)}" for path in files.below(host.path(CONFIG_ROOT))}
-    half = {str(files.temporary(Path(path))) for path in wanted | no_longer}
+    defaults: tuple[tuple[str, Any], ...] = (("unit", ""), ("kind", "container"), ("files", []), ("data", []))
     return {
         "instances": {
-            name: {
-                key: entry.get(key, default)
-                for key, default in (("unit", ""), ("kind", "container"), ("files", []), ("data", []))
-            }
-            for name, entry in gone.items()
+            name: {key: entry.get(key, default) for key, default in defaults} for name, entry in gone.items()
         },
-        "files": sorted((found - wanted - noted) | {path for path in no_longer | half if _there(host.path(path))}),
+        "files": sorted(found - owned),
         "containers": [],
     }
 
