@@ -151,7 +151,8 @@ def _tunnel(source: Source, region: RegionSection) -> Iterator[Finding]:
             if region.guest_mtu
             else f"; servers need {wanted} at least"
         )
-        what = f"the MTU {network.mtu} of the network {name} cannot carry the tunnel"
+        default = "" if "mtu" in network.model_fields_set else "default "
+        what = f"the {default}MTU {network.mtu} of the network {name} cannot carry the tunnel"
         yield source.finding(
             path,
             what,

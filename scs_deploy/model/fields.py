@@ -32,6 +32,8 @@ def _address(kind: Callable[[str], Any], example: str) -> BeforeValidator:
             raise wrong(f"must be a text such as {example}", f"give an address such as {example}")
         try:
             return kind(value)
+        except PydanticCustomError:
+            raise
         except ValueError as error:
             raise wrong(str(error)[:200], f"give one such as {example}") from error
 

@@ -138,7 +138,7 @@ def find(schema: Schema, path: Sequence[str | int]) -> Schema:
         if isinstance(step, int):
             inner = here.get("items", {})
         else:
-            others = here.get("additionalProperties") or next(iter(here.get("patternProperties", {}).values()), {})
+            others: Any = here.get("additionalProperties") or next(iter(here.get("patternProperties", {}).values()), {})
             inner = here.get("properties", {}).get(step, others)
         here = _resolved(schema, inner if isinstance(inner, Mapping) else {})
     return here

@@ -52,7 +52,7 @@ class Node:
     unit: int | None
     height: int
     groups: tuple[str, ...]
-    addresses: dict[NetworkName, Addresses]
+    addresses: dict[str, Addresses]
     ssh: Ssh
     dns: tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, ...]
     ntp: tuple[str, ...]

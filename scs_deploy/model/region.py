@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from scs_deploy.errors import Finding
-from scs_deploy.model.fields import Domain, Engine, FailureDomain, Int, Name, NetworkName, Number, text
+from scs_deploy.model.fields import Domain, Engine, FailureDomain, Int, Name, Number, text
 from scs_deploy.model.host import Inheritable
 from scs_deploy.model.network import Network, Networks
 from scs_deploy.model.rack import Node, RackSection
@@ -53,7 +53,7 @@ class Region:
     failure_domain: FailureDomain
     patience: float
     guest_mtu: int
-    networks: dict[NetworkName, Network]
+    networks: dict[str, Network]
     """The declared ones; ``network()`` knows what the others fall back to."""
     racks: tuple[RackSection, ...]
     nodes: tuple[Node, ...]
@@ -65,7 +65,7 @@ class Region:
     def network(self, role: str) -> Network:
         """The network that plays a role: itself if declared, else api (external: ``KeyError`` if not declared)."""
         if role in self.networks or role not in FALLBACK_TO_API:
-            return self.networks[role]  # type: ignore[index]
+            return self.networks[role]
         return self.networks["api"]
 
     def node(self, name: str) -> Node:

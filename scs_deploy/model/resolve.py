@@ -105,7 +105,7 @@ def _node(rack: RackSection, node: NodeSection, values: Inheritable, services: d
         node.unit,
         node.height,
         node.groups,
-        node.addresses,
+        {str(name): address for name, address in node.addresses.items()},
         values.ssh,
         values.dns,
         values.ntp,
