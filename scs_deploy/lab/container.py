@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +16,11 @@ CONFIG = "/etc/scs-lab"
 IMAGES = "/var/lib/scs-lab/images"
 """Where a node sees the controller's image store, read-only."""
 
+EXITS = Path("/run/libpod/exits")
+"""Where Podman's monitors leave the exit codes of root's containers."""
+
+RESTART_SECONDS = 2
+
 ENGINE_DATA = ("/var/lib/containers", "/var/lib/docker")
 
 
@@ -21,11 +28,20 @@ ENGINE_DATA = ("/var/lib/containers", "/var/lib/docker")
 class NodeContainer:
     """A container as the engine reports it; ``pid`` 0 when it does not run."""
 
+    id: str
     name: str
     node: str
     state: str
     pid: int
-    image: str
+
+    @property
+    def alive(self) -> bool:
+        """Whether its first process lives; the engine wrongly believes so of a container whose monitor was killed."""
+        try:
+            state = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except FileNotFoundError:
+            return False
+        return state not in ("Z", "X")
 
     def runs_in(self, namespace: Path) -> bool:
         """Whether its first process is alive and in that network namespace."""
@@ -72,10 +88,35 @@ def listed(names: LabNames) -> dict[str, NodeContainer]:
     found = {}
     for item in json.loads(text or "[]"):
         node = item["Labels"].get(LABEL_NODE, "")
-        found[node] = NodeContainer(item["Names"][0], node, item["State"], item.get("Pid", 0), item["ImageID"])
+        found[node] = NodeContainer(item["Id"], item["Names"][0], node, item["State"], item.get("Pid") or 0)
     return found
 
 
-def remove(name: str) -> None:
-    """Remove a container with its volumes, whatever state it is in."""
-    engine.podman(["rm", "--force", "--volumes", "--time", "0", name], timeout=60)
+def repair(there: NodeContainer, names: LabNames) -> bool:
+    """Start a node that does not run, or runs outside its namespace; True when it was started."""
+    namespace = names.namespace(there.node)
+    deadline = time.monotonic() + RESTART_SECONDS
+    # A node whose first process just died is started by its monitor, unless that died with it.
+    while there.state == "running" and not there.alive and time.monotonic() < deadline:
+        time.sleep(0.1)
+        there = listed(names)[there.node]
+    if there.state == "running" and there.runs_in(namespace):
+        return False
+    restart(there)
+    return True
+
+
+def restart(there: NodeContainer) -> None:
+    """Stop what is left of a node and start it; its data is kept."""
+    if there.alive:
+        engine.podman(["stop", "--time", "5", there.name], timeout=60)
+    elif there.state in ("running", "stopping"):
+        # Podman waits for the monitor's word on how the container ended; the monitor was killed, so we give it.
+        (EXITS / there.id).write_text("137")
+    engine.podman(["start", there.name], timeout=60)
+
+
+def remove(containers: Sequence[str]) -> None:
+    """Remove containers with their volumes, whatever state they are in; missing ones are fine."""
+    if containers:
+        engine.podman(["rm", "--force", "--ignore", "--volumes", "--time", "0", *containers], timeout=120)

@@ -25,7 +25,7 @@ def all_disks(node: NodeSpec) -> tuple[DiskSpec, ...]:
 def attach(folder: Path, node: NodeSpec) -> str:
     """Make and attach the disks of a node; the text of its ``devices`` file: lines of path, major, minor."""
     lines = []
-    attached = host.loop_devices()
+    present = host.loop_devices()
     for disk in all_disks(node):
         file = backing(folder, disk)
         if not file.exists():
@@ -36,7 +36,7 @@ def attach(folder: Path, node: NodeSpec) -> str:
             if disk.path == NODE_DISK:
                 host.run(["mkfs.ext4", "-q", "-m", "0", str(fresh)])
             fresh.rename(file)
-        device = attached.get(file) or host.run(["losetup", "--find", "--show", str(file)]).strip()
+        device = present.get(file) or host.run(["losetup", "--find", "--show", str(file)]).strip()
         numbers = Path(device).stat().st_rdev
         lines.append(f"{disk.path} {os.major(numbers)} {os.minor(numbers)}")
     return "".join(line + "\n" for line in lines)
@@ -44,13 +44,17 @@ def attach(folder: Path, node: NodeSpec) -> str:
 
 def detach(folder: Path) -> None:
     """Detach every loop device whose file lies below ``folder``. Raises DeployError when one is still in use."""
-    ours = {file: device for file, device in host.loop_devices().items() if file.is_relative_to(folder)}
-    for device in ours.values():
+    for device in attached(folder).values():
         host.run(["losetup", "--detach", device], check=False)
-    left = {file: device for file, device in host.loop_devices().items() if file.is_relative_to(folder)}
+    left = attached(folder)
     if left:
         raise DeployError(
             f"loop devices are still in use: {', '.join(sorted(left.values()))}",
             where=str(folder),
             fix="find who holds them with `lsblk` and `fuser -vm`, unmount, and run it again",
         )
+
+
+def attached(folder: Path) -> dict[Path, str]:
+    """Backing file -> loop device of every disk below ``folder``."""
+    return {file: device for file, device in host.loop_devices().items() if file.is_relative_to(folder)}

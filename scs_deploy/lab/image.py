@@ -2,49 +2,39 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 
-from scs_deploy import engine
-from scs_deploy.errors import DeployError
-from scs_deploy.lab import host
-from scs_deploy.lab.identity import digest
-from scs_deploy.names import IMAGE_PREFIX
+from scs_deploy.images import Event, Recipe, build_recipe
+from scs_deploy.releases import load_release, release_names
 
-SUITE = "trixie"
 PACKAGES = (
-    *("systemd-sysv", "dbus", "openssh-server", "python3", "python3-apt", "ca-certificates", "procps", "kmod", "less"),
-    *("iproute2", "iputils-ping", "curl", "nftables", "iptables", "chrony", "e2fsprogs"),
+    *("systemd-sysv", "dbus", "openssh-server", "sudo", "python3", "python3-apt", "ca-certificates", "tzdata"),
+    *("procps", "kmod", "less", "iproute2", "iputils-ping", "curl", "nftables", "iptables", "chrony", "e2fsprogs"),
     *("python3-pymysql", "python3-requests"),
-    *("podman", "python3-podman", "crun", "netavark", "aardvark-dns", "uidmap", "docker.io", "python3-docker"),
+    *("podman", "python3-podman", "crun", "netavark", "aardvark-dns", "uidmap", "catatonit"),
+    *("docker.io", "docker-cli", "python3-docker", "tini"),
 )
 """Installed beforehand, so that a node's own ``apt-get install`` has nothing to fetch."""
 
-
-def reference() -> str:
-    """Changes with the content, so that a new list of packages makes a new image."""
-    return f"{IMAGE_PREFIX}/lab-node:{SUITE}-{digest(SUITE, *PACKAGES)[:8]}"
+POLICY = "/usr/sbin/policy-rc.d"
 
 
-def ensure(progress: Callable[[str], None]) -> str:
-    """The reference of the node image; built when the store lacks it (about a minute)."""
-    wanted = reference()
-    if engine.podman(["image", "exists", wanted], check=False).returncode == 0:
-        return wanted
-    if not shutil.which("mmdebstrap"):
-        raise DeployError(
-            "the image of lab nodes is missing and cannot be built",
-            where=wanted,
-            why="mmdebstrap is not installed",
-            fix="apt-get install mmdebstrap",
-        )
-    progress(f"building the image of lab nodes: {wanted}")
-    with tempfile.TemporaryDirectory(prefix="scs-lab-image-") as folder:
-        archive = Path(folder) / "node.tar"
-        host.run(
-            ["mmdebstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", SUITE, str(archive)], timeout=1200
-        )
-        engine.podman(["import", "--quiet", "--change", "LABEL scs-deploy.lab-image=1", str(archive), wanted])
-    return wanted
+def recipe() -> Recipe:
+    """On the bare Debian layer: a node shall not have the settings that keep service images small."""
+    return Recipe(
+        name="lab-node",
+        parent="debian",
+        packages=PACKAGES,
+        commands=(f"rm {POLICY}",),
+        files={POLICY: "#!/bin/sh\nexit 101\n"},
+    )
+
+
+def ensure(release: str, progress: Callable[[str], None]) -> str:
+    """The reference of the node image; built when the store lacks it (about a minute). ``release`` "": the newest."""
+
+    def show(event: Event) -> None:
+        if event.kind in ("start", "warning"):
+            progress(f"building the image {event.image} {event.text}".rstrip())
+
+    return build_recipe(recipe(), load_release(release or release_names()[-1]), progress=show).reference

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from scs_deploy import engine
 from scs_deploy.errors import DeployError
-from scs_deploy.lab import container, disks, host, image, keys, nodefiles, wiring
-from scs_deploy.lab.identity import RUN_ROOT, LabFiles, LabNames
+from scs_deploy.lab import container, disks, host, image, keys, nodefiles
+from scs_deploy.lab.identity import LabFiles, LabNames
 from scs_deploy.lab.lock import locked
+from scs_deploy.lab.network import LabNetwork
 from scs_deploy.lab.preflight import check_machine, check_memory
 from scs_deploy.lab.spec import LabSpec, NodeSpec
 
@@ -23,11 +25,12 @@ Progress = Callable[[str], None]
 
 BOOT_SECONDS = 60
 CLONE_NEWNET = 0x40000000
+UNIT_STATES = ("running", "degraded")
 
 
 @dataclass(frozen=True, slots=True)
 class NodeStatus:
-    """``state``: running, stopped, unwired (runs outside its network) or missing; ``address`` is what ssh uses."""
+    """``state``: running, stopped, unwired (runs outside its networks) or missing; ``address`` is what ssh uses."""
 
     name: str
     state: str
@@ -40,12 +43,17 @@ def _silent(_: str) -> None:
 
 
 class Lab:
-    """The lab of one region. Every method finds out what there is; nothing relies on what an earlier run remembered."""
+    """The lab of one region. Every method finds out what there is; nothing relies on what an earlier run remembered.
+
+    ``files.record`` exists from the end of the first ``up`` to the next ``down``: whoever connects to the region's nodes
+    asks for it, and then uses the lab's key and known hosts, after ``enter()``.
+    """
 
     def __init__(self, spec: LabSpec) -> None:
         self.spec = spec
         self.names = LabNames.of(spec.name, spec.source)
         self.files = LabFiles.of(spec.name, spec.source)
+        self.network = LabNetwork(self.names, spec)
 
     # -- whole lab ---------------------------------------------------------------------------------------------------
 
@@ -59,32 +67,28 @@ class Lab:
         with locked(self.files.lock):
             running = container.listed(self.names)
             check_memory(self.spec, [node.name for node in self.spec.nodes if node.name not in running])
-            reference = image.ensure(progress)
+            reference = image.ensure(self.spec.release, progress)
             self._remove_strangers(running, progress)
-            namespace = self._place(private, progress)
-            self._wire(namespace)
+            self.network.up(private, progress)
             public = keys.key_pair(self.files.private_key, f"scs-deploy lab {self.spec.name}")
             for node in self.spec.nodes:
                 self._node_up(node, public, reference, running.get(node.name), progress)
             self._write_known_hosts()
             for node in self.spec.nodes:
                 self._wait(node, progress)
+            record = {"region": self.spec.name, "source": self.spec.source, "id": self.names.id}
+            nodefiles.replace(self.files.record, json.dumps(record) + "\n")
 
     def down(self) -> None:
         """Remove everything that carries the lab's id, then look again. Raises DeployError naming what remains."""
         check_machine()
         with locked(self.files.lock, remove=True):
-            for node in container.listed(self.names).values():
-                container.remove(node.name)
-            self._remove_links()
-            for path in self._namespaces():
-                host.remove_namespace(path)
-            if self.names.table in host.tables():
-                host.run(["nft", "delete", "table", host.TABLES_FAMILY, self.names.table])
+            self.files.record.unlink(missing_ok=True)
+            container.remove([node.name for node in container.listed(self.names).values()])
+            self.network.down()
             disks.detach(self.files.folder)
-            shutil.rmtree(self.files.folder, ignore_errors=True)
-            shutil.rmtree(self.names.run, ignore_errors=True)
-            self._restore_forwarding()
+            if self.files.folder.exists():
+                shutil.rmtree(self.files.folder)
             left = self.leftovers()
         if left:
             raise DeployError(
@@ -93,29 +97,21 @@ class Lab:
 
     def leftovers(self) -> list[str]:
         """Everything on this machine that carries the lab's id."""
-        prefix = self.names.prefix
         return [
             *(f"container {node.name}" for node in container.listed(self.names).values()),
-            *(f"link {name}" for name in host.links() if name.startswith(prefix)),
-            *(f"namespace {path}" for path in self._namespaces()),
-            *(f"nftables table {name}" for name in host.tables() if name == self.names.table),
-            *(f"loop device {d}" for f, d in host.loop_devices().items() if f.is_relative_to(self.files.folder)),
+            *self.network.leftovers(),
+            *(f"loop device {device}" for device in disks.attached(self.files.folder).values()),
             *(f"folder {path}" for path in (self.files.folder, self.names.run) if path.exists()),
         ]
 
     def status(self) -> tuple[NodeStatus, ...]:
         there = container.listed(self.names)
-        found = []
-        for node in self.spec.nodes:
-            mine = there.get(node.name)
-            if mine is None:
-                state = "missing"
-            elif mine.state != "running":
-                state = "stopped"
-            else:
-                state = "running" if self._wired(mine, node) else "unwired"
-            found.append(NodeStatus(node.name, state, self.address(node.name), self.names.container(node.name)))
-        return tuple(found)
+        return tuple(
+            NodeStatus(
+                node.name, self._state(there.get(node.name)), self.address(node.name), self.names.container(node.name)
+            )
+            for node in self.spec.nodes
+        )
 
     # -- one node ----------------------------------------------------------------------------------------------------
 
@@ -124,29 +120,34 @@ class Lab:
         node = self.spec.node(name)
         check_machine()
         with locked(self.files.lock):
-            if name in container.listed(self.names):
-                container.remove(self.names.container(name))
             self._forget(node.name)
-        self.up(progress, private=self.namespace is not None)
+        self.up(progress)
 
     def reboot(self, name: str, timeout: float = BOOT_SECONDS) -> None:
-        """``systemctl reboot`` inside; returns when the node has booted again."""
+        """``systemctl reboot`` inside; returns when the node has booted again. ``timeout`` in seconds."""
         before = self._boot_id(name)
         self.run(name, ["systemctl", "reboot"])
         deadline = time.monotonic() + timeout
         while self._boot_id(name) in ("", before):
             if time.monotonic() > deadline:
-                raise DeployError("the node did not come back", where=name, why=self._last_words(name))
+                raise DeployError(
+                    "the node did not come back", where=name, why=self._last_words(name), fix="run lab up"
+                )
             time.sleep(0.1)
         self._wait(self.spec.node(name), _silent)
 
-    def run(self, name: str, argv: Sequence[str], *, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    def plug(self, name: str, network: str, *, connected: bool) -> None:
+        """Pull (``connected=False``) or put back the cable between a node and a network; ``up`` puts it back too."""
+        self.spec.node(name)
+        self.network.plug(name, network, connected=connected)
+
+    def run(self, name: str, argv: Sequence[str], *, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Run a command on a node as root over ssh and capture its output; 255 is ssh's own failure."""
         command = [*self.ssh_command(name), "--", *argv]
-        return subprocess.run(command, input=stdin or "", capture_output=True, text=True, check=False)
+        return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
 
     def ssh(self, name: str, argv: Sequence[str] = ()) -> int:
-        """An interactive shell or command on a node, on the caller's terminal; the exit code."""
+        """An interactive shell or a command on a node, on the caller's terminal; the exit code."""
         command = self.ssh_command(name)
         return subprocess.run([*command[:-1], *([] if argv else ["-t"]), command[-1], *argv], check=False).returncode
 
@@ -167,8 +168,7 @@ class Lab:
     @property
     def namespace(self) -> Path | None:
         """The network namespace that holds the bridges; None when they are this machine's own."""
-        path = self.names.lab_namespace
-        return path if host.is_namespace(path) else None
+        return self.network.namespace
 
     def prefix(self) -> tuple[str, ...]:
         """What to put before a command so that it reaches the lab's networks; empty for a lab wired into this machine."""
@@ -179,7 +179,7 @@ class Lab:
         return subprocess.run([*self.prefix(), *argv], check=False).returncode
 
     def enter(self) -> None:
-        """Move this process, and what it starts, to where the lab's networks are."""
+        """Move this thread, and what it starts, to where the lab's networks are; not to be mixed with ``up`` or ``down``."""
         if self.namespace is None:
             return
         with self.namespace.open() as stream:
@@ -188,74 +188,34 @@ class Lab:
 
     # -- the steps of up ---------------------------------------------------------------------------------------------
 
-    def _place(self, private: bool, progress: Progress) -> Path | None:
-        if self.namespace:
-            return self.namespace
-        here = host.links()
-        if any(self.names.bridge(network.name) in here for network in self.spec.networks) and not private:
-            return None
-        taken = wiring.clashes(self.spec, host.subnets(), self.names)
-        if not taken and not private:
-            return None
-        for reason in taken:
-            progress(f"taken on this machine: {reason}")
-        self._remove_links()
-        host.add_namespace(self.names.lab_namespace)
-        progress("the lab's networks live in a namespace of their own; reach them with: scs-deploy lab exec -- COMMAND")
-        return self.namespace
-
-    def _wire(self, namespace: Path | None) -> None:
-        for node in self.spec.nodes:
-            host.add_namespace(self.names.namespace(node.name))
-        host.ip_commands(wiring.bridge_commands(self.names, self.spec, host.links(namespace)), namespace)
-        host.ip_commands(wiring.cable_commands(self.names, self.spec, host.links(namespace)), namespace)
-        sources = [network for spec in self.spec.networks for network in spec.networks]
-        if namespace:
-            outside, inside = wiring.uplink_addresses(self.names)
-            if self.names.uplink not in host.links():
-                host.ip_commands(wiring.uplink_commands(self.names, namespace, outside))
-                host.ip_commands(wiring.uplink_inside(outside, inside), namespace)
-            host.run([*host.within(namespace), "nft", "-f", "-"], stdin=wiring.firewall(self.names, sources))
-            host.set_forwarding("1", namespace)
-            sources = [outside.network]
-        host.run(["nft", "-f", "-"], stdin=wiring.firewall(self.names, sources))
-        self._allow_forwarding()
-
     def _node_up(
         self, node: NodeSpec, public: str, reference: str, there: container.NodeContainer | None, progress: Progress
     ) -> None:
         folder = self.files.node(node.name)
-        config = self.files.config(node.name)
         devices = disks.attach(folder, node)
-        changed = nodefiles.write(self.spec, node, self.names, folder, config, public, devices)
-        name = self.names.container(node.name)
+        changed = nodefiles.write(self.spec, node, self.names, folder, self.files.config(node.name), public, devices)
         if there is None:
             progress(f"{node.name}: making the node")
+            config = self.files.config(node.name)
             arguments = container.run_arguments(self.names, node, config, reference, engine.store_path())
             engine.podman(arguments, timeout=120)
-            return
-        if there.state == "running" and there.runs_in(self.names.namespace(node.name)) and "devices" not in changed:
-            batch = wiring.node_network(self.spec, node)
-            inside = host.within(self.names.namespace(node.name))
-            host.run([*inside, "ip", "-force", "-batch", "-"], stdin=batch, check=False)
-            return
-        progress(f"{node.name}: starting the node again ({there.state})")
-        if there.state == "running":
-            engine.podman(["kill", name], check=False)
-            engine.podman(["stop", "--time", "0", name], check=False, timeout=60)
-        engine.podman(["start", name], timeout=60)
+        elif "devices" in changed:
+            progress(f"{node.name}: starting the node again, its disks changed")
+            container.restart(there)
+        elif container.repair(there, self.names):
+            progress(f"{node.name}: started the node again, it was {there.state}")
 
     def _wait(self, node: NodeSpec, progress: Progress) -> None:
         deadline = time.monotonic() + BOOT_SECONDS
         while True:
             done = self.run(node.name, ["systemctl", "is-system-running", "--wait"])
-            if done.stdout.strip() in ("running", "degraded"):
+            if done.stdout.strip() in UNIT_STATES:
                 break
             if time.monotonic() > deadline:
                 raise DeployError(
                     f"the node does not answer ssh after {BOOT_SECONDS} s",
                     where=node.name,
-                    why=f"{done.stderr.strip()}\n{self._last_words(node.name)}",
+                    why=f"{done.stderr.strip()}\n{self._last_words(node.name)}".strip(),
                     fix=f"look at `podman logs {self.names.container(node.name)}`, or `lab reset {node.name}`",
                 )
             time.sleep(0.1)
@@ -267,58 +227,32 @@ class Lab:
         hosts = {}
         for node in self.spec.nodes:
             addresses = [str(a.ip) for given in node.addresses.values() for a in given]
-            public = self.files.node(node.name) / "ssh_host_ed25519_key.pub"
+            public = self.files.node(node.name) / f"{nodefiles.HOST_KEY}.pub"
             hosts[(node.name, *addresses)] = public.read_text()
         nodefiles.replace(self.files.known_hosts, keys.known_hosts(hosts))
 
-    # -- small things ------------------------------------------------------------------------------------------------
-
-    def _wired(self, there: container.NodeContainer, node: NodeSpec) -> bool:
-        here = host.links(self.namespace)
-        bridges = {network.name: here.get(self.names.bridge(network.name)) for network in self.spec.networks}
-        return there.runs_in(self.names.namespace(node.name)) and all(
-            bridge is not None
-            and (link := here.get(self.names.link(node.name, network))) is not None
-            and link.master == self.names.bridge(network)
-            for network, bridge in bridges.items()
-        )
-
-    def _namespaces(self) -> list[Path]:
-        return sorted(self.names.run.iterdir()) if self.names.run.is_dir() else []
-
-    def _remove_links(self) -> None:
-        host.delete_links(name for name in host.links() if name.startswith(self.names.prefix))
-
-    def _remove_strangers(self, running: dict[str, container.NodeContainer], progress: Progress) -> None:
+    def _remove_strangers(self, running: Mapping[str, container.NodeContainer], progress: Progress) -> None:
         wanted = {node.name for node in self.spec.nodes}
-        for name, there in running.items():
-            if name not in wanted:
-                progress(f"{name}: removing the node, the region no longer names it")
-                container.remove(there.name)
-                self._forget(name)
+        for name in sorted(running.keys() - wanted):
+            progress(f"{name}: removing the node, the region no longer names it")
+            self._forget(name)
+            shutil.rmtree(self.files.node(name), ignore_errors=True)
 
     def _forget(self, node: str) -> None:
+        container.remove([self.names.container(node)])
         disks.detach(self.files.node(node))
         shutil.rmtree(self.files.node(node) / "disks", ignore_errors=True)
-        # The kernel removes a namespace's cables later; a cable that is still listed would not be made anew.
-        cables = [self.names.link(node, network.name) for network in self.spec.networks]
-        host.delete_links(cables, self.namespace)
-        host.remove_namespace(self.names.namespace(node))
+        self.network.forget(node)
 
-    def _allow_forwarding(self) -> None:
-        if host.FORWARDING.read_text().strip() == "0":
-            (RUN_ROOT / "ip_forward").write_text("0")
-            host.set_forwarding("1")
+    # -- small things ------------------------------------------------------------------------------------------------
 
-    def _restore_forwarding(self) -> None:
-        """Forwarding goes back to what it was when the last lab of this machine ends."""
-        record = RUN_ROOT / "ip_forward"
-        if not RUN_ROOT.is_dir() or any(path != record for path in RUN_ROOT.iterdir()):
-            return
-        if record.exists():
-            host.set_forwarding("0")
-            record.unlink()
-        RUN_ROOT.rmdir()
+    def _state(self, there: container.NodeContainer | None) -> str:
+        if there is None:
+            return "missing"
+        if there.state != "running" or not there.alive:
+            return "stopped"
+        inside = there.runs_in(self.names.namespace(there.node))
+        return "running" if inside and self.network.wired(there.node) else "unwired"
 
     def _boot_id(self, name: str) -> str:
         return self.run(name, ["cat", "/proc/sys/kernel/random/boot_id"]).stdout.strip()

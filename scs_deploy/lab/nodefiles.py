@@ -7,10 +7,13 @@ import uuid
 from importlib import resources
 from pathlib import Path
 
+from scs_deploy.images.script import sources
 from scs_deploy.lab import keys, wiring
 from scs_deploy.lab.identity import LabNames, digest
 from scs_deploy.lab.spec import LabSpec, NodeSpec
+from scs_deploy.releases import load_release, release_names
 
+HOST_KEY = "ssh_host_ed25519_key"
 RESOLVERS = (Path("/run/systemd/resolve/resolv.conf"), Path("/etc/resolv.conf"))
 
 
@@ -28,6 +31,8 @@ def contents(
     spec: LabSpec, node: NodeSpec, names: LabNames, public: str, devices: str, resolvers: str
 ) -> dict[str, str]:
     """File name -> text, all but the host key."""
+    release = load_release(spec.release or release_names()[-1])
+    mirror = spec.mirror or release.mirror
     authorized = [key for key in (public, spec.authorized_key.strip()) if key]
     return {
         "hostname": f"{node.name}\n",
@@ -35,6 +40,7 @@ def contents(
         "resolv.conf": resolvers,
         "machine-id": f"{uuid.UUID(hex=digest(names.id, node.name)[:32]).hex}\n",
         "authorized_keys": "".join(key + "\n" for key in authorized),
+        "sources.list": "".join(line + "\n" for line in sources(mirror, release.suite, security=release.security)),
         "nics": "".join(wiring.nic(network.name) + "\n" for network in spec.networks),
         "network": wiring.node_network(spec, node),
         "devices": devices,
@@ -47,7 +53,7 @@ def write(
 ) -> set[str]:
     """Write the files of a node; the names of those that were there with another content."""
     config.mkdir(mode=0o700, parents=True, exist_ok=True)
-    key = folder / "ssh_host_ed25519_key"
+    key = folder / HOST_KEY
     keys.key_pair(key, f"lab node {node.name}")
     resolvers = resolv_conf([path.read_text() for path in RESOLVERS if path.is_file()])
     changed = set()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import (
     IPv4Address,
@@ -11,14 +11,13 @@ from ipaddress import (
     IPv6Address,
     IPv6Interface,
     IPv6Network,
-    ip_address,
     ip_interface,
-    ip_network,
 )
-from pathlib import Path
-from typing import Any, Protocol
 
 from scs_deploy.errors import InputError
+from scs_deploy.model.network import AddressRange
+from scs_deploy.model.rack import Node
+from scs_deploy.model.region import Region
 
 MAX_INTERFACE_NAME = 15
 """The kernel's limit (IFNAMSIZ - 1)."""
@@ -28,17 +27,8 @@ Interface = IPv4Interface | IPv6Interface
 AnyNetwork = IPv4Network | IPv6Network
 
 
-class RegionLike(Protocol):
-    """What the lab reads of a region; ``scs_deploy.model.region.Region`` is one."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def folder(self) -> Path: ...
-    @property
-    def networks(self) -> Mapping[str, Any]: ...
-    @property
-    def nodes(self) -> Sequence[Any]: ...
+DISK_GB = 10
+"""Size of a disk whose size the region does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +69,17 @@ class NodeSpec:
 
 @dataclass(frozen=True, slots=True)
 class LabSpec:
-    """``source`` is the region's folder: with the name it tells apart the labs of two checkouts."""
+    """``source`` is the region's folder: with the name it tells apart the labs of two checkouts.
+
+    ``release`` "": the newest, ``mirror`` "": the release's own, ``authorized_key``: one more public key for root.
+    """
 
     name: str
     source: str
     networks: tuple[NetworkSpec, ...]
     nodes: tuple[NodeSpec, ...]
+    release: str = ""
+    mirror: str = ""
     authorized_key: str = ""
 
     @classmethod
@@ -112,29 +107,29 @@ class LabSpec:
         )
 
     @classmethod
-    def from_region(cls, region: RegionLike) -> LabSpec:
+    def from_region(cls, region: Region) -> LabSpec:
         """All nodes of the region; this machine is the gateway of each network, else its highest free address."""
         networks = []
         nodes: dict[str, dict[str, tuple[Interface, ...]]] = {node.name: {} for node in region.nodes}
         for name, network in region.networks.items():
-            taken = {_address(value) for value in (network.vip, network.vip6) if value}
-            host: list[Interface] = []
-            cidrs = [ip_network(str(cidr)) for cidr in (network.cidr, network.cidr6) if cidr]
+            cidrs: list[AnyNetwork] = [cidr for cidr in (network.cidr, network.cidr6) if cidr is not None]
+            taken: set[Address] = {vip for vip in (network.vip, network.vip6) if vip is not None}
             for node in region.nodes:
-                given = node.addresses.get(name)
-                mine = [_address(value) for value in (given.v4, given.v6) if value] if given else []
+                mine = tuple(node.addresses.get(name, ()))
                 taken.update(mine)
                 nodes[node.name][name] = tuple(
                     ip_interface(f"{address}/{cidr.prefixlen}") for address in mine for cidr in cidrs if address in cidr
                 )
-            for cidr in cidrs:
-                host.append(host_address(name, cidr, getattr(network, "gateway", None), taken, network.ranges))
-            networks.append(NetworkSpec(name, tuple(host), network.mtu))
+            gateways = (network.gateway, network.gateway6)
+            host = tuple(host_address(name, cidr, gateways, taken, network.ranges) for cidr in cidrs)
+            networks.append(NetworkSpec(name, host, network.mtu))
         return cls(
             region.name,
             str(region.folder),
             tuple(networks),
             tuple(NodeSpec(node.name, nodes[node.name], disks_of(node)) for node in region.nodes),
+            release=region.release,
+            mirror=region.nodes[0].mirror if region.nodes else "",
         )
 
     def node(self, name: str) -> NodeSpec:
@@ -146,19 +141,24 @@ class LabSpec:
 
 
 def host_address(
-    name: str, cidr: AnyNetwork, gateway: Any, taken: Iterable[Address], ranges: Iterable[Any]
+    name: str,
+    cidr: AnyNetwork,
+    gateways: Iterable[Address | None],
+    taken: Collection[Address],
+    ranges: Iterable[AddressRange],
 ) -> Interface:
-    """The gateway if it lies in ``cidr``, else the highest usable address outside ``taken`` and ``ranges``."""
-    if gateway and _address(gateway) in cidr:
-        return ip_interface(f"{gateway}/{cidr.prefixlen}")
-    used = set(taken)
-    spans = [(_address(start), _address(end)) for start, end in map(_span, ranges)]
-    last = int(cidr.broadcast_address) - (1 if cidr.version == 4 else 0)
-    for number in range(last, max(int(cidr.network_address), last - 70000), -1):
-        address = ip_address(number) if cidr.version == 4 else IPv6Address(number)
-        inside = any(a.version == cidr.version and int(a) <= number <= int(b) for a, b in spans)
-        if address not in used and not inside:
+    """A gateway that lies in ``cidr``, else the highest usable address outside ``taken`` and ``ranges``."""
+    for gateway in gateways:
+        if gateway is not None and gateway in cidr:
+            return ip_interface(f"{gateway}/{cidr.prefixlen}")
+    spans = [span for span in ranges if span.start.version == cidr.version]
+    number = int(cidr.broadcast_address) - 1
+    while number > int(cidr.network_address):
+        address = type(cidr.network_address)(number)
+        inside = [span for span in spans if address in span]
+        if not inside and address not in taken:
             return ip_interface(f"{address}/{cidr.prefixlen}")
+        number = min((int(span.start) for span in inside), default=number) - 1
     raise InputError(
         f"network {name} has no free address for this machine",
         why="the lab's controller needs one to reach the nodes",
@@ -166,26 +166,13 @@ def host_address(
     )
 
 
-def disks_of(node: Any) -> tuple[DiskSpec, ...]:
-    """The disks of a node that the lab makes: those with a size, named ``/dev/...``."""
-    found = []
-    for disk in node.disks:
-        size = getattr(disk, "size_mb", 0) or getattr(disk, "size_gb", 0) * 1024
-        path = getattr(disk, "path", "") or getattr(disk, "device", "")
-        if size and path:
-            found.append(DiskSpec(str(path), int(size)))
-    return tuple(found)
-
-
-def _span(value: Any) -> tuple[Any, Any]:
-    if isinstance(value, str):
-        start, _, end = value.partition("-")
-        return start.strip(), (end or start).strip()
-    return (value.start, value.end) if hasattr(value, "start") else (value[0], value[1])
-
-
-def _address(value: Any) -> Address:
-    return ip_interface(str(value)).ip
+def disks_of(node: Node) -> tuple[DiskSpec, ...]:
+    """The node's disks that have a path, but for the system's own; a lab's disk is a sparse file of the size that is said."""
+    return tuple(
+        DiskSpec(disk.path, (disk.size_gb or DISK_GB) * 1024)
+        for disk in node.disks
+        if disk.path and disk.use != "system"
+    )
 
 
 def _interfaces(text: str | Sequence[str]) -> tuple[Interface, ...]:
