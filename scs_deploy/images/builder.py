@@ -6,6 +6,7 @@ import datetime
 import json
 import os
 import re
+import shlex
 import shutil
 import tarfile
 import tempfile
@@ -101,8 +102,7 @@ class Builder:
             tarball = Path(work) / "root.tar"
             argv = ["mmdebstrap", "--variant=minbase", "--format=tar"]
             argv += [f"--aptopt={FRAGMENTS / 'apt.conf'}", f"--dpkgopt={FRAGMENTS / 'dpkg.cfg'}"]
-            # mmdebstrap copies these two from the machine it runs on.
-            argv += ['--customize-hook=rm -f "$1/etc/resolv.conf" "$1/etc/hostname" "$1/etc/apt/sources.list"']
+            argv += [f'--customize-hook=sh -eu {shlex.quote(str(FRAGMENTS / "bootstrap.sh"))} "$1"']
             argv += [f"--keyring={KEYRING}"] if KEYRING.exists() else []
             argv += [recipe.suite, str(tarball), *self.sources[recipe.suite]]
             env = {**os.environ, **self.proxies, "TMPDIR": work if os.geteuid() == 0 else tempfile.gettempdir()}

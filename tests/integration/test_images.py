@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -133,7 +136,46 @@ def test_a_failed_command_names_image_step_and_output_and_leaves_nothing(built: 
     assert "about to fail" in caught.value.why
     engine = find_engine()
     assert engine.image_id(names.image_reference("broken", RELEASE.name)) == ""
-    assert "scs-build-" not in engine.run(["ps", "--all", "--format", "{{.Names}}"]).stdout
+    assert "-broken" not in build_containers()
+
+
+SLOW_BUILD = """
+import tests.integration.test_images as t
+t.build(["slow"], t.catalogue(slow=t.Image(commands=("echo begun; sleep 300",))), t.RELEASE, progress=t.show)
+"""
+
+
+def start_slow_build() -> subprocess.Popen[str]:
+    process = subprocess.Popen([sys.executable, "-c", SLOW_BUILD], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "sleep 300" in line:
+            return process
+    raise AssertionError("the build never reached its command")
+
+
+def build_containers() -> str:
+    return find_engine().run(["ps", "--all", "--filter", "name=scs-build-", "--format", "{{.Names}}"]).stdout
+
+
+def test_ctrl_c_ends_everything_within_seconds(built: dict[str, str]) -> None:
+    process = start_slow_build()
+    assert f"scs-build-{process.pid}-" in build_containers()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+    assert process.returncode != 0
+    assert f"scs-build-{process.pid}-" not in build_containers()
+    assert find_engine().image_id(names.image_reference("slow", RELEASE.name)) == ""
+
+
+def test_what_a_killed_build_left_is_swept_by_the_next(built: dict[str, str]) -> None:
+    process = start_slow_build()
+    process.kill()
+    process.wait()
+    assert f"scs-build-{process.pid}-" in build_containers()
+    fresh = catalogue(memcached=Image(packages=("memcached",), commands=(f"echo {process.pid}",)))
+    build([], fresh, RELEASE)
+    assert f"scs-build-{process.pid}-" not in build_containers()
 
 
 def test_no_network_is_one_clear_error(built: dict[str, str]) -> None:
