@@ -17,7 +17,8 @@ INTRO = """\
 
 One file describes a region: `inventories/<region>/region.yml`. Beside it lie `secrets.yml` and the locks, all of them in git.
 `scs-deploy validate` reports every mistake with file, line and column; `scs-deploy schema` gives a JSON Schema for editors,
-which also knows the settings of every service. A first file to copy is `inventories/box/region.yml`.
+which also knows the settings of every service: write it beside region.yml and put
+`# yaml-language-server: $schema=region.schema.json` on the first line. A first file to copy is `inventories/box/region.yml`.
 
 ## Rules
 - **YAML 1.2 as in editors**: `yes` and `12:30` are text, only `true` and `false` are truth values. Releases are quoted:

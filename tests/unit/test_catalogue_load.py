@@ -1,0 +1,116 @@
+"""The catalogue holds every service of the search paths; names that lead nowhere are findings with file and line."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from regions import FIXTURES, catalogue
+
+from scs_deploy.catalogue.load import load_catalogue
+from scs_deploy.errors import InputError
+
+ROLES = FIXTURES / "roles"
+
+
+def test_components_belong_to_services() -> None:
+    found = catalogue()
+    assert sorted(found.services) == ["keystone", "mariadb", "memcached", "storage"]
+    service, component = found.component("storage-daemon")
+    assert (service.name, component.group) == ("storage", "storage")
+    assert found.components["keystone"] == "keystone"
+    assert found.folder("mariadb") == ROLES / "mariadb"
+    with pytest.raises(KeyError):
+        found.component("nothing")
+
+
+def test_default_settings_reach_inner_objects() -> None:
+    assert catalogue().default_settings("mariadb")["tuning"] == {"buffer_pool_mb": 512, "log_mb": 96}
+
+
+def test_a_later_path_adds_a_service(tmp_path: Path) -> None:
+    _made_up(tmp_path, "extra")
+    assert "extra" in load_catalogue([ROLES, tmp_path]).services
+
+
+def test_a_service_twice_is_an_error(tmp_path: Path) -> None:
+    shutil.copytree(ROLES / "memcached", tmp_path / "memcached")
+    with pytest.raises(InputError, match=r"memcached/service\.yml:2:7 name: the service memcached is given twice"):
+        load_catalogue([ROLES, tmp_path])
+
+
+def test_a_component_twice_is_an_error(tmp_path: Path) -> None:
+    _made_up(tmp_path, "extra", component="memcached")
+    with pytest.raises(InputError, match="the component memcached is given twice"):
+        load_catalogue([ROLES, tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("service", "old", "new", "says"),
+    [
+        ("keystone", "needs: [mariadb, memcached]", "needs: [mariadb, memcachd]", "did you mean memcached?"),
+        ("keystone", "component: mariadb, scope", "component: maria, scope", "did you mean mariadb?"),
+        ("keystone", "user: keystone", "user: keyston", "did you mean keystone?"),
+        ("keystone", "image: keystone", "image: keystn", "did you mean keystone?"),
+        ("keystone", "parent: openstack", "parent: openstck", "did you mean openstack?"),
+        (
+            "keystone",
+            "kind: mariadb.database, name",
+            "kind: mariadb.databas, name",
+            "did you mean mariadb.database?",
+        ),
+        ("keystone", "resources: [mariadb.database]", "resources: [mariadb.user]", "no resource of this kind"),
+        ("keystone", "networks: [api, public]", "networks: [api, publik]", "did you mean public?"),
+        ("keystone", "health: {http: keystone}", "health: {http: keystonee}", "did you mean keystone?"),
+        ("keystone", "template: policy.yaml.j2", "template: policy.yml.j2", "no file templates/policy.yml.j2"),
+        ("keystone", "keep: true", "secret: keystone_databas", "did you mean keystone_database?"),
+        ("keystone", "summary:", "sumary:", "did you mean summary?"),
+        ("keystone", "minimum: 60", "minimum: low", "must be a number"),
+        ("keystone", "default: 3600", "default: 30", "not allowed here"),
+        ("keystone", ", description: Life of a token in seconds", "", "description is missing"),
+        ("memcached", "memory: memory_mb", "memory: memory_md", "did you mean memory_mb?"),
+        ("mariadb", "kinds: [database]", "kinds: [databases]", "no file resources/databases.py"),
+        ("mariadb", "name: mariadb", "name: maria", "the folder is called mariadb"),
+        (
+            "storage",
+            "x-max-failure-domains: storage-daemon",
+            "x-max-failure-domains: daemon",
+            "no component daemon",
+        ),
+        ("storage", "network: tunnel", "network: tunel", "did you mean tunnel?"),
+        ("storage", "tls: false, plain_reason: payload of tenants", "tls: false", "needs plain_reason"),
+        ("storage", "format: 1", "format: 2", "is not known here"),
+        ("storage", "format: 1", "format: 1\nformat: 1", "given twice"),
+        ("storage", "summary: Storage cluster", "summary: *Storage cluster", "not valid YAML"),
+    ],
+)
+def test_mistake(tmp_path: Path, service: str, old: str, new: str, says: str) -> None:
+    shutil.copytree(ROLES, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / service / "service.yml"
+    text = path.read_text()
+    assert old in text
+    line = text[: text.index(old)].count("\n") + new.count("\n") + 1
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(InputError) as raised:
+        load_catalogue([tmp_path])
+    told = [finding for finding in raised.value.findings if finding.file == str(path) and says in str(finding)]
+    assert told, str(raised.value)
+    assert told[0].line == line, str(raised.value)
+
+
+def test_mistakes_of_all_files_at_once(tmp_path: Path) -> None:
+    _made_up(tmp_path, "one", component="BROKEN: [")
+    _made_up(tmp_path, "two").write_text("")
+    with pytest.raises(InputError) as raised:
+        load_catalogue([tmp_path])
+    assert {Path(finding.file).parent.name for finding in raised.value.findings} == {"one", "two"}
+
+
+def _made_up(folder: Path, name: str, component: str = "") -> Path:
+    path = folder / name / "service.yml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(
+        f"format: 1\nname: {name}\nsummary: Made up\ncomponents:\n  {component or name}:\n    kind: host\n    group: all\n"
+    )
+    return path

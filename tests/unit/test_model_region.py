@@ -1,0 +1,151 @@
+"""A valid region resolves: node wins over rack, rack over region; what was left out falls back."""
+
+from __future__ import annotations
+
+import sys
+import time
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+from regions import BASE, INVENTORIES, catalogue, changed, parse
+
+from scs_deploy.errors import UsageError
+from scs_deploy.model.load import find_region, load_region
+
+sys.path.insert(0, str(INVENTORIES))
+import generate_region
+
+
+def test_scalars_and_lists_of_the_narrowest_level_win() -> None:
+    region = parse(BASE)
+    one, two = region.node("n1"), region.node("n2")
+    assert [str(address) for address in one.dns] == ["192.0.2.53", "2001:db8::53"]
+    assert [str(address) for address in two.dns] == ["192.0.2.54"]
+    assert (one.timezone, two.engine, region.patience) == ("Europe/Berlin", "podman", 1.5)
+    assert [disk.use for disk in one.disks] == ["system", "osd"]
+
+
+def test_mappings_merge_key_by_key() -> None:
+    node = parse(BASE).node("n2")
+    assert (node.ssh.user, node.ssh.port, node.ssh.become) == ("root", 2200, True)
+    nic = node.nics["bond0"]
+    assert (nic.mac, nic.mtu, len(nic.networks)) == ("52:54:00:12:34:56", 9000, 4)
+
+
+def test_a_value_set_to_its_default_still_wins() -> None:
+    text = changed(("        ssh: {user: root}", "        ssh: {become: false}"))
+    assert parse(text).node("n2").ssh.become is False
+
+
+def test_services_have_defaults_and_local_settings() -> None:
+    region = parse(BASE)
+    assert region.services["mariadb"].settings == {
+        "connections": 1000,
+        "durability": "relaxed",
+        "tuning": {"buffer_pool_mb": 512, "log_mb": 128},
+    }
+    assert region.services["memcached"].settings == {"memory_mb": 256, "threads": 2}
+    assert region.node("n4").services["memcached"].settings == {"memory_mb": 256, "threads": 4}
+    assert region.node("n1").services is region.node("n3").services
+
+
+def test_overrides_of_levels_add_up() -> None:
+    local = """        services:
+          mariadb:
+            config:
+              /etc/mysql/server.cnf: {options: {mysqld: {max_allowed_packet: null}, client: {port: 3307}}}"""
+    region = parse(changed(("        ssh: {user: root}", local)))
+    options = region.node("n2").services["mariadb"].config["/etc/mysql/server.cnf"].options
+    assert options == {"mysqld": {"max_allowed_packet": None, "plugin-load-add": ["a", "b"]}, "client": {"port": 3307}}
+    assert region.node("n1").services["mariadb"].config["/etc/mysql/server.cnf"].kind == "options"
+
+
+def test_a_target_of_service_yml_may_be_a_template() -> None:
+    text = changed(
+        (
+            "      policy.yaml.j2:\n        merge: {list_users",
+            "      /etc/keystone/n1.txt:\n        append: {list_users",
+        )
+    )
+    text = text.replace('append: {list_users: "role:admin"}', "append: hello")
+    assert parse(text).services["keystone"].config["/etc/keystone/n1.txt"].append == "hello"
+
+
+def test_networks() -> None:
+    region = parse(BASE)
+    assert list(region.networks) == ["api", "public", "tunnel", "storage", "external"]
+    assert region.network("migration") is region.networks["api"]
+    assert str(region.networks["api"].cidr6) == "fd00:60:1::/64"
+    assert IPv4Address("10.60.5.120") in region.networks["external"].ranges[0]
+    assert IPv4Address("10.60.5.150") not in region.networks["external"].ranges[0]
+    node = region.node("n1")
+    assert str(node.addresses["api"].first) == "10.60.1.11"
+    assert [str(address) for address in node.addresses["api"]] == ["10.60.1.11", "fd00:60:1::11"]
+    assert region.guest_mtu == 1500
+    assert parse(changed(("guest_mtu: 1500\n", ""))).guest_mtu == 9000 - 58
+
+
+def test_places() -> None:
+    region = parse(BASE)
+    one, three, four = region.node("n1"), region.node("n3"), region.node("n4")
+    assert (one.rack, one.fire_zone, one.feeds, one.unit) == ("r1", "A", ("left", "right"), 1)
+    assert three.feeds == ("left",)
+    assert (four.state, four.height) == ("maintenance", 2)
+    assert region.domain_of(one) == "r1"
+    for kind, name in (("node", "n1"), ("fire_zone", "A")):
+        text = changed((": rack\n", f": {kind}\n"))
+        assert parse(text).domain_of(one) == name
+
+
+def test_anchors_and_merge_keys() -> None:
+    text = changed(
+        ("hardware: {cores: 32, smt: true}", "hardware: &machine {cores: 32, smt: true}"),
+        ("        ssh: {user: root}", "        hardware:\n          <<: *machine\n          cores: 64"),
+    )
+    assert parse(text).node("n2").hardware.cores == 64
+
+
+@pytest.mark.parametrize(("name", "nodes"), [("box", 1), ("half-rack", 7)])
+def test_inventory_is_valid(name: str, nodes: int) -> None:
+    region = load_region(INVENTORIES / name, catalogue())
+    assert (region.name, len(region.nodes), region.release) == (name, nodes, "2025.1")
+    assert all("one fire zone" in warning.what for warning in region.warnings)
+
+
+def test_300_nodes_load_in_time(tmp_path: Path) -> None:
+    folder = generate_region.write(tmp_path / "region").parent
+    start = time.process_time()
+    region = load_region(folder, catalogue())
+    assert time.process_time() - start < 1.5
+    assert len(region.nodes) == 300
+    assert region.warnings == ()
+
+
+def test_time_grows_with_the_nodes(tmp_path: Path) -> None:
+    def seconds(nodes: int) -> float:
+        folder = generate_region.write(tmp_path / str(nodes), nodes).parent
+        start = time.process_time()
+        load_region(folder, catalogue())
+        return time.process_time() - start
+
+    seconds(100)
+    assert seconds(1000) < 4 * 5 * seconds(250)
+
+
+def test_find_region(tmp_path: Path) -> None:
+    for name in ("box", "half-rack"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "box/region.yml").touch()
+    assert find_region(None, [tmp_path]) == tmp_path / "box"
+    (tmp_path / "half-rack/region.yml").touch()
+    assert find_region("box", [tmp_path]) == tmp_path / "box"
+    assert find_region(str(tmp_path / "box"), []) == tmp_path / "box"
+    assert find_region(str(tmp_path / "box/region.yml"), []) == tmp_path / "box"
+    with pytest.raises(UsageError, match="several regions"):
+        find_region(None, [tmp_path])
+    with pytest.raises(UsageError) as raised:
+        find_region("half-rac", [tmp_path])
+    assert raised.value.fix == "did you mean half-rack?"
+    with pytest.raises(UsageError, match="there is no region"):
+        find_region(None, [])
