@@ -144,7 +144,7 @@ class FakeSystemd(Systemd):
     def journal(self, unit: str, container: str = "", lines: int = 15) -> list[str]:
         return [f"{unit}: cannot bind"]
 
-    def generator_log(self) -> list[str]:
+    def generator_log(self, unit: str) -> list[str]:
         return ["unsupported key"]
 
     def _note(self, verb: str) -> None:

@@ -116,7 +116,7 @@ def _prepare_unit(node: Node, unit: str, state: Unit, reload_systemd: bool, done
             if node.host.exists(QUADLET_ROOT)
             else "no package or file brings it",
             fix="the log lines below say why; or correct `unit` and `packages` in service.yml",
-            log=node.systemd.generator_log(),
+            log=node.systemd.generator_log(unit),
         )
     if state.load == "masked":
         raise StepError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -10,6 +12,7 @@ from .host import TIMED_OUT, Done, Host
 
 _PROPERTIES = "LoadState,ActiveState,SubState,UnitFileState,InvocationID,NRestarts,ActiveEnterTimestamp"
 LOG_LINES = 15
+_CONTAINER_ID = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,23 +95,16 @@ class Systemd:
         """Return the last lines that a unit, or its container, said."""
         matches = [f"_SYSTEMD_UNIT={unit}", "+", f"UNIT={unit}"]
         matches += ["+", f"CONTAINER_NAME={container}"] if container else []
-        done = self.host.run(
-            ["journalctl", "--no-pager", "--quiet", "--output=cat", f"--lines={lines}", *matches], timeout=20
-        )
-        return done.out.splitlines()[-lines:]
+        command = ["journalctl", "--no-pager", "--quiet", "--output=json", f"--lines={lines * 4}", *matches]
+        said = [_said(line) for line in self.host.run(command, timeout=20).out.splitlines()]
+        return [text for text in said if text][-lines:]
 
-    def generator_log(self) -> list[str]:
-        done = self.host.run(
-            [
-                "journalctl",
-                "--no-pager",
-                "--quiet",
-                "--output=cat",
-                f"--lines={LOG_LINES}",
-                "--identifier=quadlet-generator",
-            ]
-        )
-        return done.out.splitlines()[-LOG_LINES:]
+    def generator_log(self, unit: str) -> list[str]:
+        """Return what Podman's generator has against the unit file of ``unit``."""
+        lines = self.host.run(["/usr/libexec/podman/quadlet", "-dryrun"]).err.splitlines()
+        source = f"{unit.removesuffix('.service')}.container"
+        found = [line.partition(": ")[2] or line for line in lines if "Loading source unit file" not in line]
+        return [line for line in found if source in line or unit in line][-LOG_LINES:] or found[-LOG_LINES:]
 
     def _verb(self, verb: str, unit: str, timeout: float) -> None:
         done = self.host.run(["systemctl", verb, unit], timeout=timeout)
@@ -136,6 +132,18 @@ def _unit(block: str) -> Unit:
         restarts=int(facts.get("NRestarts") or 0),
         since=float(stamp) if stamp.isdigit() and active in ("active", "reloading") else 0.0,
     )
+
+
+def _said(line: str) -> str:
+    """Return the message of a journal entry, nothing for the engine's own chatter about a container's life."""
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return ""
+    message = entry.get("MESSAGE") or ""
+    text = bytes(message).decode(errors="replace") if isinstance(message, list) else str(message)
+    chatter = entry.get("SYSLOG_IDENTIFIER") in ("podman", "conmon") or _CONTAINER_ID.fullmatch(text.strip())
+    return "" if chatter else text.rstrip()
 
 
 def _why(done: Done) -> str:
