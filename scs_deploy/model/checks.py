@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from scs_deploy.catalogue.load import Catalogue
 from scs_deploy.errors import Finding
+from scs_deploy.model.checks_address import check_addresses
 from scs_deploy.model.checks_network import check_networks
 from scs_deploy.model.checks_placement import check_placement
 from scs_deploy.model.findings import choose
@@ -30,7 +31,8 @@ def check_region(source: Source, region: RegionSection, catalogue: Catalogue) ->
     yield from _machines(source, region)
     yield from _disks(source, region)
     yield from _needs(source, region, catalogue)
-    yield from check_networks(source, region, catalogue)
+    yield from check_networks(source, region)
+    yield from check_addresses(source, region, catalogue)
     yield from check_placement(source, region, catalogue)
 
 
