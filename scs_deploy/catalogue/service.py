@@ -149,7 +149,11 @@ class Job(Description):
     """A one-shot container; it runs again when ``digest`` of what it depends on changed, so it must be re-runnable."""
 
     name: Name
-    command: tuple[str, ...] = Field(description="(template)")
+    component: Name = Field(
+        "", description="Whose image, files, user and mounts it uses; default: the first of ``before``"
+    )
+    command: tuple[str, ...] = Field((), description="(template)")
+    entry: str = Field("", description="Script below the role's templates/ that runs instead of the command (template)")
     depends: tuple[Literal["image", "config", "secrets", "packages"], ...] = Field(
         ("packages",), description="What its identity is made of, besides its command"
     )
@@ -161,6 +165,11 @@ class Job(Description):
     environment: dict[str, str] = {}
     user: str = ""
     capabilities: tuple[str, ...] = ()
+
+    @property
+    def home(self) -> Name:
+        """The component whose first instance's node runs the job."""
+        return self.component or next(iter(self.before), "")
 
 
 class Resource(Description):
@@ -209,7 +218,8 @@ class Component(Description):
     kind: Literal["container", "host"] = "container"
     group: Name = Field(description="Group of nodes that carries it; ``all`` means every node")
     cardinality: Literal["one", "all", "odd"] = Field(
-        "all", description="one: a single node; odd: as many nodes as give a quorum (1, 3 or 5); all: every node of the group"
+        "all",
+        description="one: a single node; odd: as many nodes as give a quorum (1, 3 or 5); all: every node of the group",
     )
     quorum: bool = Field(False, description="Members vote: two of them never restart in one wave")
     when: str = Field("", description="Template expression on settings and facts; empty means always")
@@ -245,7 +255,9 @@ class Component(Description):
     pause: str = Field("", description="What a restart interrupts, for the plan: such as 'API requests fail for 2 s'")
     packages: tuple[str, ...] = Field((), description="Host components: Debian packages of the node")
     unit: str = Field("", description="Host components: systemd unit that is enabled and runs")
-    apply: tuple[str, ...] = Field((), description="Host components: command that brings the files into force (template)")
+    apply: tuple[str, ...] = Field(
+        (), description="Host components: command that brings the files into force (template)"
+    )
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Self:
@@ -266,7 +278,9 @@ class Service(Description):
     summary: str
     enabled: bool = Field(True, description="Deployed unless the region says otherwise")
     needs: tuple[Name, ...] = Field((), description="Services that must be enabled too")
-    settings: dict[str, dict[str, Any]] = Field({}, description="JSON Schema properties, each with default and description")
+    settings: dict[str, dict[str, Any]] = Field(
+        {}, description="JSON Schema properties, each with default and description"
+    )
     renamed: dict[str, str] = Field({}, description="Settings of earlier formats and their successors")
     secrets: dict[Name, Secret] = {}
     images: dict[Name, Image] = {}
@@ -278,9 +292,11 @@ class Service(Description):
     @model_validator(mode="after")
     def _names_resolve(self) -> Self:
         for job in self.jobs:
-            for name in job.before:
+            if not job.home:
+                raise ValueError(f"job {job.name}: give component, or before")
+            for name in (job.home, *job.before):
                 if name not in self.components:
-                    raise ValueError(f"job {job.name}: before names the unknown component {name}")
+                    raise ValueError(f"job {job.name}: names the unknown component {name}")
         if self.owns and self.owns.component not in self.components:
             raise ValueError(f"owns.component names the unknown component {self.owns.component}")
         return self

@@ -53,7 +53,8 @@ def up(
 @app.command(epilog=f"{EXAMPLES}scs-deploy lab down -r box")
 def down(region: Region = None) -> None:
     """Remove nodes, bridges, disks and files of the lab, and look whether anything remains."""
-    _lab(region).down()
+    folder = find_region(region, inventories_search())
+    (Lab.recorded(folder) or _lab(region)).down()
     _progress("nothing of the lab remains")
 
 

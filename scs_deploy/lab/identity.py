@@ -6,6 +6,7 @@ Everything that belongs to a lab carries its id, so that ``down`` finds it by li
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,15 @@ RUN_ROOT = Path("/run/scs-lab")
 
 LABEL_LAB = "scs-deploy.lab"
 LABEL_NODE = "scs-deploy.node"
+
+
+def find_record(source: Path) -> dict[str, str] | None:
+    """What the lab of a region's folder recorded: ``region`` and ``source``."""
+    for path in sorted((state_dir() / "labs").glob("*/lab.json")):
+        record: dict[str, str] = json.loads(path.read_text())
+        if record["source"] == str(source.resolve()):
+            return record
+    return None
 
 
 def digest(*parts: str) -> str:
@@ -101,6 +111,10 @@ class LabFiles:
     @property
     def lock(self) -> Path:
         return self.folder.with_name(f".{self.folder.name}.lock")
+
+    def write_record(self, name: str, source: str) -> None:
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.record.write_text(json.dumps({"region": name, "source": str(Path(source).resolve())}) + "\n")
 
     def node(self, node: str) -> Path:
         """``config/`` (seen by the node as /etc/scs-lab), the host key and disk images."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 import shutil
 import subprocess
@@ -15,7 +14,7 @@ from pathlib import Path
 from scs_deploy import engine
 from scs_deploy.errors import DeployError
 from scs_deploy.lab import container, disks, host, image, keys, nodefiles
-from scs_deploy.lab.identity import LabFiles, LabNames
+from scs_deploy.lab.identity import LabFiles, LabNames, find_record
 from scs_deploy.lab.lock import locked
 from scs_deploy.lab.network import LabNetwork
 from scs_deploy.lab.preflight import check_machine, check_memory
@@ -45,7 +44,7 @@ def _silent(_: str) -> None:
 class Lab:
     """The lab of one region. Every method finds out what there is; nothing relies on what an earlier run remembered.
 
-    ``files.record`` exists from the end of the first ``up`` to the next ``down``: whoever connects to the region's nodes
+    ``files.record`` exists from the first ``up`` to the next ``down``: whoever connects to the region's nodes
     asks for it, and then uses the lab's key and known hosts, after ``enter()``.
     """
 
@@ -54,6 +53,12 @@ class Lab:
         self.names = LabNames.of(spec.name, spec.source)
         self.files = LabFiles.of(spec.name, spec.source)
         self.network = LabNetwork(self.names, spec)
+
+    @classmethod
+    def recorded(cls, source: Path) -> Lab | None:
+        """The lab of a region's folder as far as ``down`` needs it, although its file may be broken; None without one."""
+        record = find_record(source)
+        return cls(LabSpec(record["region"], record["source"], (), ())) if record else None
 
     # -- whole lab ---------------------------------------------------------------------------------------------------
 
@@ -65,6 +70,7 @@ class Lab:
         """
         check_machine()
         with locked(self.files.lock):
+            self.files.write_record(self.spec.name, self.spec.source)
             running = container.listed(self.names)
             check_memory(self.spec, [node.name for node in self.spec.nodes if node.name not in running])
             reference = image.ensure(self.spec.release, progress)
@@ -76,14 +82,11 @@ class Lab:
             self._write_known_hosts()
             for node in self.spec.nodes:
                 self._wait(node, progress)
-            record = {"region": self.spec.name, "source": self.spec.source, "id": self.names.id}
-            nodefiles.replace(self.files.record, json.dumps(record) + "\n")
 
     def down(self) -> None:
         """Remove everything that carries the lab's id, then look again. Raises DeployError naming what remains."""
         check_machine()
         with locked(self.files.lock, remove=True):
-            self.files.record.unlink(missing_ok=True)
             container.remove([node.name for node in container.listed(self.names).values()])
             self.network.down()
             disks.detach(self.files.folder)

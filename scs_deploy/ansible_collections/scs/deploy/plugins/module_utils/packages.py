@@ -11,6 +11,10 @@ _LOCK_WAIT = 120
 _INSTALL_TIMEOUT = 1800.0
 
 
+_STALE_LISTS = ("Unable to locate", "no installation candidate", "404  Not Found")
+"""What apt says when its lists are missing or older than the mirror."""
+
+
 def versions(host: Host, packages: Iterable[str]) -> dict[str, str]:
     """Return the versions of those packages that are installed, with one question."""
     wanted = sorted(set(packages))
@@ -33,7 +37,7 @@ def install(host: Host, packages: Iterable[str]) -> list[str]:
     ]  # fmt: skip
     environment = {"DEBIAN_FRONTEND": "noninteractive", "APT_LISTCHANGES_FRONTEND": "none"}
     done = host.run(command, timeout=_INSTALL_TIMEOUT, env=environment)
-    if not done.ok and "Unable to locate" in done.err:
+    if not done.ok and any(sign in done.err for sign in _STALE_LISTS):
         host.run(["apt-get", "update", "-o", f"DPkg::Lock::Timeout={_LOCK_WAIT}"], timeout=300, env=environment)
         done = host.run(command, timeout=_INSTALL_TIMEOUT, env=environment)
     if not done.ok:

@@ -1,0 +1,136 @@
+"""Carries out a plan wave by wave; failures are data, and what depends on them is blocked and said so."""
+
+from __future__ import annotations
+
+import getpass
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from scs_deploy import payload, runner
+from scs_deploy.events import EventLog
+from scs_deploy.plan import Plan, Step, Wave
+from scs_deploy.seal import Sealed
+from scs_deploy.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of a step: ``ok``, ``failed`` or ``blocked`` (by the steps in ``by``)."""
+
+    step: Step
+    status: str
+    seconds: float = 0.0
+    done: tuple[str, ...] = ()
+    error: Mapping[str, Any] = field(default_factory=dict)
+    by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    results: tuple[Result, ...]
+    seconds: float
+
+    @property
+    def ok(self) -> bool:
+        return all(result.status == "ok" for result in self.results)
+
+    def of(self, status: str) -> list[Result]:
+        return [result for result in self.results if result.status == status]
+
+
+def holder() -> str:
+    """Who holds a node's lock, as another controller reads it."""
+    return f"{getpass.getuser()}@{socket.gethostname()}"
+
+
+def apply(session: Session, plan: Plan, sealed: Sealed, log: EventLog, purge: bool = False) -> Report:
+    """Run all waves; a step whose needs failed is blocked, everything else goes on.
+
+    Raises ``Interrupted`` on Ctrl-C, ``DeployError`` when Ansible itself cannot work.
+    """
+    started = time.monotonic()
+    session.keep()
+    resolver = session.resolver(sealed.desired)
+    results: dict[str, Result] = {}
+    log.emit("apply", region=plan.region, waves=len(plan.waves), steps=len(plan.steps), plan=plan.digest)
+    for wave in plan.waves:
+        ready = _ready(wave, results, log)
+        if not ready.steps:
+            continue
+        log.emit("wave", number=wave.number, nodes=list(ready.nodes), steps=[step.id for step in ready.steps])
+        payloads = {
+            node: payload.converge(log.run, ready, node, session.nodes[node].engine, holder(), sealed, resolver, purge)
+            for node in ready.nodes
+        }
+        got = runner.run(
+            "apply.yml", session.connections, payloads, lambda node, state: log.emit("node", node=node, state=state)
+        )
+        for step in ready.steps:
+            results[step.id] = _result(step, got, log)
+        log.emit("wave-end", number=wave.number)
+    report = Report(tuple(results.values()), time.monotonic() - started)
+    log.emit(
+        "end",
+        ok=report.ok,
+        seconds=round(report.seconds, 2),
+        failed=len(report.of("failed")),
+        blocked=len(report.of("blocked")),
+    )
+    return report
+
+
+def _ready(wave: Wave, results: dict[str, Result], log: EventLog) -> Wave:
+    """Leave out, and record as blocked, the steps whose needs failed in earlier waves."""
+    ready: list[Step] = []
+    for step in wave.steps:
+        by = tuple(need for need in step.needs if need in results and results[need].status != "ok")
+        if by:
+            results[step.id] = Result(step, "blocked", by=by)
+            log.emit("step", id=step.id, status="blocked", by=list(by))
+        else:
+            ready.append(step)
+    return Wave(wave.number, tuple(ready))
+
+
+def _result(step: Step, got: runner.Answers, log: EventLog) -> Result:
+    answer = got.answers.get(step.node)
+    if answer is None:
+        why = got.unreachable.get(step.node) or got.failed.get(step.node, "no answer")
+        error = {
+            "what": "the node could not be reached" if step.node in got.unreachable else "the node gave no answer",
+            "why": why,
+        }
+        result = Result(step, "failed", error=error)
+    elif answer.get("lock"):
+        lock = answer["lock"]
+        error = {
+            "what": "another run is changing this node",
+            "why": f"held by {lock.get('holder')} (run {lock.get('run')})",
+            "fix": "wait until it has ended, then run again",
+        }
+        result = Result(step, "failed", error=error)
+    else:
+        result = _from_answer(step, answer)
+    log.emit(
+        "step", id=step.id, kind=step.kind, action=step.action, node=step.node, status=result.status,
+        seconds=result.seconds, done=list(result.done), error=dict(result.error), by=list(result.by),
+    )  # fmt: skip
+    return result
+
+
+def _from_answer(step: Step, answer: Mapping[str, Any]) -> Result:
+    for entry in answer.get("results", ()):
+        if entry["id"] == step.id:
+            by = tuple(entry.get("by") or ()) if entry["status"] == "blocked" else ()
+            return Result(
+                step,
+                entry["status"],
+                float(entry.get("seconds", 0)),
+                tuple(entry.get("done", ())),
+                entry.get("error") or {},
+                by,
+            )
+    return Result(step, "failed", error={"what": "the node did not report this step"})

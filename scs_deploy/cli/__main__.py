@@ -1,0 +1,5 @@
+"""``python -m scs_deploy.cli`` is ``scs-deploy``."""
+
+from scs_deploy.cli.main import main
+
+main()

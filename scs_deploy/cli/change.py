@@ -1,0 +1,203 @@
+"""Commands that change nodes, or say what would change: plan, apply, destroy."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from scs_deploy import runner
+from scs_deploy.apply import Report, Result, apply
+from scs_deploy.cli import common
+from scs_deploy.cli.common import JsonOption, LimitOption, RegionOption, VaultOption
+from scs_deploy.cli.plan_text import print_plan, title
+from scs_deploy.cli.progress import Progress
+from scs_deploy.errors import CHANGES_PENDING, DeployError, InputError, StalePlanError, UsageError
+from scs_deploy.events import EventLog, new_run
+from scs_deploy.locks import RegionLock
+from scs_deploy.plan import Plan, read_saved, saved
+from scs_deploy.session import Observation, Session, unreachable_error
+
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+PurgeOption = Annotated[bool, typer.Option("--purge", help="Also delete the data of what is removed.")]
+
+
+def register(app: typer.Typer) -> None:
+    app.command(name="plan")(plan_command)
+    app.command(name="apply")(apply_command)
+    app.command()(destroy)
+
+
+def plan_command(
+    region: RegionOption = None,
+    limit: LimitOption = None,
+    as_json: JsonOption = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Save the plan; apply FILE then does exactly this.")
+    ] = None,
+    detailed: Annotated[
+        bool, typer.Option("--detailed-exitcode", help=f"Exit with {CHANGES_PENDING} when something would change.")
+    ] = False,
+    purge: PurgeOption = False,
+    vault_password: VaultOption = None,
+) -> None:
+    """Show what apply would do: every file, restart, job and resource, with reasons. Changes no node.
+
+    Examples:  scs-deploy plan    scs-deploy plan --limit n1 --json    scs-deploy plan --out tonight.plan
+    """
+    session = common.session(region, vault_password)
+    plan, observation = make(session, limit or [], purge)
+    if out:
+        out.write_text(saved(plan), encoding="utf-8")
+    if as_json:
+        common.print_json(plan.as_json())
+    else:
+        print_plan(common.out, plan)
+        if out:
+            common.out.print(f"Saved: {out}. Carry it out with: scs-deploy apply {out}")
+    if observation.unreachable or plan.unknown:
+        raise unreachable_error(observation.unreachable or plan.unknown)
+    if detailed and not plan.empty:
+        raise typer.Exit(CHANGES_PENDING)
+
+
+def make(session: Session, limit: list[str], purge: bool) -> tuple[Plan, Observation]:
+    """Observe all nodes (with a spinner on a terminal) and make the plan."""
+    runner.sweep()
+    seen: list[str] = []
+    total = len(session.nodes)
+    with common.err.status(f"observing {total} node{'s' if total != 1 else ''}") as status:
+
+        def progress(node: str, state: str) -> None:
+            seen.append(node)
+            status.update(f"observing: {len(seen)}/{total} answered")
+
+        observation = session.observe(limit, progress)
+    session.vault.save()
+    if session.generated:
+        common.err.print(
+            f"generated {len(session.generated)} secrets into {session.folder / 'secrets.yml'}: {', '.join(session.generated)}"
+        )
+    if observation.rounds > 1 and observation.observed:
+        common.err.print("facts of some nodes were new, so they were looked at twice")
+    return session.plan(observation, limit, purge), observation
+
+
+def apply_command(
+    planfile: Annotated[
+        Path | None, typer.Argument(help="A plan saved by plan --out; refused when it is stale.", show_default=False)
+    ] = None,
+    region: RegionOption = None,
+    limit: LimitOption = None,
+    yes: YesOption = False,
+    purge: PurgeOption = False,
+    vault_password: VaultOption = None,
+) -> None:
+    """Carry out the difference between the region and its nodes, wave by wave.
+
+    Examples:  scs-deploy apply    scs-deploy apply --yes --limit n1    scs-deploy apply tonight.plan
+    """
+    wanted_digest = ""
+    if planfile:
+        if limit:
+            raise UsageError("--limit and a plan file exclude each other", why="a saved plan knows its nodes")
+        try:
+            text = planfile.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError("the plan file cannot be read", where=str(planfile), why=str(error)) from error
+        _, saved_limit, wanted_digest = read_saved(text, str(planfile))
+        limit = list(saved_limit)
+    session = common.session(region, vault_password)
+    with RegionLock(session.state, "apply"):
+        plan, observation = make(session, limit or [], purge)
+        if wanted_digest and plan.digest != wanted_digest:
+            raise StalePlanError(
+                "the saved plan is stale; nothing was changed",
+                where=str(planfile),
+                why="the region or the nodes have changed since it was made",
+                fix="make it anew with scs-deploy plan --out and review it",
+            )
+        print_plan(common.out, plan, diffs=not planfile)
+        if observation.unreachable:
+            common.err.print(f"[yellow]{escape(str(unreachable_error(observation.unreachable)))}[/yellow]")
+        if plan.empty:
+            if observation.unreachable:
+                raise typer.Exit(1)
+            session.keep()
+            return
+        _confirm(yes or bool(planfile), "Apply this plan?")
+        _run(session, plan, observation, purge)
+        if observation.unreachable:
+            raise unreachable_error(observation.unreachable)
+
+
+def destroy(
+    region: RegionOption = None, yes: YesOption = False, purge: PurgeOption = False, vault_password: VaultOption = None
+) -> None:
+    """Stop and remove everything that was deployed on the nodes; data stays unless --purge.
+
+    Example:  scs-deploy destroy -r box --purge
+    """
+    session = common.session(region, vault_password)
+    with RegionLock(session.state, "destroy"):
+        observation = session.destruction()
+        plan = session.plan(observation, purge=purge)
+        print_plan(common.out, plan, diffs=False)
+        if plan.empty:
+            return
+        _confirm(yes, f"Remove all this from {len(session.nodes)} nodes{', WITH ITS DATA' if purge else ''}?")
+        _run(session, plan, observation, purge)
+
+
+def _confirm(yes: bool, question: str) -> None:
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError("there is no terminal to ask on", fix="add --yes, or apply a plan that was saved and reviewed")
+    if not typer.confirm(question):
+        raise typer.Exit(1)
+
+
+def _run(session: Session, plan: Plan, observation: Observation, purge: bool) -> None:
+    run = new_run()
+    with Progress(common.out, plan) as progress:
+        log = EventLog(session.state / "events", run, progress)
+        try:
+            report = apply(session, plan, observation.sealed, log, purge)
+        finally:
+            log.close()
+    _print_report(report, log.path)
+    if not report.ok:
+        count = len(report.of("failed"))
+        raise DeployError(
+            f"{count} step{'s' if count != 1 else ''} failed, {len(report.of('blocked'))} blocked",
+            fix="repair the cause above and run scs-deploy apply again: it goes on where this one stopped",
+        )
+
+
+def _print_report(report: Report, events: Path) -> None:
+    for result in report.of("failed"):
+        _print_failure(result, report)
+    ok, blocked = len(report.of("ok")), len(report.of("blocked"))
+    text = f"{ok} done, {len(report.of('failed'))} failed, {blocked} blocked in {common.duration(report.seconds)}"
+    common.out.print(f"[bold]{text}[/bold]; events: {events}")
+
+
+def _print_failure(result: Result, report: Report) -> None:
+    error: dict[str, Any] = dict(result.error)
+    common.err.print(f"\n[red]failed[/red]: {escape(title(result.step))}")
+    for change in result.step.changes[:10]:
+        common.err.print(f"    differed: {escape(change.what)}: {escape(change.how)}")
+    for key in ("what", "why"):
+        if error.get(key):
+            common.err.print(f"    {key}: {escape(str(error[key]))}")
+    for line in error.get("log") or ():
+        common.err.print(f"    [dim]| {escape(str(line))}[/dim]")
+    blocked = [title(other.step) for other in report.of("blocked") if result.step.id in other.by]
+    if blocked:
+        common.err.print(f"    blocks: {escape(', '.join(blocked))}")
+    if error.get("fix"):
+        common.err.print(f"    fix: {escape(str(error['fix']))}")

@@ -1,0 +1,59 @@
+"""What all commands share: the region option, the console, and how errors and plans become text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from scs_deploy.session import Session
+
+RegionOption = Annotated[
+    str | None,
+    typer.Option(
+        "--region",
+        "-r",
+        envvar="SCS_DEPLOY_REGION",
+        help="Name or folder of the region; default: the only one there is.",
+    ),
+]
+VaultOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--vault-password-file",
+        help="File, or command, that gives the password of the region's vault.",
+        show_default=False,
+    ),
+]
+LimitOption = Annotated[
+    list[str] | None,
+    typer.Option("--limit", "-l", help="Only this node, group or rack; may be repeated.", show_default=False),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def session(region: str | None, vault_password: Path | None = None) -> Session:
+    """Open a region; nothing is read before it is needed."""
+    return Session.open(region, vault_password)
+
+
+def print_json(data: Any) -> None:
+    out.print_json(data=data) if out.is_terminal else out.out(_dumps(data))
+
+
+def _dumps(data: Any) -> str:
+    import json
+
+    return json.dumps(data, indent=1, default=str)
+
+
+def duration(seconds: float) -> str:
+    """``4.2 s``, or ``3 min 05 s``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return f"{int(seconds // 60)} min {int(seconds % 60):02d} s"

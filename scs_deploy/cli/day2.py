@@ -1,0 +1,119 @@
+"""Commands for a running region: status, logs, exec."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from scs_deploy.cli import common
+from scs_deploy.cli.change import make
+from scs_deploy.cli.common import JsonOption, LimitOption, RegionOption, VaultOption
+from scs_deploy.errors import UsageError
+from scs_deploy.names import unit_name
+from scs_deploy.placement import Placed
+from scs_deploy.session import Session, unreachable_error
+from scs_deploy.status import Row, rows
+
+InstanceArgument = Annotated[
+    str, typer.Argument(help="Instance, such as keystone, or NODE/INSTANCE where several nodes have it.")
+]
+_STYLES = {"healthy": "green", "absent": "red", "present": "green", "active": "green"}
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(status)
+    app.command()(logs)
+    app.command(name="exec", context_settings={"ignore_unknown_options": True})(exec_command)
+
+
+def status(
+    region: RegionOption = None,
+    limit: LimitOption = None,
+    as_json: JsonOption = False,
+    vault_password: VaultOption = None,
+) -> None:
+    """Show every instance: whether it is healthy, since when it runs, and what a plan would do to it.
+
+    Exits with 1 when something is unhealthy or absent, or a node does not answer.
+    """
+    session = common.session(region, vault_password)
+    plan, observation = make(session, limit or [], purge=False)
+    found = rows(observation, plan)
+    if as_json:
+        common.print_json({"instances": [asdict(row) for row in found], "unreachable": dict(observation.unreachable)})
+    else:
+        _print_rows(found)
+    if observation.unreachable:
+        raise unreachable_error(observation.unreachable)
+    if any(row.state == "absent" or row.state.startswith("unhealthy") for row in found):
+        raise typer.Exit(1)
+
+
+def _print_rows(found: list[Row]) -> None:
+    table = Table("node", "instance", "state", "runs for", "image", "plan")
+    now = time.time()
+    for row in found:
+        style = _STYLES.get(row.state, "red")
+        since = common.duration(max(0.0, now - row.since)) if row.since else ""
+        table.add_row(
+            row.node, row.instance, f"[{style}]{escape(row.state)}[/{style}]", since, row.image[:12], row.pending
+        )
+    common.out.print(table)
+
+
+def logs(
+    instance: InstanceArgument,
+    region: RegionOption = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as new lines come.")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many past lines.")] = 100,
+    since: Annotated[str, typer.Option("--since", help="Such as '10 min ago' (journalctl).", show_default=False)] = "",
+) -> None:
+    """Show the log of an instance, from its node's journal.
+
+    Examples:  scs-deploy logs keystone    scs-deploy logs n1/mariadb -f
+    """
+    session = common.session(region)
+    placed = _find(session, instance)
+    unit = session.catalogue.component(placed.component)[1].unit or unit_name(placed.name)
+    command = ["journalctl", "--no-pager", "--output=short-iso", f"--lines={lines}", f"--unit={unit}"]
+    command += ["--follow"] if follow else []
+    command += [f"--since={since}"] if since else []
+    raise typer.Exit(session.connections[placed.node].run(command, tty=follow))
+
+
+def exec_command(
+    instance: InstanceArgument,
+    command: Annotated[list[str], typer.Argument(help="Command to run inside the container.")],
+    region: RegionOption = None,
+    interactive: Annotated[bool, typer.Option("--tty", "-t", help="With a terminal.")] = False,
+) -> None:
+    """Run a command inside the container of an instance.
+
+    Example:  scs-deploy exec -t mariadb -- mariadb
+    """
+    session = common.session(region)
+    placed = _find(session, instance)
+    if session.catalogue.component(placed.component)[1].kind == "host":
+        raise UsageError(f"{placed.name} is not a container", fix="use scs-deploy lab ssh, or ssh")
+    engine = session.nodes[placed.node].engine
+    argv = [engine, "exec", *(["--interactive", "--tty"] if interactive else []), placed.name, *command]
+    raise typer.Exit(session.connections[placed.node].run(argv, tty=interactive))
+
+
+def _find(session: Session, name: str) -> Placed:
+    """Return the instance a person means; raises ``UsageError`` when there is none, or several."""
+    node, _, instance = name.rpartition("/")
+    found = [one for one in session.placement.placed if one.name == instance and node in {"", one.node}]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        known = sorted({one.name for one in session.placement.placed})
+        raise UsageError(f"there is no instance {name}", fix=f"known: {', '.join(known)}")
+    raise UsageError(
+        f"{name} runs on {len(found)} nodes", fix=f"name one: {', '.join(f'{one.node}/{one.name}' for one in found)}"
+    )

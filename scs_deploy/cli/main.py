@@ -1,0 +1,83 @@
+"""The command line: puts the commands together and is the one place where an error becomes text and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from scs_deploy import __version__
+from scs_deploy.cli import common
+from scs_deploy.errors import DeployError, InputError, Interrupted
+
+app = typer.Typer(
+    name="scs-deploy",
+    help="Installs and keeps alive the base layer of a Sovereign Cloud Stack cloud.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Examples:  scs-deploy validate -r box    scs-deploy plan    scs-deploy apply --yes    scs-deploy status",
+)
+
+_COMMANDS = ("region", "change", "day2", "preflight")
+_GROUPS = {
+    "secrets": "Generate, edit and show the secrets of a region.",
+    "image": "Build container images.",
+    "lab": "A region on this one machine.",
+}
+
+
+def _version(value: bool) -> None:
+    if value:
+        common.out.print(f"scs-deploy {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show tracebacks of internal errors.")] = False,
+) -> None:
+    if verbose:
+        os.environ["SCS_DEPLOY_VERBOSE"] = "1"
+
+
+for _name in _COMMANDS:
+    importlib.import_module(f"scs_deploy.cli.{_name}").register(app)
+for _name, _help in _GROUPS.items():
+    app.add_typer(importlib.import_module(f"scs_deploy.cli.{_name}").app, name=_name, help=_help)
+
+
+def main() -> None:
+    """Entry point of the ``scs-deploy`` program."""
+    try:
+        app()
+    except DeployError as error:
+        _print(error)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        _print(Interrupted("interrupted", fix="run the same command again: it goes on where this one stopped"))
+        sys.exit(Interrupted.exit_code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+
+
+def _print(error: DeployError) -> None:
+    if isinstance(error, InputError):
+        for finding in error.findings:
+            style = "yellow" if finding.severity == "warning" else "red"
+            common.err.print(f"[{style}]{finding.severity}[/{style}]: {escape(str(finding))}")
+        count = len(error.findings)
+        if count > 1:
+            common.err.print(f"{count} findings; nothing was changed.")
+    else:
+        common.err.print(f"[red]error[/red]: {escape(str(error))}")
+    if os.environ.get("SCS_DEPLOY_VERBOSE"):
+        common.err.print_exception()

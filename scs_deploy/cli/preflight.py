@@ -1,0 +1,72 @@
+"""The command preflight: are the nodes fit for what the region wants of them?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import asdict
+
+import typer
+from rich.markup import escape
+
+from scs_deploy.cli import common
+from scs_deploy.cli.common import JsonOption, RegionOption
+from scs_deploy.context import address_on
+from scs_deploy.errors import DeployError, Finding
+from scs_deploy.model.region import Node
+from scs_deploy.preflight import Subject, WantedPort, evaluate
+from scs_deploy.session import Session, unreachable_error
+
+_STYLES = {"error": "red", "warning": "yellow", "info": "dim"}
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(preflight)
+
+
+def preflight(region: RegionOption = None, as_json: JsonOption = False) -> None:
+    """Look at the nodes and tell what would hinder a deployment: each finding with its cause and what to do.
+
+    Exits with 1 when there is an error among the findings. Changes nothing.
+    """
+    session = common.session(region)
+    before = time.time()
+    observation = session.destruction()
+    asked = (before, time.time())
+    findings: list[Finding] = []
+    for name, answer in observation.observed.items():
+        node = session.nodes[name]
+        managed = set(answer.get("unexpected", {}).get("instances", {}))
+        subject = Subject(
+            node,
+            {str(key): network for key, network in session.region.networks.items()},
+            answer.get("facts") or session.facts(name),
+            answer.get("live") or {},
+            asked,
+            tuple(_ports(session, node, managed)),
+        )
+        findings += evaluate(subject)
+    if as_json:
+        common.print_json([asdict(finding) for finding in findings])
+    else:
+        for finding in findings:
+            style = _STYLES[finding.severity]
+            common.out.print(f"[{style}]{finding.severity:7}[/{style}] {escape(str(finding))}")
+        errors = sum(finding.severity == "error" for finding in findings)
+        common.out.print(
+            f"{len(observation.observed)} nodes looked at: {errors} errors, {len(findings) - errors} other findings"
+        )
+    if observation.unreachable:
+        raise unreachable_error(observation.unreachable)
+    if any(finding.severity == "error" for finding in findings):
+        raise DeployError(
+            "some nodes are not fit", fix="repair what is listed as error above, then run preflight again"
+        )
+
+
+def _ports(session: Session, node: Node, managed: set[str]) -> Iterable[WantedPort]:
+    for placed in session.placement.on(node.name):
+        for port in session.catalogue.component(placed.component)[1].ports:
+            yield WantedPort(
+                placed.name, port.protocol, address_on(node, port.network), port.port, placed.name in managed
+            )

@@ -1,0 +1,244 @@
+"""What templates see (``docs/templates.md``): one ``Topology`` per render, one small context per instance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from scs_deploy import names
+from scs_deploy.catalogue.load import Catalogue
+from scs_deploy.catalogue.service import Component, Frontend, Port
+from scs_deploy.errors import InputError
+from scs_deploy.model.region import Node, Region
+from scs_deploy.placement import Placed, Placement
+from scs_deploy.references import Reference, reference
+from scs_deploy.releases import UserTable
+
+VIP_NAMES = {"public": "api", "api": "api-int"}
+"""First label of a VIP's DNS name; other networks use their own name."""
+
+
+def bracket(address: object) -> str:
+    """Return an address as it stands in a URL or host:port pair."""
+    text = str(address)
+    return f"[{text}]" if ":" in text else text
+
+
+def address_on(node: Node, network: str) -> str:
+    """Return the node's address on a network (IPv4 where it has both).
+
+    Raises ``InputError`` when it has none; the region's checks make that rare.
+    """
+    found = node.addresses.get(network) or node.addresses.get("api")
+    if found is None:
+        raise InputError(f"node {node.name} has no address on network {network}", where=f"node {node.name}")
+    return str(found.v4 or found.v6)
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    name: str
+    index: str
+    node: str
+    first: bool
+    _node: Node = field(repr=False)
+
+    def address(self, network: str = "api") -> str:
+        return address_on(self._node, network)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    node: str
+    address: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    host: str
+    port: int
+    tls: bool
+
+    @property
+    def scheme(self) -> str:
+        return "https" if self.tls else "http"
+
+    @property
+    def url(self) -> str:
+        return f"{self.scheme}://{bracket(self.host)}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Exposed:
+    """A port of the region with everybody who has it."""
+
+    name: str
+    service: str
+    component: str
+    port: int
+    network: str
+    protocol: str
+    tls: bool
+    sources: tuple[str, ...]
+    """CIDRs that may connect."""
+    frontend: Frontend | None
+    members: tuple[Member, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Vip:
+    network: str
+    address: str
+    prefix: int
+    name: str
+    interface: str
+
+
+class Topology:
+    """What all instances of a region share: who is where, and which ports they offer."""
+
+    def __init__(self, region: Region, catalogue: Catalogue, placement: Placement, users: UserTable) -> None:
+        self.region, self.catalogue, self.placement, self.users = region, catalogue, placement, users
+        self.nodes = tuple(node for node in region.nodes if node.state != "absent")
+        self.by_name = {node.name: node for node in self.nodes}
+        self._peers: dict[str, tuple[Peer, ...]] = {}
+
+    @cached_property
+    def exposed(self) -> dict[str, Exposed]:
+        found: dict[str, Exposed] = {}
+        for service_name, service in self.catalogue.services.items():
+            for name, component in service.components.items():
+                placed = self.placement.of(name)
+                if placed:
+                    for port in component.ports:
+                        found[port.name] = self._expose(service_name, name, port, placed)
+        return found
+
+    def _expose(self, service: str, component: str, port: Port, placed: tuple[Placed, ...]) -> Exposed:
+        sources: list[str] = []
+        for name in port.sources or (port.network,):
+            network = self.region.networks.get(name)
+            if network:
+                sources += [str(cidr) for cidr in (network.cidr, network.cidr6) if cidr]
+        members = tuple(Member(one.node, address_on(self.by_name[one.node], port.network), port.port) for one in placed)
+        return Exposed(
+            port.name,
+            service,
+            component,
+            port.port,
+            port.network,
+            port.protocol,
+            port.tls,
+            tuple(sources),
+            port.frontend,
+            members,
+        )
+
+    def peers(self, component: str) -> tuple[Peer, ...]:
+        if component not in self._peers:
+            placed = self.placement.of(component)
+            self._peers[component] = tuple(
+                Peer(one.name, one.index, one.node, number == 0, self.by_name[one.node])
+                for number, one in enumerate(placed)
+            )
+        return self._peers[component]
+
+    def port(self, name: str) -> Exposed:
+        try:
+            return self.exposed[name]
+        except KeyError:
+            raise InputError(
+                f"no component that is deployed has a port named {name}",
+                why=f"known ports: {', '.join(sorted(self.exposed)) or 'none'}",
+                fix="enable the service that offers it, or correct the name in the template",
+            ) from None
+
+    def endpoint(self, name: str, network: str | None = None) -> Endpoint:
+        port = self.port(name)
+        if port.frontend and self.vip(network or port.frontend.networks[0]):
+            chosen = network or port.frontend.networks[0]
+            return Endpoint(self.vip_name(chosen), port.frontend.port or port.port, port.frontend.tls or port.tls)
+        return Endpoint(port.members[0].address, port.port, port.tls)
+
+    def vip(self, network: str) -> str:
+        found = self.region.networks.get(network)
+        return str(found.vip or found.vip6 or "") if found else ""
+
+    def vip_name(self, network: str) -> str:
+        return f"{VIP_NAMES.get(network, network)}.{self.region.domain}"
+
+    def vips(self, facts: Mapping[str, Any], node: Node) -> list[Vip]:
+        found = []
+        for network in self.region.networks.values():
+            for address, cidr in ((network.vip, network.cidr), (network.vip6, network.cidr6)):
+                if address and cidr:
+                    interface = _interface(facts, node, network.name)
+                    found.append(
+                        Vip(network.name, str(address), cidr.prefixlen, self.vip_name(network.name), interface)
+                    )
+        return found
+
+
+def _interface(facts: Mapping[str, Any], node: Node, network: str) -> str:
+    addresses = node.addresses.get(network)
+    wanted = {str(address) for address in (addresses.v4, addresses.v6) if address} if addresses else set()
+    for interface in facts.get("interfaces", []):
+        if wanted & {str(address).partition("/")[0] for address in interface.get("addresses", [])}:
+            return str(interface["name"])
+    return ""
+
+
+def context_for(
+    topology: Topology, node: Node, placed: Placed, component: Component, facts: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the names a template of this instance sees."""
+    settings = node.services[placed.service].settings
+    here = {one.component for one in topology.placement.on(node.name)}
+    folder = names.instance_folder(placed.name)
+
+    def data_path(name: str) -> str:
+        for data in component.data:
+            if data.name == name:
+                return f"{names.DATA_ROOT}/{placed.service if data.shared else placed.name}/{name}"
+        raise InputError(f"component {placed.component} has no data folder {name}", where=f"roles/{placed.service}")
+
+    def peers(name: str = placed.component) -> tuple[Peer, ...]:
+        return topology.peers(name)
+
+    return {
+        "region": topology.region,
+        "node": node,
+        "nodes": topology.nodes,
+        "instance": placed.name,
+        "service": placed.service,
+        "component": placed.component,
+        "index": placed.index,
+        "settings": settings,
+        "facts": facts,
+        "address": lambda network="api": address_on(node, network),
+        "bracket": bracket,
+        "peers": peers,
+        "members": lambda name: topology.port(name).members,
+        "endpoint": topology.endpoint,
+        "exposed": tuple(topology.exposed.values()),
+        "exposed_here": tuple(port for port in topology.exposed.values() if port.component in here),
+        "vip": topology.vip,
+        "vip_name": topology.vip_name,
+        "vips": topology.vips(facts, node),
+        "secret": secret,
+        "secret_hash": reference,
+        "uid": topology.users.uid,
+        "gid": topology.users.gid,
+        "tls": names.TLS_TARGET,
+        "config_path": lambda target: f"{folder}/{target.lstrip('/')}",
+        "data_path": data_path,
+        "run_root": names.RUN_ROOT,
+    }
+
+
+def secret(name: str) -> Reference:
+    """Return a reference to a secret."""
+    return reference(name)

@@ -1,0 +1,170 @@
+"""What is sent to nodes: the question of observe and the steps of a wave; only here do secret values enter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+from scs_deploy.desired import Container, Desired, Instance, JobRun
+from scs_deploy.plan import Step, Wave
+from scs_deploy.references import Resolver, resolve
+from scs_deploy.seal import Sealed, wanted_text
+
+VERSION = 1
+
+
+def observe(node: str, engine: str, sealed: Sealed, facts_digest: str) -> dict[str, Any]:
+    """Return the question for one node: expected digests, no content."""
+    desired = sealed.desired
+    return {
+        "v": VERSION,
+        "engine": engine,
+        "facts_digest": facts_digest,
+        "instances": {instance.name: _expected(instance, sealed) for instance in desired.on(node)},
+        "jobs": {job.name: sealed.jobs[job.id] for job in desired.jobs if job.node == node},
+        "owners": {
+            name: {"reconciler": f"/etc/scs-deploy/{owner.instance}/resources", "kinds": list(owner.kinds)}
+            for name, owner in desired.owners.items()
+            if owner.node == node
+        },
+        "images": sorted({instance.image for instance in desired.on(node) if instance.image}),
+    }
+
+
+def _expected(instance: Instance, sealed: Sealed) -> dict[str, Any]:
+    digests = sealed.files[instance.id]
+    expected: dict[str, Any] = {
+        "kind": instance.kind,
+        "unit": instance.unit,
+        "image": instance.image,
+        "files": {file.path: [digests[file.path], file.mode, file.uid, file.gid] for file in instance.files},
+        "health": dict(instance.health),
+        "start": sealed.start[instance.id],
+        "reload": sealed.reload[instance.id],
+    }
+    optional = {
+        "dirs": {folder.path: [folder.mode, folder.uid, folder.gid] for folder in instance.folders},
+        "mask": {file.path: list(file.masked) for file in instance.files if file.masked},
+        "opaque": [file.path for file in instance.files if file.opaque],
+        "packages": list(instance.packages),
+    }
+    return expected | {key: value for key, value in optional.items() if value}
+
+
+def converge(
+    run: str, wave: Wave, node: str, engine: str, holder: str, sealed: Sealed, resolver: Resolver, purge: bool
+) -> dict[str, Any]:
+    """Return the steps of a wave for one node, in an order that respects their needs."""
+    steps = [step for step in wave.steps if step.node == node]
+    return {
+        "v": VERSION,
+        "run": run,
+        "wave": wave.number,
+        "engine": engine,
+        "holder": holder,
+        "steps": [_step(step, sealed, resolver, purge) for step in steps],
+    }
+
+
+def _step(step: Step, sealed: Sealed, resolver: Resolver, purge: bool) -> dict[str, Any]:
+    common = {"id": step.id, "kind": step.kind, "needs": list(step.needs)}
+    if step.kind == "image":
+        return {**common, "image": step.identity, "reference": step.subject}
+    if step.kind == "job":
+        job = next(one for one in sealed.desired.jobs if one.id == step.id)
+        return {**common, **_job(job, sealed, resolver)}
+    if step.kind == "resources":
+        return {**common, **_resources(step, sealed.desired, resolver)}
+    return {**common, **_instance(step, sealed, resolver, purge)}
+
+
+def _job(job: JobRun, sealed: Sealed, resolver: Resolver) -> dict[str, Any]:
+    return {
+        "name": job.name,
+        "digest": sealed.jobs[job.id],
+        "timeout": job.timeout,
+        "container": _container(job.container, resolver),
+    }
+
+
+def _container(container: Container, resolver: Resolver) -> dict[str, Any]:
+    data = asdict(container)
+    data["network"] = "host"
+    data["environment"] = {key: resolve(value, resolver) for key, value in container.environment.items()}
+    return data
+
+
+def _resources(step: Step, desired: Desired, resolver: Resolver) -> dict[str, Any]:
+    owner = desired.owners[step.subject]
+    changes = [{**operation, "secret": resolve(str(operation["secret"]), resolver)} for operation in step.operations]
+    return {"owner": step.subject, "reconciler": f"/etc/scs-deploy/{owner.instance}/resources", "changes": changes}
+
+
+def _instance(step: Step, sealed: Sealed, resolver: Resolver, purge: bool) -> dict[str, Any]:
+    if step.action == "remove":
+        gone = {
+            "name": step.subject,
+            "kind": "container",
+            "unit": "",
+            "files": [],
+            "dirs": [],
+            "delete": list(step.delete),
+        }
+        return {
+            "action": "remove",
+            "instance": gone,
+            "restart": False,
+            "reload": False,
+            "start_if_stopped": False,
+            "purge": purge,
+        }
+    instance = next(one for one in sealed.desired.on(step.node) if one.name == step.subject)
+    files = [
+        {
+            "path": file.path,
+            "text": resolve(wanted_text(file, sealed.desired, resolver), resolver),
+            "mode": file.mode,
+            "uid": file.uid,
+            "gid": file.gid,
+        }
+        for file in _unit_last(instance)
+        if file.path in step.write
+    ]
+    prepare = step.action == "prepare"
+    return {
+        "action": "create" if step.action == "create" else "update",
+        "instance": {
+            "name": instance.name,
+            "kind": instance.kind,
+            "unit": instance.unit,
+            "image": instance.image,
+            "image_reference": instance.image_reference,
+            "packages": list(instance.packages),
+            "apply": list(instance.apply),
+            "files": files,
+            "dirs": [{"path": one.path, "mode": one.mode, "uid": one.uid, "gid": one.gid} for one in instance.folders],
+            "delete": list(step.delete),
+            "manifest": {
+                "unit": instance.unit,
+                "kind": instance.kind,
+                "files": [file.path for file in instance.files],
+                "data": [folder.path for folder in instance.folders if folder.data],
+            },
+            "start": sealed.start[instance.id],
+            "reload": sealed.reload[instance.id],
+            "health": {} if prepare else dict(instance.health),
+            "stop_timeout": instance.stop_timeout,
+            "reload_action": dict(instance.reload_action),
+        },
+        "restart": step.restart,
+        "reload": step.reload,
+        "start_if_stopped": not prepare,
+        "purge": purge,
+    }
+
+
+def _unit_last(instance: Instance) -> Iterable[Any]:
+    return sorted(
+        instance.files, key=lambda file: file.path.startswith(("/etc/containers/systemd/", "/etc/systemd/system/"))
+    )

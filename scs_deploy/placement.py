@@ -1,0 +1,144 @@
+"""Which component instance runs on which node, and why: a pure function of region, catalogue and the last placement.
+
+``all`` follows the group. ``one`` and ``odd`` choose nodes once; the choice is kept in ``placement.lock`` so that adding a node
+moves nothing. New choices spread over failure domains first, then over the nodes that carry least.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import jinja2
+
+from scs_deploy import names
+from scs_deploy.catalogue.load import Catalogue
+from scs_deploy.catalogue.service import Component
+from scs_deploy.errors import Finding, InputError
+from scs_deploy.model.region import Node, Region
+
+QUORUM_SIZE = 3
+"""Members of a new quorum where there are nodes enough: it survives the loss of one."""
+
+_EXPRESSIONS = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)  # noqa: S701 - not HTML
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """One instance: a component on a node; ``index`` tells several on one node apart."""
+
+    service: str
+    component: str
+    node: str
+    index: str = ""
+    why: str = field(default="", compare=False)
+
+    @property
+    def name(self) -> str:
+        return names.instance_name(self.component, self.index)
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """All instances of a region, ordered by service, component and node."""
+
+    placed: tuple[Placed, ...]
+    chosen: Mapping[str, tuple[str, ...]]
+    """What ``placement.lock`` keeps: component -> nodes, for components whose nodes were chosen."""
+    _by_component: Mapping[str, tuple[Placed, ...]] = field(default_factory=dict, repr=False, compare=False)
+    _by_node: Mapping[str, tuple[Placed, ...]] = field(default_factory=dict, repr=False, compare=False)
+
+    def of(self, component: str) -> tuple[Placed, ...]:
+        return self._by_component.get(component, ())
+
+    def on(self, node: str) -> tuple[Placed, ...]:
+        return self._by_node.get(node, ())
+
+
+def place(region: Region, catalogue: Catalogue, lock: Mapping[str, Sequence[str]]) -> Placement:
+    """Place every component of every enabled service.
+
+    Raises ``InputError`` when a component's group has no node.
+    """
+    placed: list[Placed] = []
+    chosen: dict[str, tuple[str, ...]] = {}
+    load: dict[str, int] = {}
+    findings: list[Finding] = []
+    for service_name, service in catalogue.services.items():
+        if not region.services[service_name].enabled:
+            continue
+        for name, component in service.components.items():
+            candidates = [node for node in region.nodes if _may_carry(region, node, service_name, component)]
+            if not candidates:
+                if not component.when:
+                    findings.append(_nobody(region, service_name, name, component))
+                continue
+            nodes, why = _choose(name, component, candidates, lock.get(name, ()), load)
+            if component.cardinality != "all":
+                chosen[name] = tuple(node.name for node in nodes)
+                for node in nodes:
+                    load[node.name] = load.get(node.name, 0) + 1
+            placed += [Placed(service_name, name, node.name, why=why) for node in nodes]
+    if findings:
+        raise InputError(findings)
+    return Placement(tuple(placed), chosen, _grouped(placed, "component"), _grouped(placed, "node"))
+
+
+def _may_carry(region: Region, node: Node, service: str, component: Component) -> bool:
+    if node.state == "absent" or (component.group != "all" and component.group not in node.groups):
+        return False
+    if not node.services[service].enabled:
+        return False
+    if not component.when:
+        return True
+    expression = _EXPRESSIONS.compile_expression(component.when, undefined_to_none=False)
+    return bool(expression(node=node, region=region, settings=node.services[service].settings))
+
+
+def _choose(
+    name: str, component: Component, candidates: list[Node], locked: Sequence[str], load: Mapping[str, int]
+) -> tuple[list[Node], str]:
+    if component.cardinality == "all":
+        return candidates, "every node" if component.group == "all" else f"every node of group {component.group}"
+    size = 1 if component.cardinality == "one" else _odd(len(candidates))
+    kept = [node for node in candidates if node.name in locked][:size]
+    if component.cardinality == "odd" and len(kept) in {3, 5} and len(kept) <= len(candidates):
+        size = len(kept)
+    picked = list(kept)
+    while len(picked) < size:
+        zones = [node.fire_zone for node in picked]
+        rest = [node for node in candidates if node not in picked]
+        picked.append(min(rest, key=lambda node: (zones.count(node.fire_zone), load.get(node.name, 0))))
+    picked.sort(key=lambda node: candidates.index(node))
+    rule = "one node" if size == 1 else f"{size} nodes over the failure domains"
+    return picked, f"{rule} of group {component.group}" + (", kept by placement.lock" if kept else "")
+
+
+def _odd(available: int) -> int:
+    return QUORUM_SIZE if available >= QUORUM_SIZE else 1
+
+
+def _nobody(region: Region, service: str, name: str, component: Component) -> Finding:
+    return Finding(
+        f"component {name} of service {service} has no node",
+        why=f"it is placed on nodes of group {component.group}, and no node that is present is in it",
+        fix=f"add {component.group} to the groups of a node, or set services.{service}.enabled to false",
+        file=str(region.folder / "region.yml"),
+        path=f"services.{service}",
+    )
+
+
+def _grouped(placed: Iterable[Placed], attribute: str) -> dict[str, tuple[Placed, ...]]:
+    groups: dict[str, list[Placed]] = {}
+    for one in placed:
+        groups.setdefault(getattr(one, attribute), []).append(one)
+    return {key: tuple(group) for key, group in groups.items()}
+
+
+def as_table(placement: Placement) -> list[dict[str, Any]]:
+    """Rows for ``show``: component, nodes and the rule that put it there."""
+    return [
+        {"service": group[0].service, "component": name, "nodes": [one.node for one in group], "why": group[0].why}
+        for name, group in placement._by_component.items()
+    ]

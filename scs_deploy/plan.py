@@ -1,0 +1,170 @@
+"""What a plan is: waves of steps as plain frozen data, with a digest, as text and as JSON."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from scs_deploy.errors import InputError
+
+FORMAT = 1
+
+Kind = Literal["instance", "job", "resources", "image"]
+Action = Literal["create", "update", "restart", "start", "reload", "remove", "run", "apply", "fetch", "prepare"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One file, package or resource that differs; ``diff`` is masked and may be withheld."""
+
+    what: str
+    how: str
+    diff: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing done on one node; ``needs`` names steps of this plan that must have succeeded."""
+
+    id: str
+    kind: Kind
+    node: str
+    subject: str
+    action: Action
+    level: int
+    batch: int = 0
+    reasons: tuple[str, ...] = ()
+    changes: tuple[Change, ...] = ()
+    restart: bool = False
+    reload: bool = False
+    pause: str = ""
+    needs: tuple[str, ...] = ()
+    write: tuple[str, ...] = ()
+    delete: tuple[str, ...] = ()
+    identity: str = ""
+    """Digest of the wanted end state, so that a saved plan notices every change of input."""
+    operations: tuple[Mapping[str, Any], ...] = ()
+    """Resource steps: what is done, with references instead of secrets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wave:
+    number: int
+    steps: tuple[Step, ...]
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(step.node for step in self.steps))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The difference between the region and its nodes."""
+
+    region: str
+    release: str
+    waves: tuple[Wave, ...]
+    unknown: Mapping[str, str] = field(default_factory=dict)
+    """Node or owner -> why nothing can be said about it."""
+    notes: tuple[str, ...] = ()
+    limit: tuple[str, ...] = ()
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        return tuple(step for wave in self.waves for step in wave.steps)
+
+    @property
+    def empty(self) -> bool:
+        return not self.waves
+
+    @property
+    def digest(self) -> str:
+        """Identity of the plan: equal plans do equal things."""
+        return hashlib.sha256(json.dumps(self.as_json()["waves"], sort_keys=True).encode()).hexdigest()
+
+    def counts(self) -> dict[str, int]:
+        """Return how many instances are created, changed, restarted and removed, and how many jobs and resources there are."""
+        steps = self.steps
+        return {
+            "create": sum(step.kind == "instance" and step.action == "create" for step in steps),
+            "change": sum(
+                step.kind == "instance" and step.action in {"update", "restart", "start", "reload"} for step in steps
+            ),
+            "restart": sum(step.restart and step.action != "create" for step in steps),
+            "reload": sum(step.reload for step in steps),
+            "remove": sum(step.action == "remove" for step in steps),
+            "jobs": sum(step.kind == "job" for step in steps),
+            "resources": sum(len(step.operations) for step in steps),
+            "images": sum(step.kind == "image" for step in steps),
+        }
+
+    def summary(self) -> str:
+        """One line; says so when there is nothing to do."""
+        if self.empty:
+            return (
+                "Plan: nothing to do."
+                if not self.unknown
+                else f"Plan: nothing to do where known; {len(self.unknown)} unknown."
+            )
+        counts = self.counts()
+        parts = [f"{counts[key]} {label}" for key, label in _LABELS.items() if counts[key]]
+        nodes = len({step.node for step in self.steps})
+        text = f"Plan: {', '.join(parts)}; {len(self.waves)} wave{_s(len(self.waves))} on {nodes} node{_s(nodes)}."
+        return text + (f" {len(self.unknown)} unknown." if self.unknown else "")
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "region": self.region,
+            "release": self.release,
+            "limit": list(self.limit),
+            "waves": [{"number": wave.number, "steps": [asdict(step) for step in wave.steps]} for wave in self.waves],
+            "unknown": dict(self.unknown),
+            "notes": list(self.notes),
+            "counts": self.counts(),
+            "summary": self.summary(),
+        }
+
+
+_LABELS = {
+    "create": "to create",
+    "change": "to change",
+    "restart": "to restart",
+    "reload": "to reload",
+    "remove": "to remove",
+    "jobs": "jobs to run",
+    "resources": "resources to set",
+    "images": "images to fetch",
+}
+
+
+def _s(count: int) -> str:
+    return "" if count == 1 else "s"
+
+
+def saved(plan: Plan) -> str:
+    """Return the text of a plan file: it holds digests, never secrets."""
+    return json.dumps({**plan.as_json(), "digest": plan.digest}, indent=1, sort_keys=True) + "\n"
+
+
+def read_saved(text: str, origin: str) -> tuple[str, tuple[str, ...], str]:
+    """Return region name, limit and digest of a saved plan.
+
+    Raises ``InputError`` when the text is not a plan of this format.
+    """
+    try:
+        data = json.loads(text)
+        if data["format"] != FORMAT:
+            raise InputError(
+                f"plan format {data['format']} is not {FORMAT}",
+                where=origin,
+                fix="make the plan anew with scs-deploy plan --out",
+            )
+        return str(data["region"]), tuple(data["limit"]), str(data["digest"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            "this is not a saved plan", where=origin, why=str(error), fix="scs-deploy plan --out FILE writes one"
+        ) from error

@@ -1,0 +1,109 @@
+"""The texts of all roles, read once: templates, reconcilers and hooks; rendering afterwards touches no disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from scs_deploy.catalogue.load import Catalogue
+from scs_deploy.errors import Finding, InputError
+
+FOLDERS = ("templates", "resources", "hooks")
+
+
+class TemplateSet:
+    """Renders ``<service>/<folder>/<file>`` and strings of service.yml with one strict Jinja2 environment."""
+
+    def __init__(self, texts: Mapping[str, str], origins: Mapping[str, Path]) -> None:
+        self.texts, self._origins = texts, origins
+        self._environment = jinja2.Environment(
+            loader=jinja2.DictLoader(dict(texts)),
+            undefined=jinja2.StrictUndefined,
+            autoescape=False,  # noqa: S701 - configuration files, not HTML
+            trim_blocks=True,
+            lstrip_blocks=True,
+            keep_trailing_newline=True,
+        )
+        self._strings: dict[str, jinja2.Template] = {}
+
+    @classmethod
+    def load(cls, catalogue: Catalogue) -> TemplateSet:
+        """Read the texts of every service's role folder."""
+        texts: dict[str, str] = {}
+        origins: dict[str, Path] = {}
+        for service in catalogue.services:
+            for folder in FOLDERS:
+                for path in sorted((catalogue.folder(service) / folder).rglob("*")):
+                    if path.is_file() and "__pycache__" not in path.parts:
+                        name = f"{service}/{path.relative_to(catalogue.folder(service))}"
+                        texts[name], origins[name] = path.read_text(encoding="utf-8"), path
+        return cls(texts, origins)
+
+    def file(self, service: str, name: str, context: Mapping[str, Any], folder: str = "templates") -> str:
+        """Render a file of a role; raises ``InputError`` with the template's file and line."""
+        full = f"{service}/{folder}/{name}"
+        if full not in self.texts:
+            raise InputError(
+                f"service {service} has no {folder}/{name}", fix=f"add the file, or correct roles/{service}/service.yml"
+            )
+        try:
+            return self._environment.get_template(full).render(context)
+        except jinja2.TemplateSyntaxError as error:
+            raise InputError(self._finding(full, str(error.message), error.lineno, context)) from error
+        except (jinja2.TemplateError, TypeError, KeyError, ValueError, AttributeError) as error:
+            raise InputError(
+                self._finding(full, f"{type(error).__name__}: {error}", _line(error, full), context)
+            ) from error
+
+    def string(self, service: str, text: str, context: Mapping[str, Any]) -> str:
+        """Render a string of service.yml."""
+        if "{{" not in text and "{%" not in text:
+            return text
+        try:
+            template = self._strings.get(text) or self._strings.setdefault(text, self._environment.from_string(text))
+            return template.render(context)
+        except (jinja2.TemplateError, TypeError, KeyError, ValueError, AttributeError) as error:
+            raise InputError(
+                Finding(
+                    f"{type(error).__name__}: {error}",
+                    why=f"while rendering {text!r}",
+                    file=f"roles/{service}/service.yml",
+                )
+            ) from error
+
+    def value(self, service: str, expression: str, context: Mapping[str, Any]) -> Any:
+        """Evaluate an expression of service.yml, such as the list of ``each``."""
+        try:
+            return self._environment.compile_expression(expression, undefined_to_none=False)(**context)
+        except (jinja2.TemplateError, TypeError, KeyError, ValueError, AttributeError) as error:
+            raise InputError(
+                Finding(
+                    f"{type(error).__name__}: {error}",
+                    why=f"while evaluating {expression!r}",
+                    file=f"roles/{service}/service.yml",
+                )
+            ) from error
+
+    def _finding(self, full: str, what: str, line: int | None, context: Mapping[str, Any]) -> Finding:
+        return Finding(
+            what,
+            why=f"while rendering it for {context.get('instance', '?')} on {getattr(context.get('node'), 'name', '?')}",
+            file=str(self._origins.get(full, full)),
+            line=line or 0,
+        )
+
+
+def _line(error: BaseException, full: str) -> int:
+    """Return the line of the template that raised: Jinja2 puts template frames into the traceback."""
+    line, traceback = 0, error.__traceback__
+    while traceback:
+        if (
+            traceback.tb_frame.f_globals.get("__jinja_template__") is not None
+            or full in traceback.tb_frame.f_code.co_filename
+        ):
+            line = traceback.tb_lineno
+        traceback = traceback.tb_next
+    return line
