@@ -22,7 +22,7 @@ def _mask_keys(text: str, keys: Sequence[str]) -> str:
     names = "|".join(re.escape(key) for key in sorted(keys, key=len, reverse=True))
     json_string = re.compile(rf'(?i)("(?:{names})"\s*:\s*)"(?:\\.|[^"\\])*"')
     assignment = re.compile(
-        rf"(?i)(?<![\w-])((?P<quote>[\"']?)(?:{names})(?P=quote)[ \t]*[=:][ \t]*)(?!\"\*\*\*\")(.*)$"
+        rf"(?i)(?<![\w-])((?P<quote>[\"']?)(?:{names})(?P=quote)[ \t]*[=:][ \t]*+)(?!\"\*\*\*\")(.*)$"
     )
     lines: list[str] = []
     hidden_below = -1

@@ -44,6 +44,7 @@ def apply_changes(host: Host, step: dict[str, Any], done: list[str]) -> None:
     """Carry out a resources step, kind by kind in the order given; raise StepError."""
     folder = host.path(step["reconciler"])
     kinds = list(dict.fromkeys(change["kind"] for change in step["changes"]))
+    _forget(folder)
     for kind in kinds:
         changes = [change for change in step["changes"] if change["kind"] == kind]
         try:
@@ -62,6 +63,7 @@ def _items(folder: Path, kinds: list[str]) -> dict[str, list[dict[str, Any]]]:
         raise _UnknownError("not deployed yet")
     context = _json(folder, "context.json", {})
     wanted = _json(folder, "wanted.json", [])
+    _forget(folder)
     return {
         kind: _load(folder, kind).observe(context, [item for item in wanted if item["kind"] == kind]) for kind in kinds
     }
@@ -72,19 +74,29 @@ def _json(folder: Path, name: str, default: Any) -> Any:
     return json.loads(path.read_bytes()) if path.exists() else default
 
 
-def _load(folder: Path, kind: str) -> ModuleType:
-    """Import ``<kind>.py`` afresh; the folder is a package (``from . import _client`` works) and no bytecode is left in it."""
-    sys.dont_write_bytecode = True
-    if not (folder / f"{kind}.py").exists():
-        raise _UnknownError(f"{folder / kind}.py is not there yet")
-    name = "scs_resources_" + re.sub(r"\W", "_", folder.parent.name)
+def _forget(folder: Path) -> None:
+    """Drop what was imported from a folder: files may be newer. What the kinds share lives through one look or change."""
+    name = _package(folder)
     for loaded in [module for module in sys.modules if module == name or module.startswith(f"{name}.")]:
         del sys.modules[loaded]
-    package = ModuleType(name)
-    package.__path__ = [str(folder)]
-    sys.modules[name] = package
+
+
+def _load(folder: Path, kind: str) -> ModuleType:
+    """Import ``<kind>.py``; the folder is a package (``from . import _client`` works) and no bytecode is left in it."""
+    sys.dont_write_bytecode = True
+    if not (folder / f"{kind}.py").exists():
+        raise _Unknown(f"{folder / kind}.py is not there yet")
+    name = _package(folder)
+    if name not in sys.modules:
+        package = ModuleType(name)
+        package.__path__ = [str(folder)]
+        sys.modules[name] = package
     importlib.invalidate_caches()
     return importlib.import_module(f"{name}.{kind}")
+
+
+def _package(folder: Path) -> str:
+    return "scs_resources_" + re.sub(r"\W", "_", str(folder))
 
 
 def _told(error: Exception) -> str:

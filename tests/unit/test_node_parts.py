@@ -1,0 +1,275 @@
+"""The parts of the node side: wire, mask, lock, files, health, reconcilers, packages, systemd's answers, and a virgin node."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from node_fakes import FakeHost, FakeNode, Wanted, looked, wave
+
+from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils import (
+    facts,
+    files,
+    health,
+    jobs,
+    live,
+    lock,
+    owners,
+    packages,
+    wire,
+)
+from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.converge import converge
+from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.engine import (
+    EngineError,
+    EngineMissingError,
+    open_engine,
+)
+from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.failure import StepError
+from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.host import Done, Host
+from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.mask import mask
+from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.observe import observe
+from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.systemd import Systemd
+
+
+def test_wire_returns_what_it_was_given_and_refuses_the_rest() -> None:
+    message = {"v": 1, "text": "ä" * 1000, "none": None}
+    assert wire.decode(wire.encode(message)) == message
+    for text in ("", "no base64 ä", wire.encode(message)[:-20], wire.encode({"v": 2})):
+        with pytest.raises(wire.WireError):
+            wire.decode(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("password = hunter2\nport = 1\n", "password = ***\nport = 1\n"),
+        ("password: 'hunter2'\n", "password: ***\n"),
+        ('{"a": 1, "password": "hun\\"ter2", "b": 2}', '{"a": 1, "password": "***", "b": 2}'),
+        ("PASSWORD=hunter2", "PASSWORD=***"),
+        ("old_password = hunter2", "old_password = hunter2"),
+        ("password =\n    hunter2\nport = 1", "password =\n    ***\nport = 1"),
+        ("password: |\n  hunter2\n  hunter3\nport: 1", "password: ***\n  ***\n  ***\nport: 1"),
+        ("url = mysql://nova:hunter2@10.0.0.1/nova", "url = mysql://nova:***@10.0.0.1/nova"),
+        ("url = rabbit://u:hunter2@h1:5672,u:hun@ter3@h2:5672//", "url = rabbit://u:***@h2:5672//"),
+        ("see http://host:80/path", "see http://host:80/path"),
+        ('"password": 1234,', '"password": ***'),
+    ],
+)
+def test_mask_hides_values_and_nothing_else(text: str, shown: str) -> None:
+    assert mask(text, ["password"]) == shown
+
+
+def test_atomic_write_leaves_no_trace_of_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a" / "file"
+    files.write(path, b"old", 0o640, path.parent.parent.stat().st_uid, path.parent.parent.stat().st_gid)
+
+    def refuse(self: Path, target: Path) -> Path:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(OSError, match="No space"):
+        files.write(path, b"new", 0o640, 0, 0)
+    assert path.read_bytes() == b"old"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_second_converge_waits_then_names_the_holder(tmp_path: Path) -> None:
+    node = FakeNode(tmp_path)
+    assert lock.holder(node.host) is None
+    with lock.node_lock(node.host, "anna@controller", "run-1"):
+        found = observe(looked(), node)["lock"]
+        assert (found["holder"], found["run"]) == ("anna@controller", "run-1")
+        answer = converge(wave(Wanted().step("create")), node)
+        assert answer["lock"]["holder"] == "anna@controller"
+        assert [result["status"] for result in answer["results"]] == ["skipped"]
+    assert not node.host.path("/etc/scs-deploy").exists()
+    assert lock.holder(node.host) is None
+
+
+def test_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
+    node = FakeNode(tmp_path)
+    code = (
+        "import os, pathlib\n"
+        f"from {lock.__name__} import node_lock\n"
+        f"from {Host.__module__} import Host\n"
+        f"with node_lock(Host(pathlib.Path({str(tmp_path)!r})), 'dead', 'r'): os.kill(os.getpid(), 9)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=False)
+    assert lock.holder(node.host) is None
+    assert converge(wave(Wanted().step("create")), node)["lock"] is None
+
+
+RECONCILER = """
+from . import _client
+def observe(context, wanted):
+    return _client.listed(context, wanted)
+def apply(context, changes):
+    if context["address"] == "down":
+        raise ConnectionError("backend is down")
+    return [f"{change['op']} {change['name']}" for change in changes]
+"""
+
+
+def test_reconcilers_are_loaded_by_path_and_leave_nothing_behind(tmp_path: Path) -> None:
+    host, folder = FakeHost(tmp_path), tmp_path / "etc/scs-deploy/db/resources"
+    asked = {"reconciler": "/etc/scs-deploy/db/resources", "kinds": ["user"]}
+    assert owners.observe_owner(host, "db", asked) == {"state": "unknown", "why": "not deployed yet", "items": {}}
+    folder.mkdir(parents=True)
+    (folder / "user.py").write_text(RECONCILER)
+    (folder / "_client.py").write_text("def listed(context, wanted): return [{'name': w['name']} for w in wanted]\n")
+    (folder / "context.json").write_text('{"address": "up"}')
+    (folder / "wanted.json").write_text(
+        json.dumps([{"kind": "user", "name": "nova"}, {"kind": "database", "name": "x"}])
+    )
+    before = sorted(folder.iterdir())
+    assert owners.observe_owner(host, "db", asked) == {"state": "ok", "why": "", "items": {"user": [{"name": "nova"}]}}
+    assert sorted(folder.iterdir()) == before
+    done: list[str] = []
+    step: dict[str, Any] = {"owner": "db", "changes": [{"kind": "user", "op": "create", "name": "nova"}]} | asked
+    owners.apply_changes(host, step, done)
+    assert done == ["create nova"]
+    (folder / "context.json").write_text('{"address": "down"}')
+    with pytest.raises(StepError, match="db did not take user nova") as caught:
+        owners.apply_changes(host, step, done)
+    assert caught.value.why == "ConnectionError: backend is down"
+    (folder / "user.py").write_text("syntax error here")
+    assert owners.observe_owner(host, "db", asked)["state"] == "unknown"
+
+
+def test_health_waits_with_growing_pauses_and_stops_at_the_limit(tmp_path: Path) -> None:
+    node = FakeNode(tmp_path)
+    asked: list[float] = []
+
+    def answer(argv: Any) -> Done:
+        asked.append(node.host.clock)
+        return Done(0 if len(asked) == 4 else 1, "", "not yet")
+
+    health.await_healthy("x", "", {"command": ["probe"], "timeout": 30}, answer, node.host, node.systemd)
+    assert len(asked) == 4
+    assert asked[3] - asked[2] > asked[1] - asked[0]
+    with pytest.raises(StepError, match="not healthy") as caught:
+        health.await_healthy(
+            "x", "", {"command": ["p"], "timeout": 3}, lambda _: Done(1, "", "no"), node.host, node.systemd
+        )
+    assert caught.value.why == "no"
+
+
+def test_nothing_to_ask_is_neither_healthy_nor_ill(tmp_path: Path) -> None:
+    assert health.check({}, None, lambda _: Done(0, "", ""), FakeHost(tmp_path)) == (None, "")
+
+
+def test_packages_are_installed_once_and_apts_words_come_back(tmp_path: Path) -> None:
+    host = FakeHost(tmp_path)
+    host.answers["dpkg-query"] = Done(1, "installed chrony 4.6-1\nnot-installed ntp \n", "no packages found matching x")
+    assert packages.versions(host, ["chrony", "ntp", "x"]) == {"chrony": "4.6-1"}
+    assert packages.install(host, ["chrony"]) == []
+    host.answers["apt-get"] = Done(100, "", "E: Unable to locate package x\n")
+    with pytest.raises(StepError, match="cannot install x") as caught:
+        packages.install(host, ["chrony", "x"])
+    assert caught.value.why == "E: Unable to locate package x"
+
+
+def test_units_are_asked_for_at_once_and_in_order(tmp_path: Path) -> None:
+    host = FakeHost(tmp_path)
+    blocks = [
+        "LoadState=loaded\nActiveState=active\nUnitFileState=enabled\nInvocationID=abc\nNRestarts=2\nActiveEnterTimestamp=@17",
+        "LoadState=not-found\nActiveState=inactive\nUnitFileState=\nNRestarts=0",
+    ]
+    host.answers["systemctl"] = Done(0, "\n\n".join(blocks) + "\n", "")
+    found = Systemd(host).show(["a.service", "b.service", "a.service"])
+    assert len(host.ran) == 1
+    one, two = found["a.service"], found["b.service"]
+    assert (one.running, one.enabled, one.invocation, one.restarts, one.since) == (True, "enabled", "abc", 2, 17.0)
+    assert (two.running, two.enabled) == (False, "absent")
+
+
+def test_journal_is_told_without_the_engines_chatter(tmp_path: Path) -> None:
+    host = FakeHost(tmp_path)
+    entries = [
+        {"MESSAGE": "container create …", "SYSLOG_IDENTIFIER": "podman"},
+        {"MESSAGE": "f" * 64, "SYSLOG_IDENTIFIER": "cache"},
+        {"MESSAGE": [98, 105, 110, 100, 255], "SYSLOG_IDENTIFIER": "cache"},
+    ]
+    host.answers["journalctl"] = Done(0, "\n".join(json.dumps(entry) for entry in entries), "")
+    assert Systemd(host).journal("cache.service", "cache") == ["bind�"]
+
+
+def test_job_limit_follows_the_pids_controller(tmp_path: Path) -> None:
+    node = FakeNode(tmp_path)
+    assert jobs.pids_limit(node) == 0
+    controllers = tmp_path / "sys/fs/cgroup/cgroup.controllers"
+    controllers.parent.mkdir(parents=True)
+    controllers.write_text("cpu memory pids\n")
+    assert jobs.pids_limit(node) is None
+
+
+def test_virgin_node_is_observed_without_engine_systemd_or_files(tmp_path: Path) -> None:
+    def missing() -> Any:
+        raise EngineMissingError("podman is not installed")
+
+    node = FakeNode(tmp_path, missing)
+    found = observe(looked(Wanted(packages=["chrony"]), jobs={"sync": "d"}), node)
+    assert found["engine"]["state"] == "missing"
+    assert found["images"] == []
+    assert found["instances"]["cache"]["running"] is None
+    assert found["instances"]["cache"]["packages"] == {"missing": ["chrony"]}
+    assert found["jobs"] == {"sync": {"state": "never", "digest": ""}}
+    assert json.loads(json.dumps(found)) == json.loads(wire.decode(wire.encode(found)) and json.dumps(found))
+
+
+def test_facts_come_only_when_their_digest_is_new(tmp_path: Path) -> None:
+    node = FakeNode(tmp_path)
+    first = observe(looked(), node)
+    again = observe(looked(facts_digest=first["facts_digest"]), node)
+    assert first["facts"] is not None
+    assert again["facts"] is None
+
+
+def test_facts_of_this_machine_are_stable() -> None:
+    host = Host()
+    assert wire.digest(facts.gather(host, {}, {})) == wire.digest(facts.gather(host, {}, {}))
+    assert live.gather(host)["time"] > 0
+
+
+def test_vips_are_no_facts(tmp_path: Path) -> None:
+    host = FakeHost(tmp_path)
+    addresses = [("10.0.0.5", 24), ("10.0.0.100", 32)]
+    link = {
+        "ifname": "eth0", "mtu": 1500, "address": "02:00:00:00:00:01",
+        "addr_info": [{"family": "inet", "local": a, "prefixlen": p, "scope": "global"} for a, p in addresses],
+    }  # fmt: skip
+    host.answers["ip"] = Done(0, json.dumps([link, link | {"ifname": "tap1234"}]), "")
+    (found,) = facts.gather(host, {}, {})["interfaces"]
+    assert found["addresses"] == ["10.0.0.5/24"]
+
+
+def test_missing_and_silent_engines_differ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = FakeHost(tmp_path)
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    with pytest.raises(EngineMissingError):
+        open_engine("podman", host)
+    monkeypatch.setattr("shutil.which", lambda name: "/usr/bin/podman")
+    with pytest.raises(EngineError, match=r"podman\.socket"):
+        open_engine("podman", host)
+
+
+def test_a_bug_in_one_step_is_its_own_result(tmp_path: Path) -> None:
+    node = FakeNode(tmp_path)
+    broken = {"id": "n1/broken", "kind": "instance", "action": "update", "instance": {"name": "broken"}}
+    results = converge(wave(broken, Wanted().step("create")), node)["results"]
+    assert [result["status"] for result in results] == ["failed", "ok"]
+    assert "bug" in results[0]["error"]["fix"]
+
+
+def test_purge_never_leaves_the_data_root(tmp_path: Path) -> None:
+    node = FakeNode(tmp_path)
+    node.host.path("/home/anna").mkdir(parents=True)
+    step = Wanted().step("remove", purge=True)
+    step["instance"]["manifest"]["data"] = ["/home/anna", "/var/lib/scs-deploy/data/../../../../home/anna"]
+    (result,) = converge(wave(step), node)["results"]
+    assert result["status"] == "failed"
+    assert node.host.path("/home/anna").is_dir()
