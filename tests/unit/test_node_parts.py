@@ -136,6 +136,9 @@ def test_reconcilers_are_loaded_by_path_and_leave_nothing_behind(tmp_path: Path)
     with pytest.raises(StepError, match="db did not take user nova") as caught:
         owners.apply_changes(host, step, done)
     assert caught.value.why == "ConnectionError: backend is down"
+    missing = owners.observe_owner(host, "db", asked | {"kinds": ["grant"]})
+    assert missing["state"] == "unknown"
+    assert missing["why"].endswith("grant.py is not there yet")
     (folder / "user.py").write_text("syntax error here")
     assert owners.observe_owner(host, "db", asked)["state"] == "unknown"
 

@@ -85,7 +85,7 @@ def _load(folder: Path, kind: str) -> ModuleType:
     """Import ``<kind>.py``; the folder is a package (``from . import _client`` works) and no bytecode is left in it."""
     sys.dont_write_bytecode = True
     if not (folder / f"{kind}.py").exists():
-        raise _Unknown(f"{folder / kind}.py is not there yet")
+        raise _UnknownError(f"{folder / kind}.py is not there yet")
     name = _package(folder)
     if name not in sys.modules:
         package = ModuleType(name)
