@@ -36,6 +36,7 @@ class Inputs:
     unreachable: Mapping[str, str]
     """node -> why"""
     limit: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
     purge: bool = False
 
 
@@ -59,6 +60,8 @@ def make_plan(inputs: Inputs) -> Plan:
     for key, group in _by_service_and_owner(inputs).items():
         if inputs.sealed.desired.owners[key[1]].node in wanted_nodes:
             steps += _resource_steps(key, group, inputs, unknown)
+    if inputs.services:
+        steps = [step for step in steps if step.service in inputs.services]
     notes = tuple(f"node {name} is in maintenance: nothing is planned for it" for name in sorted(maintenance))
     return Plan(
         inputs.region.name,
@@ -67,6 +70,7 @@ def make_plan(inputs: Inputs) -> Plan:
         unknown,
         notes,
         inputs.limit,
+        inputs.services,
     )
 
 
@@ -98,6 +102,7 @@ def _instance_steps(instance: Instance, inputs: Inputs, pending: Mapping[str, Jo
         kind="instance",
         node=instance.node,
         subject=instance.name,
+        service=instance.service,
         action=action,  # type: ignore[arg-type]
         level=inputs.order.level[key],
         reasons=tuple(dict.fromkeys(reasons)),
@@ -232,7 +237,7 @@ def _removals(node: str, inputs: Inputs) -> Iterable[Step]:
         kept = "its data is deleted too" if inputs.purge else "its data is kept"
         level = last + (entry.get("kind") == "host")
         yield Step(
-            f"{node}/{name}", "instance", node, name, "remove", level, reasons=(f"the region does not place it here any more; {kept}",),
+            f"{node}/{name}", "instance", node, name, "", "remove", level, reasons=(f"the region does not place it here any more; {kept}",),
             changes=changes, restart=False, pause="it stops for good", delete=tuple(entry.get("files", ())), identity=str(inputs.purge),
         )  # fmt: skip
     for name in sorted(stray_containers):
@@ -252,7 +257,7 @@ def _removals(node: str, inputs: Inputs) -> Iterable[Step]:
         folders.setdefault(path.split("/")[3], []).append(path)
     for folder, paths in sorted(folders.items()):
         yield Step(
-            f"{node}/{folder}", "instance", node, folder, "remove", last, reasons=("files below the managed folder that nothing declares",),
+            f"{node}/{folder}", "instance", node, folder, "", "remove", last, reasons=("files below the managed folder that nothing declares",),
             changes=tuple(Change(path, "deleted") for path in paths), delete=tuple(paths),
         )  # fmt: skip
 
@@ -263,10 +268,11 @@ def _removals(node: str, inputs: Inputs) -> Iterable[Step]:
 def _image_steps(node: str, inputs: Inputs) -> Iterable[Step]:
     present = set(inputs.observed[node].get("images", ()))
     wanted = {one.image: one.image_reference for one in inputs.sealed.desired.on(node) if one.image}
+    users = {one.image: one.service for one in inputs.sealed.desired.on(node) if one.image}
     for image, name in sorted(wanted.items(), key=lambda pair: pair[1]):
         if image not in present:
             yield Step(
-                f"{node}/image {name}", "image", node, name, "fetch", inputs.order.level[order.IMAGES],
+                f"{node}/image {name}", "image", node, name, users[image], "fetch", inputs.order.level[order.IMAGES],
                 reasons=("the node does not have it",), identity=image,
             )  # fmt: skip
 
@@ -284,7 +290,7 @@ def _job_step(job: JobRun, inputs: Inputs) -> Step:
         "done": "what it depends on has changed",
     }
     return Step(
-        job.id, "job", job.node, job.name, "run", inputs.order.level[order.job(job.name)],
+        job.id, "job", job.node, job.name, job.service, "run", inputs.order.level[order.job(job.name)],
         reasons=(reasons.get(str(record.get("state", "never")), "it never ran"),), identity=inputs.sealed.jobs[job.id],
     )  # fmt: skip
 
@@ -328,7 +334,7 @@ def _resource_steps(
         level_key = order.resources(service, owner_name)
         fallback = inputs.order.level[order.component(owner.component)] + 1
         yield Step(
-            f"{owner.node}/{owner_name} resources of {service}", "resources", owner.node, owner_name, "apply",
+            f"{owner.node}/{owner_name} resources of {service}", "resources", owner.node, owner_name, service, "apply",
             inputs.order.level.get(level_key, fallback),
             reasons=("they differ",) if known else ("their owner cannot tell yet, so all are ensured",),
             changes=tuple(changes), operations=tuple(operations),

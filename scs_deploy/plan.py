@@ -33,6 +33,7 @@ class Step:
     kind: Kind
     node: str
     subject: str
+    service: str
     action: Action
     level: int
     batch: int = 0
@@ -71,6 +72,7 @@ class Plan:
     """Node or owner -> why nothing can be said about it."""
     notes: tuple[str, ...] = ()
     limit: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -121,6 +123,7 @@ class Plan:
             "region": self.region,
             "release": self.release,
             "limit": list(self.limit),
+            "services": list(self.services),
             "waves": [{"number": wave.number, "steps": [asdict(step) for step in wave.steps]} for wave in self.waves],
             "unknown": dict(self.unknown),
             "notes": list(self.notes),
@@ -150,8 +153,18 @@ def saved(plan: Plan) -> str:
     return json.dumps({**plan.as_json(), "digest": plan.digest}, indent=1, sort_keys=True) + "\n"
 
 
-def read_saved(text: str, origin: str) -> tuple[str, tuple[str, ...], str]:
-    """Return region name, limit and digest of a saved plan.
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What a saved plan is compared by."""
+
+    region: str
+    limit: tuple[str, ...]
+    services: tuple[str, ...]
+    digest: str
+
+
+def read_saved(text: str, origin: str) -> Saved:
+    """Return what a plan file says of itself.
 
     Raises ``InputError`` when the text is not a plan of this format.
     """
@@ -163,7 +176,7 @@ def read_saved(text: str, origin: str) -> tuple[str, tuple[str, ...], str]:
                 where=origin,
                 fix="make the plan anew with scs-deploy plan --out",
             )
-        return str(data["region"]), tuple(data["limit"]), str(data["digest"])
+        return Saved(str(data["region"]), tuple(data["limit"]), tuple(data["services"]), str(data["digest"]))
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             "this is not a saved plan", where=origin, why=str(error), fix="scs-deploy plan --out FILE writes one"

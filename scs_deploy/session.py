@@ -270,11 +270,26 @@ class Session:
 
     # -- plan --------------------------------------------------------------------------------------------------------------
 
-    def plan(self, observation: Observation, limit: Iterable[str] = (), purge: bool = False) -> Plan:
-        """Make the plan; raises ``LockedError`` nowhere: a locked node is planned like any other."""
+    def plan(
+        self, observation: Observation, limit: Iterable[str] = (), purge: bool = False, services: Iterable[str] = ()
+    ) -> Plan:
+        """Make the plan, of all services or of some; raises ``UsageError`` for unknown names."""
         chosen = tuple(self._limited(limit)) if tuple(limit) else ()
+        named = tuple(services)
+        unknown = [name for name in named if name not in self.catalogue.services]
+        if unknown:
+            raise UsageError(
+                f"there is no service {', '.join(unknown)}", fix=f"known: {', '.join(self.catalogue.services)}"
+            )
         inputs = diff.Inputs(
-            self.region, observation.sealed, self.order, observation.observed, observation.unreachable, chosen, purge
+            self.region,
+            observation.sealed,
+            self.order,
+            observation.observed,
+            observation.unreachable,
+            chosen,
+            named,
+            purge,
         )
         return diff.make_plan(inputs)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +23,9 @@ from scs_deploy.plan import Plan, read_saved, saved
 from scs_deploy.session import Observation, Session, unreachable_error
 
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+ServiceOption = Annotated[
+    list[str] | None, typer.Option("--service", "-s", help="Only this service; may be repeated.", show_default=False)
+]
 PurgeOption = Annotated[bool, typer.Option("--purge", help="Also delete the data of what is removed.")]
 
 
@@ -34,6 +38,7 @@ def register(app: typer.Typer) -> None:
 def plan_command(
     region: RegionOption = None,
     limit: LimitOption = None,
+    service: ServiceOption = None,
     as_json: JsonOption = False,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Save the plan; apply FILE then does exactly this.")
@@ -41,7 +46,10 @@ def plan_command(
     detailed: Annotated[
         bool, typer.Option("--detailed-exitcode", help=f"Exit with {CHANGES_PENDING} when something would change.")
     ] = False,
-    purge: PurgeOption = False,
+    purge: ServiceOption = Annotated[
+    list[str] | None, typer.Option("--service", "-s", help="Only this service; may be repeated.", show_default=False)
+]
+PurgeOption = False,
     vault_password: VaultOption = None,
 ) -> None:
     """Show what apply would do: every file, restart, job and resource, with reasons. Changes no node.
@@ -49,7 +57,7 @@ def plan_command(
     Examples:  scs-deploy plan    scs-deploy plan --limit n1 --json    scs-deploy plan --out tonight.plan
     """
     session = common.session(region, vault_password)
-    plan, observation = make(session, limit or [], purge)
+    plan, observation = make(session, limit or [], purge, service or [])
     if out:
         out.write_text(saved(plan), encoding="utf-8")
     if as_json:
@@ -64,7 +72,7 @@ def plan_command(
         raise typer.Exit(CHANGES_PENDING)
 
 
-def make(session: Session, limit: list[str], purge: bool) -> tuple[Plan, Observation]:
+def make(session: Session, limit: list[str], purge: bool, services: Sequence[str] = ()) -> tuple[Plan, Observation]:
     """Observe all nodes (with a spinner on a terminal) and make the plan."""
     runner.sweep()
     seen: list[str] = []
@@ -83,7 +91,7 @@ def make(session: Session, limit: list[str], purge: bool) -> tuple[Plan, Observa
         )
     if observation.rounds > 1 and observation.observed:
         common.err.print("facts of some nodes were new, so they were looked at twice")
-    return session.plan(observation, limit, purge), observation
+    return session.plan(observation, limit, purge, services), observation
 
 
 def apply_command(
@@ -92,8 +100,12 @@ def apply_command(
     ] = None,
     region: RegionOption = None,
     limit: LimitOption = None,
+    service: ServiceOption = None,
     yes: YesOption = False,
-    purge: PurgeOption = False,
+    purge: ServiceOption = Annotated[
+    list[str] | None, typer.Option("--service", "-s", help="Only this service; may be repeated.", show_default=False)
+]
+PurgeOption = False,
     vault_password: VaultOption = None,
 ) -> None:
     """Carry out the difference between the region and its nodes, wave by wave.
@@ -102,17 +114,17 @@ def apply_command(
     """
     wanted_digest = ""
     if planfile:
-        if limit:
-            raise UsageError("--limit and a plan file exclude each other", why="a saved plan knows its nodes")
+        if limit or service:
+            raise UsageError("a plan file excludes --limit and --service", why="a saved plan knows its nodes")
         try:
             text = planfile.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise InputError("the plan file cannot be read", where=str(planfile), why=str(error)) from error
-        _, saved_limit, wanted_digest = read_saved(text, str(planfile))
-        limit = list(saved_limit)
+        wanted = read_saved(text, str(planfile))
+        limit, service, wanted_digest = list(wanted.limit), list(wanted.services), wanted.digest
     session = common.session(region, vault_password)
     with RegionLock(session.state, "apply"):
-        plan, observation = make(session, limit or [], purge)
+        plan, observation = make(session, limit or [], purge, service or [])
         if wanted_digest and plan.digest != wanted_digest:
             raise StalePlanError(
                 "the saved plan is stale; nothing was changed",
@@ -135,7 +147,10 @@ def apply_command(
 
 
 def destroy(
-    region: RegionOption = None, yes: YesOption = False, purge: PurgeOption = False, vault_password: VaultOption = None
+    region: RegionOption = None, yes: YesOption = False, purge: ServiceOption = Annotated[
+    list[str] | None, typer.Option("--service", "-s", help="Only this service; may be repeated.", show_default=False)
+]
+PurgeOption = False, vault_password: VaultOption = None
 ) -> None:
     """Stop and remove everything that was deployed on the nodes; data stays unless --purge.
 
