@@ -1,0 +1,115 @@
+"""What the kinds with an own object in Keystone share: find by identity, compare wanted attributes, create, update, delete.
+
+An object that we create carries its item's name in the extra attribute ``scs_deploy`` ; so one that is no longer wanted is found,
+and one that somebody else made is never offered for removal. Keystone refuses extra attributes of domains and endpoints, and an
+object that got one all the same can no longer be listed: those kinds bring their own mark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ._client import Client
+
+MARK = "scs_deploy"
+
+Field = Callable[[Client, Any], Any]
+Item = dict[str, Any]
+
+
+def same(client: Client, value: Any) -> Any:
+    """The API's value of an attribute that needs no translation."""
+    return value
+
+
+@dataclass(frozen=True)
+class Kind:
+    """``identity`` gives the fields that find an object; ``fields`` maps attributes to API field and translation."""
+
+    collection: str
+    singular: str
+    identity: Callable[[Client, str, Mapping[str, Any]], dict[str, Any]]
+    fields: Mapping[str, tuple[str, Field]]
+    identifying: tuple[str, ...] = ()
+    """Attributes that are part of the identity and so never differ."""
+    extra: Mapping[str, Any] | None = None
+    """Set on every object that is created."""
+    mark: Callable[[str], dict[str, Any]] = lambda name: {MARK: name}
+    label: Callable[[Client, Mapping[str, Any]], str] = lambda client, one: str(one.get(MARK) or "")
+    """The item's name that an object of ours carries, or nothing."""
+
+
+def observe(kind: Kind, context: dict[str, Any], wanted: list[Item]) -> list[Item]:
+    """Return wanted objects that exist and marked ones that nobody wants."""
+    client = Client(context)
+    found = client.all(kind.collection)
+    items, known = [], set()
+    for item in wanted:
+        try:
+            current = _find(found, kind.identity(client, item["name"], item["attrs"]))
+        except LookupError:
+            continue
+        if current:
+            known.add(current["id"])
+            items.append({"name": item["name"], "attrs": _attrs(kind, client, item["attrs"], current), "secret": ""})
+    ours = [(kind.label(client, one), one["id"]) for one in found]
+    items += [{"name": label, "attrs": {}, "secret": ""} for label, key in ours if label and key not in known]
+    return items
+
+
+def apply(kind: Kind, context: dict[str, Any], changes: list[Item], secret_field: str = "") -> list[str]:
+    """Carry out changes; raises what the client raises."""
+    client, done = Client(context), []
+    for change in changes:
+        name, attrs = change["name"], change.get("attrs") or {}
+        if change["op"] == "delete":
+            for one in [one for one in client.all(kind.collection) if kind.label(client, one) == name]:
+                client.request("DELETE", f"/{kind.collection}/{one['id']}")
+                done.append(f"deleted {kind.singular} {name}")
+            client.forget(kind.collection)
+            continue
+        identity = kind.identity(client, name, attrs)
+        body = {field: value(client, attrs[key]) for key, (field, value) in kind.fields.items() if key in attrs}
+        if secret_field and change.get("secret"):
+            body[secret_field] = change["secret"]
+        current = _find(client.all(kind.collection), identity)
+        if current:
+            client.request("PATCH", f"/{kind.collection}/{current['id']}", {kind.singular: {**body, **kind.mark(name)}})
+        else:
+            fresh = {**(kind.extra or {}), **identity, **body, **kind.mark(name)}
+            client.request("POST", f"/{kind.collection}", {kind.singular: fresh})
+        done.append(f"{'updated' if current else 'created'} {kind.singular} {name}")
+        client.forget(kind.collection)
+    return done
+
+
+def find(kind: Kind, client: Client, item: Item) -> dict[str, Any] | None:
+    """Return the object of an item."""
+    return _find(client.all(kind.collection), kind.identity(client, item["name"], item["attrs"]))
+
+
+def own_name(name: str) -> str:
+    """``sales/web`` is the object ``web``: what stands before the slash keeps names of items apart."""
+    return name.rpartition("/")[2]
+
+
+def _find(found: list[dict[str, Any]], identity: Mapping[str, Any]) -> dict[str, Any] | None:
+    for one in found:
+        if all(one.get(field) == value for field, value in identity.items()):
+            return one
+    return None
+
+
+def _attrs(kind: Kind, client: Client, wanted: Mapping[str, Any], current: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the wanted attributes with the values that they have: the wanted value where both agree."""
+    shown = {key: wanted[key] for key in wanted if key in kind.identifying}
+    for key, (field, value) in kind.fields.items():
+        if key in wanted:
+            try:
+                agrees = value(client, wanted[key]) == current.get(field)
+            except LookupError:
+                agrees = False
+            shown[key] = wanted[key] if agrees else current.get(field)
+    return shown

@@ -1,0 +1,52 @@
+"""Reconciles endpoints of the catalogue: attributes service (its name), interface, region, url, enabled.
+
+Endpoints carry no marks: those of services that we made are ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from . import _objects
+from ._client import Client
+
+
+def _label(client: Client, one: Mapping[str, Any]) -> str:
+    for service in client.all("services"):
+        if service["id"] == one["service_id"] and service.get(_objects.MARK):
+            return f"{service['name']} {one['interface']} {one['region_id']}"
+    return ""
+
+
+KIND = _objects.Kind(
+    "endpoints",
+    "endpoint",
+    lambda client, name, attrs: {
+        "service_id": client.id_of("services", attrs["service"]),
+        "interface": attrs["interface"],
+        "region_id": attrs["region"],
+    },
+    {"url": ("url", _objects.same), "enabled": ("enabled", _objects.same)},
+    identifying=("service", "interface", "region"),
+    mark=lambda name: {},
+    label=_label,
+)
+
+
+def observe(context: dict[str, Any], wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the wanted endpoints that exist and ours that nobody wants, in the regions that are wanted."""
+    regions = {item["attrs"]["region"] for item in wanted}
+    names = {item["name"] for item in wanted}
+    items = _objects.observe(KIND, context, wanted)
+    return [item for item in items if item["name"] in names or item["name"].rpartition(" ")[2] in regions]
+
+
+def apply(context: dict[str, Any], changes: list[dict[str, Any]]) -> list[str]:
+    """Create, update and delete endpoints; a region that is not known yet is created."""
+    client = Client(context)
+    known = {region["id"] for region in client.all("regions")}
+    for region in dict.fromkeys(change["attrs"]["region"] for change in changes if change["op"] != "delete"):
+        if region not in known:
+            client.request("POST", "/regions", {"region": {"id": region}})
+    return _objects.apply(KIND, context, changes)

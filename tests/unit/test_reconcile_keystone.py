@@ -1,0 +1,273 @@
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+FOLDER = Path(__file__).parents[2] / "roles" / "keystone" / "resources"
+KINDS = ("domain", "role", "project", "user", "role_assignment", "service", "endpoint")
+STRICT = {"domains", "endpoints"}
+"""Collections whose objects take no extra attributes (keystone 27)."""
+
+
+class FakeKeystone:
+    """Enough of the v3 API over HTTP; counts logins and keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.store: dict[str, list[dict[str, Any]]] = {
+            name: [] for name in ("domains", "roles", "projects", "users", "services", "endpoints", "regions")
+        }
+        self.grants: list[tuple[str, ...]] = []
+        self.requests: list[tuple[str, str]] = []
+        self.admin_password = "right"
+        self.add("domains", id="default", name="Default")
+        self.add("projects", id="p-admin", name="admin", domain_id="default")
+        for role in ("admin", "reader", "service"):
+            self.add("roles", id=f"r-{role}", name=role, domain_id=None)
+
+    def add(self, collection: str, **fields: Any) -> dict[str, Any]:
+        fields.setdefault("id", f"{collection}-{len(self.store[collection])}")
+        self.store[collection].append(fields)
+        return fields
+
+    def logins(self) -> int:
+        return self.requests.count(("POST", "/auth/tokens"))
+
+    def handle(self, method: str, path: str, body: Any) -> tuple[int, Any]:
+        self.requests.append((method, path))
+        parts = path.strip("/").split("/")
+        if path == "/auth/tokens":
+            user = body["auth"]["identity"]["password"]["user"]
+            known = {one["name"]: one["password"] for one in self.store["users"]} | {"admin": self.admin_password}
+            if known.get(user["name"]) == user["password"]:
+                return 201, {"token": {}}
+            return 401, {"error": {"message": "no"}}
+        if parts[0] == "role_assignments":
+            rows = [
+                {
+                    "user": {"id": user},
+                    "role": {"id": role},
+                    "scope": {"system": {"all": True}} if kind == "system" else {kind[:-1]: {"id": scope}},
+                }
+                for user, role, kind, scope in self.grants
+            ]
+            return 200, {"role_assignments": rows}
+        if "roles" in parts and "users" in parts:
+            scope = "all" if parts[0] == "system" else parts[1]
+            grant = (parts[parts.index("users") + 1], parts[-1], parts[0], scope)
+            if method == "PUT":
+                self.grants.append(grant)
+            else:
+                self.grants.remove(grant)
+            return 204, None
+        collection = parts[0]
+        if method == "GET":
+            return 200, {collection: self.store[collection]}
+        if method == "DELETE":
+            self.store[collection] = [one for one in self.store[collection] if one["id"] != parts[1]]
+            return 204, None
+        (fields,) = body.values()
+        if collection in STRICT and "scs_deploy" in fields:
+            return 400, {"error": {"message": "Additional properties are not allowed"}}
+        if method == "POST":
+            return 201, {collection[:-1]: self.add(collection, **fields)}
+        next(one for one in self.store[collection] if one["id"] == parts[1]).update(fields)
+        return 200, {}
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeKeystone]:
+    keystone = FakeKeystone()
+
+    class Handler(BaseHTTPRequestHandler):
+        def _answer(self) -> None:
+            length = int(self.headers.get("Content-Length") or 0)
+            body = json.loads(self.rfile.read(length)) if length else None
+            status, answer = keystone.handle(self.command, self.path.removeprefix("/v3"), body)
+            data = b"" if answer is None else json.dumps(answer).encode()
+            self.send_response(status)
+            self.send_header("X-Subject-Token", "token")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _answer  # noqa: N815
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    keystone.url = f"http://127.0.0.1:{server.server_port}/v3"  # type: ignore[attr-defined]
+    yield keystone
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def kinds(fake: FakeKeystone) -> dict[str, ModuleType]:
+    """Modules imported afresh, as each look of a node does."""
+    for name in [name for name in sys.modules if name.startswith("keystone_resources")]:
+        del sys.modules[name]
+    package = ModuleType("keystone_resources")
+    package.__path__ = [str(FOLDER)]
+    sys.modules["keystone_resources"] = package
+    return {kind: importlib.import_module(f"keystone_resources.{kind}") for kind in KINDS}
+
+
+@pytest.fixture
+def context(fake: FakeKeystone) -> dict[str, Any]:
+    url = fake.url  # type: ignore[attr-defined]
+    return {"url": url, "ca": "", "user": "admin", "project": "admin", "password": "right"}
+
+
+def item(name: str, secret: str = "", digest: str = "", **attrs: Any) -> dict[str, Any]:
+    return {"name": name, "attrs": attrs, "secret": secret, "digest": digest}
+
+
+WANTED: dict[str, list[dict[str, Any]]] = {
+    "domain": [item("sales", description="Sales")],
+    "role": [item("admin"), item("lb-member")],
+    "project": [item("service", domain="default", description="Services"), item("sales/web", domain="sales")],
+    "user": [item("nova", "pw", "d1", default_project="service")],
+    "role_assignment": [
+        item("nova serves", user="nova", role="service", project="service"),
+        item("nova reads", user="nova", role="reader", system="all"),
+        item("nova sells", user="nova", role="reader", domain="sales"),
+    ],
+    "service": [item("nova", type="compute", description="Servers")],
+    "endpoint": [item("nova public", service="nova", interface="public", region="box", url="https://x:8774")],
+}
+
+
+def create(kinds: dict[str, ModuleType], context: dict[str, Any]) -> None:
+    for kind in KINDS:
+        there = {one["name"] for one in kinds[kind].observe(context, WANTED[kind])}
+        missing = [{**one, "op": "create"} for one in WANTED[kind] if one["name"] not in there]
+        kinds[kind].apply(context, missing)
+
+
+def test_nothing_is_told_before_it_exists(kinds: dict[str, ModuleType], context: dict[str, Any]) -> None:
+    assert [kinds[kind].observe(context, WANTED[kind]) for kind in KINDS if kind != "role"] == [[]] * 6
+
+
+def test_what_was_created_is_as_wanted_and_nothing_is_left_to_do(
+    kinds: dict[str, ModuleType], context: dict[str, Any]
+) -> None:
+    create(kinds, context)
+    for kind in KINDS:
+        seen = kinds[kind].observe(context, WANTED[kind])
+        expected = [{"name": one["name"], "attrs": one["attrs"], "secret": one["digest"]} for one in WANTED[kind]]
+        assert sorted(seen, key=str) == sorted(expected, key=str)
+
+
+def test_one_look_at_all_kinds_logs_in_once_and_once_per_password(
+    fake: FakeKeystone, kinds: dict[str, ModuleType], context: dict[str, Any]
+) -> None:
+    create(kinds, context)
+    before = fake.logins()
+    for kind in KINDS:
+        kinds[kind].observe(context, WANTED[kind])
+    assert fake.logins() - before == 1
+
+
+def test_a_collection_is_listed_once_per_kind(
+    fake: FakeKeystone, kinds: dict[str, ModuleType], context: dict[str, Any]
+) -> None:
+    create(kinds, context)
+    fake.requests.clear()
+    kinds["role_assignment"].observe(context, WANTED["role_assignment"])
+    assert len(fake.requests) == len(set(fake.requests))
+
+
+def test_a_changed_password_differs_until_it_is_set_again(
+    fake: FakeKeystone, kinds: dict[str, ModuleType], context: dict[str, Any]
+) -> None:
+    create(kinds, context)
+    fake.store["users"][0]["password"] = "by hand"
+    assert kinds["user"].observe(context, WANTED["user"])[0]["secret"] == "differs"
+    kinds["user"].apply(context, [{**WANTED["user"][0], "op": "update"}])
+    assert kinds["user"].observe(context, WANTED["user"])[0]["secret"] == "d1"
+
+
+def test_a_changed_attribute_is_shown_with_the_value_it_has(
+    fake: FakeKeystone, kinds: dict[str, ModuleType], context: dict[str, Any]
+) -> None:
+    create(kinds, context)
+    fake.store["endpoints"][0]["url"] = "https://old"
+    (seen,) = kinds["endpoint"].observe(context, WANTED["endpoint"])
+    assert seen["attrs"]["url"] == "https://old"
+    kinds["endpoint"].apply(context, [{**WANTED["endpoint"][0], "op": "update"}])
+    assert fake.store["endpoints"][0]["url"] == "https://x:8774"
+    assert len(fake.store["endpoints"]) == 1
+
+
+@pytest.mark.parametrize("kind", ["domain", "role", "project", "user", "service"])
+def test_only_objects_of_ours_are_offered_for_removal_and_removed(
+    kind: str, fake: FakeKeystone, kinds: dict[str, ModuleType], context: dict[str, Any]
+) -> None:
+    fake.add(f"{kind}s", name="by-hand", domain_id="default", password="x", type="x")
+    create(kinds, context)
+    unwanted = [one["name"] for one in kinds[kind].observe(context, [])]
+    ours = [one["name"] for one in WANTED[kind] if one["name"] != "admin"]
+    assert sorted(unwanted) == sorted(ours)
+    kinds[kind].apply(context, [{"op": "delete", "name": name, "attrs": {}} for name in unwanted])
+    left = [one["name"] for one in fake.store[f"{kind}s"]]
+    assert "by-hand" in left
+    assert not {name.rpartition("/")[2] for name in ours} & set(left)
+
+
+def test_a_right_that_nobody_wants_is_revoked(
+    fake: FakeKeystone, kinds: dict[str, ModuleType], context: dict[str, Any]
+) -> None:
+    create(kinds, context)
+    fake.grants.append(("somebody", "r-admin", "projects", "p-admin"))
+    keep = WANTED["role_assignment"][:1]
+    unwanted = kinds["role_assignment"].observe(context, keep)[1:]
+    assert {one["name"] for one in unwanted} == {"nova reader all", "nova reader sales"}
+    kinds["role_assignment"].apply(context, [{"op": "delete", "name": one["name"], "attrs": {}} for one in unwanted])
+    assert [grant[0] for grant in fake.grants] == [fake.store["users"][0]["id"], "somebody"]
+
+
+def test_endpoints_of_other_regions_are_left_alone(
+    fake: FakeKeystone, kinds: dict[str, ModuleType], context: dict[str, Any]
+) -> None:
+    create(kinds, context)
+    service = fake.store["services"][0]["id"]
+    fake.add("endpoints", service_id=service, interface="public", region_id="elsewhere", url="u")
+    fake.add("endpoints", service_id=service, interface="admin", region_id="box", url="u")
+    seen = kinds["endpoint"].observe(context, WANTED["endpoint"])
+    assert [one["name"] for one in seen] == ["nova public", "nova admin box"]
+
+
+def test_a_service_that_tries_an_old_password_does_not_lock_itself_out(
+    fake: FakeKeystone, kinds: dict[str, ModuleType], context: dict[str, Any]
+) -> None:
+    create(kinds, context)
+    assert fake.store["users"][0]["options"]["ignore_lockout_failure_attempts"] is True
+
+
+def test_a_keystone_that_is_down_is_named(kinds: dict[str, ModuleType], context: dict[str, Any]) -> None:
+    with pytest.raises(ConnectionError, match=r"keystone at http://127\.0\.0\.1:1/v3 does not answer"):
+        kinds["role"].observe({**context, "url": "http://127.0.0.1:1/v3"}, [])
+
+
+def test_a_refused_administrator_is_told_from_a_service_that_is_down(
+    fake: FakeKeystone, kinds: dict[str, ModuleType], context: dict[str, Any]
+) -> None:
+    fake.admin_password = "other"
+    with pytest.raises(RuntimeError, match="refuses the administrator's password"):
+        kinds["role"].observe(context, [])
+
+
+def test_an_unknown_project_is_named(kinds: dict[str, ModuleType], context: dict[str, Any]) -> None:
+    with pytest.raises(LookupError, match="no project named nowhere"):
+        kinds["user"].apply(context, [{**item("nova", default_project="nowhere"), "op": "create"}])
