@@ -79,13 +79,15 @@ def make_plan(inputs: Inputs) -> Plan:
 
 def _instance_steps(instance: Instance, inputs: Inputs, pending: Mapping[str, JobRun]) -> list[Step]:
     seen = inputs.observed[instance.node].get("instances", {}).get(instance.name, {})
-    extra = _unexpected_files(instance, inputs)
+    extra = sorted({*_unexpected_files(instance, inputs), *seen.get("extra", ())})
     written, changes = _file_changes(instance, seen)
     changes += [Change(path, "delete: not managed here") for path in extra]
     changes += [Change(f"package {name}", "install") for name in seen.get("packages", {}).get("missing", ())]
     changes += [Change(path, f"folder {how}") for path, how in _folder_changes(seen)]
+    if seen.get("recorded") is False and not changes:
+        changes.append(Change("the node's record of it", "written anew"))
     running = seen.get("running")
-    restart, reload, reasons = _restart(instance, inputs.sealed, running, changes)
+    restart, reload, reasons = _restart(instance, inputs.sealed, seen, changes)
     unit = seen.get("unit", {})
     stopped = bool(instance.unit) and (
         unit.get("active") not in {"active", "activating"} or unit.get("enabled") in {"disabled", "masked"}
@@ -144,12 +146,26 @@ def _exists(seen: Mapping[str, Any], instance: Instance) -> bool:
     return absent < len(instance.files) if instance.files else bool(seen)
 
 
+def _started_from_drift(instance: Instance, running: Mapping[str, Any], seen: Mapping[str, Any]) -> list[str]:
+    """Files that were edited by hand before the process's last start: it runs with what they said."""
+    entries: Mapping[str, Mapping[str, Any]] = seen.get("files", {})
+    return [
+        file.path
+        for file in instance.files
+        if file.effect == "restart"
+        and (entry := entries.get(file.path))
+        and not entry.get("same_content")
+        and 0 < float(entry.get("changed") or 0) < float(running.get("since") or 0)
+    ]
+
+
 def _restart(
-    instance: Instance, sealed: Sealed, running: Mapping[str, Any] | None, changes: Sequence[Change]
+    instance: Instance, sealed: Sealed, seen: Mapping[str, Any], changes: Sequence[Change]
 ) -> tuple[bool, bool, list[str]]:
     """Decide by the digests recorded at the last start; the reasons are for people."""
     if instance.kind == "host" and not instance.unit and not instance.apply:
         return False, False, [change.how for change in changes[:1]] if not changes else []
+    running: Mapping[str, Any] | None = seen.get("running")
     if running is None:
         return True, False, ["it does not run"]
     if running.get("start") != sealed.start[instance.id]:
@@ -161,6 +177,9 @@ def _restart(
         if instance.image and running.get("image") != instance.image:
             reasons.append(f"image {str(running.get('image'))[:12]} becomes {instance.image[:12]}")
         return True, False, reasons or ["it was started from earlier input"]
+    late = _started_from_drift(instance, running, seen)
+    if late:
+        return True, False, [f"it was started after {path} had been edited by hand" for path in late]
     if running.get("reload") != sealed.reload[instance.id]:
         return (
             False,

@@ -7,6 +7,9 @@ from collections.abc import Callable, Sequence
 from scs_deploy import names
 from scs_deploy.desired import Container, Folder
 
+_STOPPED_BY_SIGNAL = "143"
+"""128 + SIGTERM, which a container's init passes on: an ordinary stop, not a failure."""
+
 _HEADER = "# Written by scs-deploy; changes made here are drift and will be undone.\n"
 
 
@@ -124,7 +127,7 @@ def _service_section(boot_folders: Sequence[Folder], stop_timeout: int, restart:
         ]
         lines.append("ExecStartPre=" + " ".join(command))
     if restart:
-        lines += [f"Restart={restart}", "RestartSec=2"]
+        lines += [f"Restart={restart}", "RestartSec=2", f"SuccessExitStatus={_STOPPED_BY_SIGNAL}"]
     lines += [
         f"TimeoutStopSec={stop_timeout + 15}",
         "TimeoutStartSec=120",

@@ -46,10 +46,7 @@ def plan_command(
     detailed: Annotated[
         bool, typer.Option("--detailed-exitcode", help=f"Exit with {CHANGES_PENDING} when something would change.")
     ] = False,
-    purge: ServiceOption = Annotated[
-    list[str] | None, typer.Option("--service", "-s", help="Only this service; may be repeated.", show_default=False)
-]
-PurgeOption = False,
+    purge: PurgeOption = False,
     vault_password: VaultOption = None,
 ) -> None:
     """Show what apply would do: every file, restart, job and resource, with reasons. Changes no node.
@@ -102,10 +99,7 @@ def apply_command(
     limit: LimitOption = None,
     service: ServiceOption = None,
     yes: YesOption = False,
-    purge: ServiceOption = Annotated[
-    list[str] | None, typer.Option("--service", "-s", help="Only this service; may be repeated.", show_default=False)
-]
-PurgeOption = False,
+    purge: PurgeOption = False,
     vault_password: VaultOption = None,
 ) -> None:
     """Carry out the difference between the region and its nodes, wave by wave.
@@ -147,10 +141,7 @@ PurgeOption = False,
 
 
 def destroy(
-    region: RegionOption = None, yes: YesOption = False, purge: ServiceOption = Annotated[
-    list[str] | None, typer.Option("--service", "-s", help="Only this service; may be repeated.", show_default=False)
-]
-PurgeOption = False, vault_password: VaultOption = None
+    region: RegionOption = None, yes: YesOption = False, purge: PurgeOption = False, vault_password: VaultOption = None
 ) -> None:
     """Stop and remove everything that was deployed on the nodes; data stays unless --purge.
 
