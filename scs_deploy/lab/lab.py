@@ -70,10 +70,10 @@ class Lab:
         """
         check_machine()
         with locked(self.files.lock):
-            self.files.write_record(self.spec.name, self.spec.source)
             running = container.listed(self.names)
             check_memory(self.spec, [node.name for node in self.spec.nodes if node.name not in running])
             reference = image.ensure(self.spec.release, progress)
+            self.files.write_record(self.spec.name, self.spec.source)
             self._remove_strangers(running, progress)
             self.network.up(private, progress)
             public = keys.key_pair(self.files.private_key, f"scs-deploy lab {self.spec.name}")
