@@ -96,6 +96,8 @@ def _instance_steps(instance: Instance, inputs: Inputs, pending: Mapping[str, Jo
         reasons.append(f"its unit is {unit.get('active', 'absent')} and {unit.get('enabled', 'absent')}")
     if not changes and not restart and not reload and not stopped:
         return []
+    if running and changes and not reasons:
+        reasons.append("drift: it was changed on the node, not by scs-deploy; what runs is right")
     new = running is None and unit.get("active", "") != "active" and not _exists(seen, instance)
     action = "create" if new else "update" if changes else "restart" if restart else "reload" if reload else "start"
     key = order.component(instance.component)
@@ -265,6 +267,7 @@ def _removals(node: str, inputs: Inputs) -> Iterable[Step]:
             "instance",
             node,
             name,
+            "",
             "remove",
             last,
             reasons=("a container with our label that nothing declares",),
