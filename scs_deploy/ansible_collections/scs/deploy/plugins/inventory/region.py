@@ -1,0 +1,44 @@
+"""region.yml as an Ansible inventory: its nodes, groups and racks, with the connection data that scs-deploy itself uses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.errors import AnsibleParserError
+from ansible.plugins.inventory import BaseInventoryPlugin
+from scs_deploy.errors import DeployError
+from scs_deploy.operation import region_folder
+from scs_deploy.session import Session
+
+DOCUMENTATION = r"""
+name: region
+short_description: Nodes of an scs-deploy region
+description:
+  - Reads a file named region.yml; every node that is not absent becomes a host, every group and rack a group.
+options:
+  plugin:
+    description: Not needed; the name of the file decides.
+    required: false
+"""
+
+
+class InventoryModule(BaseInventoryPlugin):
+    NAME = "scs.deploy.region"
+
+    def verify_file(self, path: str) -> bool:
+        return super().verify_file(path) and path.endswith("region.yml")
+
+    def parse(self, inventory: Any, loader: Any, path: str, cache: bool = True) -> None:
+        super().parse(inventory, loader, path, cache)
+        try:
+            session = Session.open(str(region_folder(path)))
+            connections = session.connections
+        except DeployError as error:
+            raise AnsibleParserError(str(error)) from error
+        for node in session.nodes.values():
+            inventory.add_host(node.name)
+            for key, value in connections[node.name].ansible_vars().items():
+                inventory.set_variable(node.name, key, value)
+            for group in (*node.groups, f"rack_{node.rack}"):
+                name = inventory.add_group(group.replace("-", "_"))
+                inventory.add_child(name, node.name)

@@ -1,0 +1,64 @@
+"""Plan and apply in one call, without a console: what Ansible's own playbooks and Molecule use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from scs_deploy import runner
+from scs_deploy.apply import Report, apply
+from scs_deploy.events import EventLog, new_run
+from scs_deploy.locks import RegionLock
+from scs_deploy.plan import Plan
+from scs_deploy.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A plan and, unless it was only planned, what became of it."""
+
+    plan: Plan
+    report: Report | None
+
+    @property
+    def failed(self) -> bool:
+        return bool(self.plan.unknown) or (self.report is not None and not self.report.ok)
+
+    def as_json(self) -> dict[str, Any]:
+        failures = self.report.of("failed") if self.report else []
+        return {
+            "summary": self.plan.summary(),
+            "changed": not self.plan.empty,
+            "failed": self.failed,
+            "steps": [step.id for step in self.plan.steps],
+            "unknown": dict(self.plan.unknown),
+            "failures": [{"id": result.step.id, **dict(result.error)} for result in failures],
+            "plan": [asdict(step) for step in self.plan.steps],
+        }
+
+
+def converge(region: str, limit: Sequence[str] = (), services: Sequence[str] = (), *, check: bool = False) -> Outcome:
+    """Observe, plan and (unless ``check``) apply a region given by name or path.
+
+    Raises what the commands raise: ``InputError``, ``LockedError``, ``DeployError``.
+    """
+    session = Session.open(region)
+    runner.sweep()
+    with RegionLock(session.state, "ansible-playbook"):
+        observation = session.observe(limit)
+        plan = session.plan(observation, limit, services=services)
+        if check or plan.empty:
+            return Outcome(plan, None)
+        log = EventLog(session.state / "events", new_run())
+        try:
+            return Outcome(plan, apply(session, plan, observation.sealed, log))
+        finally:
+            log.close()
+
+
+def region_folder(inventory_source: str) -> Path:
+    """Return the region folder of an Ansible inventory source: the folder itself, or that of its region.yml."""
+    path = Path(inventory_source)
+    return path.parent if path.name == "region.yml" else path
