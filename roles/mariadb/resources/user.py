@@ -1,0 +1,149 @@
+"""Users of services: attributes ``database`` (or ``databases``), ``host`` (default ``%``) and ``privileges`` (default ALL).
+
+Every user must use TLS. The password is stored with ``mysql_native_password``, the only method that PyMySQL speaks without more
+packages; the secret is compared by its hash, and statements carry the hash, never the password.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from . import _server
+from ._server import MARK, name, text
+
+_USERS = (
+    "SELECT u.User AS user, u.Host AS host, u.plugin AS plugin, u.authentication_string AS hash, u.ssl_type AS tls, "
+    "EXISTS (SELECT 1 FROM mysql.roles_mapping r WHERE r.User = u.User AND r.Host = u.Host AND r.Role = 'scs_deploy') AS ours, "
+    "(SELECT GROUP_CONCAT(p.PRIVILEGE_TYPE) FROM information_schema.USER_PRIVILEGES p "
+    "WHERE p.GRANTEE = CONCAT('''', u.User, '''@''', u.Host, '''') AND p.PRIVILEGE_TYPE <> 'USAGE') AS everywhere "
+    "FROM mysql.user u WHERE u.is_role = 'N' AND u.User NOT IN ('root', 'mysql', 'mariadb.sys')"
+)
+_GRANTS = "SELECT * FROM mysql.db"
+_SPELT = {"CREATE TMP TABLE": "CREATE TEMPORARY TABLES"}
+_PROTECTED = frozenset({"root", "mysql", "mariadb.sys", MARK})
+
+
+def observe(context: dict[str, Any], wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the wanted users that exist, and ours that are no longer wanted."""
+    return items(_server.query(context, _USERS), _server.query(context, _GRANTS), wanted)
+
+
+def items(
+    users: list[dict[str, Any]], grants: list[dict[str, Any]], wanted: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Compare the rows of ``mysql.user`` and ``mysql.db`` with what is wanted."""
+    asked = {(item["name"], _host(item.get("attrs", {}))): item for item in wanted}
+    found = []
+    for row in users:
+        key = (row["user"], row["host"])
+        rights = {
+            _unescape(grant["Db"]): privileges(grant) for grant in grants if (grant["User"], grant["Host"]) == key
+        }
+        if key in asked:
+            found.append(_compared(asked[key], row, rights))
+        elif row["ours"]:
+            attrs = {"databases": sorted(rights), "host": row["host"]}
+            found.append({"name": _full_name(*key), "attrs": attrs, "secret": ""})
+    return found
+
+
+def _compared(item: dict[str, Any], row: dict[str, Any], rights: dict[str, str]) -> dict[str, Any]:
+    attrs = item.get("attrs", {})
+    databases, expected = _databases(attrs), _privileges(attrs)
+    granted = sorted(set(rights.values())) or ["none"]
+    actual = {
+        "database": ", ".join(f"{one}: {rights[one]}" for one in sorted(rights)),
+        "databases": {one: rights[one] for one in sorted(rights)},
+        "host": row["host"],
+        "privileges": " / ".join(granted) + (f", everywhere {row['everywhere']}" if row["everywhere"] else ""),
+    }
+    entitled = granted == ([expected] if databases else ["none"]) and not row["everywhere"]
+    alike = set(rights) == set(databases) and (entitled or "privileges" in attrs)
+    same = {"database": alike, "databases": alike, "host": True, "privileges": entitled}
+    return {"name": item["name"], "attrs": _server.told(attrs, actual, same), "secret": _secret_state(item, row)}
+
+
+def _secret_state(item: dict[str, Any], row: dict[str, Any]) -> str:
+    if not item.get("secret"):
+        return ""
+    """An account that may log in without TLS counts as one whose secret differs: the update sets both."""
+    hashed = row["plugin"] == "mysql_native_password" and row["hash"] == native_hash(item["secret"])
+    return item.get("digest", "") if hashed and row["tls"] == "ANY" else "differs"
+
+
+def apply(context: dict[str, Any], changes: list[dict[str, Any]]) -> list[str]:
+    """Create, alter or drop."""
+    _server.execute(context, [statement for change in changes for statement in statements(change)])
+    past = {"create": "created", "update": "updated", "delete": "dropped"}
+    return [f"user {change['name']}: {past[change['op']]}" for change in changes]
+
+
+def statements(change: dict[str, Any]) -> list[str]:
+    """Return the SQL of one change; running it twice does no harm.
+
+    Raises ``ValueError`` for an account of the server itself.
+    """
+    attrs = change.get("attrs", {})
+    host = _host(attrs)
+    user = change["name"].removesuffix(f"@{host}")
+    if user in _PROTECTED:
+        raise ValueError(f"{user} is an account of the server itself")
+    account = f"{text(user)}@{text(host)}"
+    if change["op"] == "delete":
+        return [f"DROP USER IF EXISTS {account}"]
+    if not change.get("secret"):
+        raise ValueError(f"user {user} has no secret: it could not log in, or anybody could")
+    how = f"IDENTIFIED VIA mysql_native_password USING {text(native_hash(change['secret']))} REQUIRE SSL"
+    return [
+        f"CREATE USER IF NOT EXISTS {account} {how}",
+        f"ALTER USER {account} {how}",
+        f"REVOKE ALL PRIVILEGES, GRANT OPTION FROM {account}",
+        f"GRANT {name(MARK)} TO {account}",
+        *(f"GRANT {_privileges(attrs)} ON {name(_escape(database))}.* TO {account}" for database in _databases(attrs)),
+    ]
+
+
+def native_hash(password: str) -> str:
+    """Return what ``mysql_native_password`` stores: SHA1 of SHA1, in hexadecimal behind an asterisk."""
+    inner = hashlib.sha1(password.encode(), usedforsecurity=False).digest()
+    return "*" + hashlib.sha1(inner, usedforsecurity=False).hexdigest().upper()
+
+
+def privileges(grant: dict[str, Any]) -> str:
+    """Return the privileges of a row of ``mysql.db``: ``ALL``, or their sorted names."""
+    columns = {key: value for key, value in grant.items() if key.endswith("_priv") and key != "Grant_priv"}
+    held = [key for key, value in columns.items() if value == "Y"]
+    if len(held) == len(columns):
+        return "ALL"
+    names = (key.removesuffix("_priv").upper().replace("_", " ") for key in held)
+    return ", ".join(sorted(_SPELT.get(one, one) for one in names))
+
+
+def _privileges(attrs: dict[str, Any]) -> str:
+    given = attrs.get("privileges", "ALL")
+    listed = given.split(",") if isinstance(given, str) else given
+    names = sorted(" ".join(one.upper().split()) for one in listed)
+    return "ALL" if names in (["ALL"], ["ALL PRIVILEGES"]) else ", ".join(names)
+
+
+def _databases(attrs: dict[str, Any]) -> list[str]:
+    single = [attrs["database"]] if attrs.get("database") else []
+    return sorted({*single, *attrs.get("databases", [])})
+
+
+def _host(attrs: dict[str, Any]) -> str:
+    return str(attrs.get("host", "%"))
+
+
+def _full_name(user: str, host: str) -> str:
+    return user if host == "%" else f"{user}@{host}"
+
+
+def _escape(database: str) -> str:
+    """In a grant ``_`` and ``%`` stand for any character."""
+    return database.replace("_", "\\_").replace("%", "\\%")
+
+
+def _unescape(database: str) -> str:
+    return database.replace("\\_", "_").replace("\\%", "%")

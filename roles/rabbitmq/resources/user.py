@@ -1,0 +1,86 @@
+"""Users: attributes ``vhost`` (default ``/``), ``configure``, ``write``, ``read`` (default ``.*``) and ``tags`` (default none)."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from typing import Any
+
+from . import _api
+from ._api import MARK, Api
+
+_RIGHTS = ("configure", "write", "read")
+
+
+def observe(context: dict[str, Any], wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the wanted users that exist, and ours that are no longer wanted."""
+    with Api(context) as api:
+        return items(api.get("users"), api.get("permissions"), wanted)
+
+
+def items(
+    users: list[dict[str, Any]], permissions: list[dict[str, Any]], wanted: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Compare the answers of ``/api/users`` and ``/api/permissions`` with what is wanted."""
+    asked = {item["name"]: item for item in wanted}
+    found = []
+    for row in users:
+        rights = {one["vhost"]: {key: one[key] for key in _RIGHTS} for one in permissions if one["user"] == row["name"]}
+        if row["name"] in asked:
+            found.append(_compared(asked[row["name"]], row, rights))
+        elif MARK in row.get("tags", []):
+            found.append({"name": row["name"], "attrs": {"vhost": ", ".join(sorted(rights))}, "secret": ""})
+    return found
+
+
+def _compared(item: dict[str, Any], row: dict[str, Any], rights: dict[str, dict[str, str]]) -> dict[str, Any]:
+    attrs = item.get("attrs", {})
+    vhost, expected = attrs.get("vhost", "/"), _rights(attrs)
+    held = rights.get(vhost, dict.fromkeys(_RIGHTS, ""))
+    actual = {"vhost": ", ".join(sorted(rights)), "tags": _api.tags(row.get("tags")), **held}
+    same = {
+        "vhost": set(rights) == {vhost},
+        "tags": actual["tags"] == _api.tags(attrs.get("tags")),
+        **{key: held[key] == expected[key] for key in _RIGHTS},
+    }
+    shown = _api.told(attrs, actual, same)
+    untold = [key for key, good in same.items() if not good and key not in attrs]
+    accepted = not untold and matches(row, item.get("secret", ""))
+    return {"name": item["name"], "attrs": shown, "secret": item.get("digest", "") if accepted else "differs"}
+
+
+def matches(row: dict[str, Any], password: str) -> bool:
+    """Whether the server's salted hash is that of the password (https://www.rabbitmq.com/docs/passwords)."""
+    if row.get("hashing_algorithm") != "rabbit_password_hashing_sha256" or not password:
+        return False
+    stored = base64.b64decode(row.get("password_hash") or "")
+    return stored[4:] == hashlib.sha256(stored[:4] + password.encode()).digest()
+
+
+def apply(context: dict[str, Any], changes: list[dict[str, Any]]) -> list[str]:
+    """Create, change or delete."""
+    done = []
+    with Api(context) as api:
+        for change in changes:
+            _one(api, change)
+            done.append(f"user {change['name']}: {change['op']}d")
+    return done
+
+
+def _one(api: Api, change: dict[str, Any]) -> None:
+    name, attrs = change["name"], change.get("attrs", {})
+    if change["op"] == "delete":
+        api.delete("users", name)
+        return
+    if not change.get("secret"):
+        raise ValueError(f"user {name} has no secret: it could not log in")
+    vhost = attrs.get("vhost", "/")
+    api.put("users", name, body={"password": change["secret"], "tags": ",".join([MARK, *_api.tags(attrs.get("tags"))])})
+    api.put("permissions", vhost, name, body=_rights(attrs))
+    for one in api.get("users", name, "permissions"):
+        if one["vhost"] != vhost:
+            api.delete("permissions", one["vhost"], name)
+
+
+def _rights(attrs: dict[str, Any]) -> dict[str, str]:
+    return {key: attrs.get(key, ".*") for key in _RIGHTS}

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+FOLDER = Path(__file__).parents[2] / "roles" / "mariadb" / "resources"
+
+
+def load(kind: str) -> ModuleType:
+    package = ModuleType("mariadb_resources")
+    package.__path__ = [str(FOLDER)]
+    sys.modules["mariadb_resources"] = package
+    return importlib.import_module(f"mariadb_resources.{kind}")
+
+
+database, user = load("database"), load("user")
+
+ALL_RIGHTS = {f"{one}_priv": "Y" for one in ("Select", "Insert", "Create_tmp_table", "Show_view")}
+
+
+def wanted_user(**attrs: Any) -> dict[str, Any]:
+    return {"kind": "user", "name": "nova", "attrs": attrs, "secret": "pw", "digest": "d1"}
+
+
+def row(**changes: Any) -> dict[str, Any]:
+    given = {"user": "nova", "host": "%", "plugin": "mysql_native_password", "hash": user.native_hash("pw")}
+    return {**given, "tls": "ANY", "ours": 1, "everywhere": None, **changes}
+
+
+def grant(name: str, **changes: str) -> dict[str, Any]:
+    return {"User": "nova", "Host": "%", "Db": name, **ALL_RIGHTS, "Grant_priv": "N", **changes}
+
+
+def test_the_hash_is_the_one_mysql_stores() -> None:
+    assert user.native_hash("password") == "*2470C0C06DEE42FD1618BB99005ADCA2EC9D1E19"  # SELECT PASSWORD('password')
+
+
+def test_a_user_that_is_as_wanted_is_told_in_the_words_of_the_wanted_item() -> None:
+    wanted = wanted_user(databases=["nova_api", "nova"], privileges="all")
+    (item,) = user.items([row()], [grant("nova"), grant(r"nova\_api")], [wanted])
+    assert item == {"name": "nova", "attrs": wanted["attrs"], "secret": "d1"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "grants"),
+    [
+        ({}, []),
+        ({}, [grant("nova"), grant("keystone")]),
+        ({}, [grant("nova", Insert_priv="N")]),
+        ({"everywhere": "SUPER"}, [grant("nova")]),
+    ],
+    ids=["no grant", "one too many", "not all", "a global privilege"],
+)
+@pytest.mark.parametrize("attrs", [{"database": "nova"}, {"database": "nova", "privileges": "ALL"}])
+def test_other_rights_than_wanted_are_a_difference(
+    changes: dict[str, Any], grants: list[dict[str, Any]], attrs: dict[str, Any]
+) -> None:
+    (item,) = user.items([row(**changes)], grants, [wanted_user(**attrs)])
+    assert item["attrs"] != attrs
+
+
+@pytest.mark.parametrize("changes", [{"hash": "*0"}, {"plugin": "ed25519"}, {"tls": ""}])
+def test_a_wrong_password_and_an_account_without_tls_differ(changes: dict[str, Any]) -> None:
+    (item,) = user.items([row(**changes)], [grant("nova")], [wanted_user(database="nova")])
+    assert item["secret"] == "differs"
+
+
+def test_only_our_own_accounts_are_told_when_nobody_wants_them() -> None:
+    rows = [row(user="old"), row(user="old", host="10.%"), row(user="by-hand", ours=0)]
+    assert [item["name"] for item in user.items(rows, [], [])] == ["old", "old@10.%"]
+
+
+def test_partial_privileges_are_named_as_sql_names_them() -> None:
+    held = {**ALL_RIGHTS, "Select_priv": "N", "Grant_priv": "N"}
+    assert user.privileges(held) == "CREATE TEMPORARY TABLES, INSERT, SHOW VIEW"
+
+
+def test_statements_carry_no_password_and_escape_names() -> None:
+    change = {"op": "create", "name": "o'neil", "attrs": {"database": "nova_api"}, "secret": "pw'"}
+    text = "\n".join(user.statements(change))
+    assert "pw'" not in text
+    assert user.native_hash("pw'") in text
+    assert r"ON `nova\_api`.* TO 'o''neil'@'%'" in text
+    assert re.search("ALTER USER .* REQUIRE SSL", text)
+
+
+def test_the_servers_own_accounts_and_users_without_secret_are_refused() -> None:
+    with pytest.raises(ValueError, match="account of the server"):
+        user.statements({"op": "delete", "name": "root", "attrs": {}})
+    with pytest.raises(ValueError, match="no secret"):
+        user.statements({"op": "create", "name": "nova", "attrs": {}, "secret": ""})
+
+
+def test_a_deleted_account_of_another_host_is_that_one_only() -> None:
+    change = {"op": "delete", "name": "old@10.%", "attrs": {"host": "10.%"}}
+    assert user.statements(change) == ["DROP USER IF EXISTS 'old'@'10.%'"]
+
+
+def schema(name: str, comment: str = "scs_deploy", charset: str = "utf8mb4") -> dict[str, Any]:
+    return {"name": name, "charset": charset, "collation": f"{charset}_general_ci", "comment": comment}
+
+
+def test_databases_compare_what_is_asked_for() -> None:
+    rows = [schema("a"), schema("b", charset="latin1"), schema("mysql", ""), schema("old"), schema("by_hand", "")]
+    wanted = [{"name": name, "attrs": {"charset": "utf8mb4"}} for name in ("a", "b", "c")]
+    found = {item["name"]: item["attrs"] for item in database.items(rows, wanted)}
+    assert found["a"] == {"charset": "utf8mb4"}
+    assert found["b"] == {"charset": "latin1"}
+    assert set(found) == {"a", "b", "old"}
+
+
+def test_a_database_is_dropped_only_when_told_and_never_a_system_one() -> None:
+    assert database.statements({"op": "delete", "name": "a`b"}) == ["DROP DATABASE IF EXISTS `a``b`"]
+    assert not any("DROP" in one for one in database.statements({"op": "update", "name": "a", "attrs": {}}))
+    with pytest.raises(ValueError, match="server itself"):
+        database.statements({"op": "delete", "name": "MySQL"})
