@@ -1,33 +1,104 @@
-"""The file that lets the local ``openstack`` client log in to a deployed region."""
+"""How a person or a program logs in to a deployed region: endpoint, administrator, CA, and the file for ``openstack``."""
 
 from __future__ import annotations
 
+import os
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
 
+from scs_deploy.catalogue.load import Catalogue
+from scs_deploy.catalogue.service import Frontend
+from scs_deploy.context import VIP_NAMES, bracket
+from scs_deploy.errors import InputError
 from scs_deploy.model.region import Region
+from scs_deploy.secrets import Vault
 
-_KEYSTONE = 5000
+CLOUDS_FILE, CA_FILE = "clouds.yaml", "ca.pem"
+_OUTSIDE = ("public", "api")
 
 
-def clouds_yaml(region: Region, admin_password: str, ca_path: Path, auth_url: str = "") -> str:
-    """Return a ``clouds.yaml`` with one cloud, named as the region; ``ca_path`` is a file on this machine.
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Where users log in: the endpoint's name stands in its certificate, ``address`` is the VIP that it leads to."""
 
-    ``auth_url`` replaces the endpoint's public name where that is not in the DNS, such as in a lab.
-    """
+    region: str
+    host: str
+    address: str
+    port: int
+    password: str = field(repr=False)
+    ca_pem: str = field(repr=False)
+    user: str = "admin"
+    project: str = "admin"
+
+    @property
+    def url(self) -> str:
+        return f"https://{bracket(self.host)}:{self.port}/v3"
+
+
+def login(region: Region, catalogue: Catalogue, vault: Vault) -> Login:
+    """Return the administrator's login; raises ``InputError`` when the region has no identity service or no VIP for it."""
+    service, port, frontend = _identity(catalogue)
+    found = next((region.networks[n] for n in _OUTSIDE if n in region.networks and n in frontend.networks), None)
+    vip = found and (found.vip or found.vip6)
+    if found is None or not vip:
+        raise InputError(
+            f"no network gives {service} an address for users",
+            where=str(region.folder / "region.yml"),
+            fix=f"give one of the networks {', '.join(frontend.networks)} a vip",
+        )
+    host = f"{VIP_NAMES[found.name]}.{region.domain}"
+    password = vault.get(f"{service}-admin")
+    return Login(region.name, host, str(vip), frontend.port or port, str(password), vault.authority().cert_pem)
+
+
+def clouds_yaml(login: Login, ca_path: Path) -> str:
+    """Return a ``clouds.yaml`` with one cloud, named as the region; ``ca_path`` is a file on this machine."""
     cloud = {
         "auth": {
-            "auth_url": auth_url or f"https://api.{region.domain}:{_KEYSTONE}/v3",
-            "username": "admin",
-            "password": str(admin_password),
-            "project_name": "admin",
+            "auth_url": login.url,
+            "username": login.user,
+            "password": str(login.password),
+            "project_name": login.project,
             "user_domain_name": "Default",
             "project_domain_name": "Default",
         },
         "cacert": str(ca_path),
         "identity_api_version": 3,
         "interface": "public",
-        "region_name": region.name,
+        "region_name": login.region,
     }
-    return yaml.safe_dump({"clouds": {region.name: cloud}}, sort_keys=False)
+    return yaml.safe_dump({"clouds": {login.region: cloud}}, sort_keys=False)
+
+
+def write(login: Login, folder: Path) -> tuple[Path, bool]:
+    """Write ``clouds.yaml`` (0600) and ``ca.pem`` into a folder; return the former and whether anything changed."""
+    folder = folder.absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    ca, clouds = folder / CA_FILE, folder / CLOUDS_FILE
+    changed = [_put(ca, login.ca_pem, 0o644), _put(clouds, clouds_yaml(login, ca), 0o600)]
+    return clouds, any(changed)
+
+
+def _identity(catalogue: Catalogue) -> tuple[str, int, Frontend]:
+    """Return the service that registers itself as identity, and its port behind the load balancer."""
+    for service in catalogue.services.values():
+        if any(resource.attrs.get("type") == "identity" for resource in service.resources):
+            for component in service.components.values():
+                for port in component.ports:
+                    if port.frontend:
+                        return service.name, port.port, port.frontend
+    raise InputError("no service of the catalogue gives identity", fix="see SCS_DEPLOY_ROLES: a role was left out")
+
+
+def _put(path: Path, text: str, mode: int) -> bool:
+    if path.is_file() and path.read_text(encoding="utf-8") == text and path.stat().st_mode & 0o777 == mode:
+        return False
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.unlink(missing_ok=True)
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as stream:
+        stream.write(text)
+    fresh.chmod(mode)
+    fresh.replace(path)
+    return True

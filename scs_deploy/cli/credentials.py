@@ -1,0 +1,62 @@
+"""Commands for those who use the cloud: credentials writes the files to log in, prove logs in."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from scs_deploy import credentials, prove
+from scs_deploy.cli import common
+from scs_deploy.cli.common import JsonOption, RegionOption, VaultOption
+from scs_deploy.credentials import Login
+from scs_deploy.secrets import Vault
+from scs_deploy.session import Session
+
+
+def register(app: typer.Typer) -> None:
+    app.command(name="credentials")(credentials_command)
+    app.command(name="prove")(prove_command)
+
+
+def credentials_command(
+    region: RegionOption = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder to write to; default: the region's folder.")
+    ] = None,
+    vault_password: VaultOption = None,
+) -> None:
+    """Write clouds.yaml and the CA's certificate for the openstack client; the file holds the administrator's password.
+
+    Examples:  scs-deploy credentials    scs-deploy credentials --out ~/.config/openstack
+    """
+    session = common.session(region, vault_password)
+    clouds, changed = credentials.write(_login(session, vault_password), out or session.folder)
+    common.out.print(f"{escape(str(clouds))}: {'written' if changed else 'unchanged'}, cloud {session.region.name}")
+
+
+def prove_command(region: RegionOption = None, as_json: JsonOption = False, vault_password: VaultOption = None) -> None:
+    """Get a token over TLS as users do: from outside the nodes, at the public address, the certificate verified.
+
+    Example:  scs-deploy prove -r box
+    """
+    session = common.session(region, vault_password)
+    login = _login(session, vault_password)
+    _ = session.connections  # a lab's networks may be reached from inside its namespace only
+    proof = prove.token(login)
+    if as_json:
+        common.print_json(asdict(proof))
+        return
+    common.out.print(
+        f"token for {escape(proof.user)}: {proof.tls} to {proof.url} at {proof.address}, certificate verified, "
+        f"valid until {proof.expires}, {common.duration(proof.seconds)}"
+    )
+    for kind, url in proof.services:
+        common.out.print(f"  {kind:<16} {url}")
+
+
+def _login(session: Session, vault_password: Path | None) -> Login:
+    return credentials.login(session.region, session.catalogue, Vault.open(session.folder, vault_password))

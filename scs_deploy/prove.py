@@ -1,0 +1,117 @@
+"""Proves that a region works for its users: a token over TLS, from outside the nodes, by the name that users know."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import ssl
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from scs_deploy.credentials import Login
+from scs_deploy.errors import DeployError
+
+TIMEOUT_SECONDS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What came back with the token; the token itself is not kept. ``expires`` as the API says it (ISO 8601, UTC)."""
+
+    url: str
+    address: str
+    tls: str
+    user: str
+    expires: str
+    services: tuple[tuple[str, str], ...]
+    """Type and public URL of each service in the catalogue."""
+    seconds: float
+
+
+class _Connection(http.client.HTTPSConnection):
+    """Connects to an address and verifies the certificate against a name that this machine may not be able to resolve."""
+
+    def __init__(self, login: Login, context: ssl.SSLContext, timeout: float) -> None:
+        super().__init__(login.host, login.port, timeout=timeout, context=context)
+        self._login, self._tls = login, context
+        self.version = ""
+
+    def connect(self) -> None:
+        plain = socket.create_connection((self._login.address, self._login.port), timeout=self.timeout)
+        try:
+            secure = self._tls.wrap_socket(plain, server_hostname=self._login.host)
+        except BaseException:
+            plain.close()
+            raise
+        self.sock, self.version = secure, secure.version() or ""
+
+
+def token(login: Login, *, timeout: float = TIMEOUT_SECONDS) -> Proof:
+    """Log in as the administrator; raises ``DeployError`` when the endpoint cannot be reached, trusted, or says no."""
+    began = time.monotonic()
+    connection = _Connection(login, ssl.create_default_context(cadata=login.ca_pem), timeout)
+    try:
+        connection.request(
+            "POST", "/v3/auth/tokens", json.dumps(_question(login)), {"Content-Type": "application/json"}
+        )
+        answer = connection.getresponse()
+        body = answer.read()
+    except ssl.SSLCertVerificationError as error:
+        raise _failed(
+            login,
+            "the certificate is not valid",
+            error.verify_message or str(error),
+            "run scs-deploy apply: it issues what is missing",
+        ) from error
+    except (OSError, http.client.HTTPException) as error:
+        fix = "see scs-deploy status; a lab in a namespace of its own is reached by scs-deploy lab exec only"
+        raise _failed(login, "no answer", str(error) or type(error).__name__, fix) from error
+    finally:
+        connection.close()
+    if answer.status == http.HTTPStatus.UNAUTHORIZED:
+        raise _failed(
+            login, "the administrator's password is not accepted", _message(body), "run scs-deploy plan to see why"
+        )
+    if answer.status != http.HTTPStatus.CREATED or not answer.getheader("X-Subject-Token"):
+        raise _failed(login, f"no token: HTTP {answer.status}", _message(body), "see scs-deploy logs of this service")
+    return _proof(login, _body(body), connection.version, time.monotonic() - began)
+
+
+def _question(login: Login) -> dict[str, Any]:
+    domain = {"name": "Default"}
+    user = {"name": login.user, "domain": domain, "password": str(login.password)}
+    return {
+        "auth": {
+            "identity": {"methods": ["password"], "password": {"user": user}},
+            "scope": {"project": {"name": login.project, "domain": domain}},
+        }
+    }
+
+
+def _proof(login: Login, body: dict[str, Any], tls: str, seconds: float) -> Proof:
+    found = body.get("token") or {}
+    services = tuple(
+        (str(service.get("type")), next((e["url"] for e in service["endpoints"] if e["interface"] == "public"), ""))
+        for service in found.get("catalog") or ()
+    )
+    user = str(found.get("user", {}).get("name", ""))
+    return Proof(login.url, login.address, tls, user, str(found.get("expires_at", "")), services, seconds)
+
+
+def _body(body: bytes) -> dict[str, Any]:
+    try:
+        data = json.loads(body)
+    except ValueError:
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def _message(body: bytes) -> str:
+    error = _body(body).get("error")
+    return str(error.get("message", "")) if isinstance(error, dict) else body[:200].decode(errors="replace")
+
+
+def _failed(login: Login, what: str, why: str, fix: str) -> DeployError:
+    return DeployError(what, where=f"{login.url} at {login.address}", why=why, fix=fix)

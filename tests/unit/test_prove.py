@@ -1,0 +1,90 @@
+"""The proof of a token, against a TLS server on loopback with a certificate of a real internal CA."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scs_deploy import pki
+from scs_deploy.credentials import Login
+from scs_deploy.errors import DeployError
+from scs_deploy.prove import token
+
+ENDPOINT = {"interface": "public", "url": "https://api.t.test:5000/v3"}
+TOKEN = {"expires_at": "2030-01-01T00:00:00Z", "user": {"name": "admin"}}
+CATALOG = [{"type": "identity", "endpoints": [{"interface": "internal", "url": "https://other"}, ENDPOINT]}]
+
+
+class Identity(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        password = asked["auth"]["identity"]["password"]["user"]["password"]
+        code, body = {
+            "right": (201, {"token": {**TOKEN, "catalog": CATALOG}}),
+            "broken": (503, {"error": {"message": "database is away"}}),
+        }.get(password, (401, {"error": {"message": "not you"}}))
+        self.send_response(code)
+        if code == 201:
+            self.send_header("X-Subject-Token", "gAAAA-very-secret")
+        self.end_headers()
+        self.wfile.write(json.dumps(body).encode())
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Login]:
+    folder: Path = tmp_path_factory.mktemp("tls")
+    authority = pki.Authority.create("t", pki.utc_now())
+    made = authority.issue(pki.CertificateRequest("haproxy", ("api.t.test",), ()), pki.utc_now())
+    (folder / "bundle.pem").write_text(made.cert_pem + made.key_pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "bundle.pem")
+    server = HTTPServer(("127.0.0.1", 0), Identity)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield Login("t", "api.t.test", "127.0.0.1", server.server_port, "right", authority.cert_pem)
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_token_with_the_catalogue_and_without_secrets(endpoint: Login):
+    proof = token(endpoint)
+    assert proof.services == (("identity", "https://api.t.test:5000/v3"),)
+    assert (proof.user, proof.expires) == ("admin", "2030-01-01T00:00:00Z")
+    assert proof.tls.startswith("TLSv1.")
+    assert "gAAAA" not in repr(proof)
+    assert "right" not in repr(proof)
+
+
+@pytest.mark.parametrize(
+    ("change", "what", "why"),
+    [
+        ({"password": "wrong"}, "password is not accepted", "not you"),
+        ({"password": "broken"}, "HTTP 503", "database is away"),
+        ({"host": "api.else.test"}, "certificate is not valid", "Hostname mismatch"),
+        ({"port": 1}, "no answer", "refused"),
+    ],
+)
+def test_failures_say_what_and_why(endpoint: Login, change: dict[str, Any], what: str, why: str):
+    with pytest.raises(DeployError) as caught:
+        token(replace(endpoint, **change))
+    assert what in caught.value.what
+    assert why in caught.value.why
+    assert caught.value.fix
+    assert "127.0.0.1" in caught.value.where
+
+
+def test_another_ca_is_not_trusted(endpoint: Login):
+    stranger = pki.Authority.create("u", pki.utc_now())
+    with pytest.raises(DeployError, match="certificate is not valid"):
+        token(replace(endpoint, ca_pem=stranger.cert_pem))
