@@ -234,7 +234,7 @@ class Renderer:
             return self.templates.string(service.name, text, context)
 
         limits = {key: str(value) for key, value in component.limits if value and key != "memory"}
-        controllers = self.facts.get(context["node"].name, {}).get("cgroup_controllers", ())
+        controllers = self.facts.get(context["node"].name, {}).get("cgroup", {}).get("controllers", ())
         if component.limits.memory and "memory" in controllers:
             limits["memory"] = string(component.limits.memory)
         return Container(
