@@ -15,7 +15,7 @@ from scs_deploy.catalogue.service import Service
 from scs_deploy.errors import Finding, InputError
 from scs_deploy.releases import Release, UserTable
 
-FORMAT = 3
+FORMAT = 1
 """Raised when the way images are made changes, so that all of them are built anew."""
 
 FRAGMENTS = Path(__file__).parent / "files"
