@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from scs_deploy import engine
-from scs_deploy.lab.identity import LABEL_LAB, LABEL_NODE, LabNames
+from scs_deploy.errors import DeployError
+from scs_deploy.lab.identity import LABEL_FOLDER, LABEL_LAB, LABEL_NODE, LabNames
 from scs_deploy.lab.spec import NodeSpec
 
 CONFIG = "/etc/scs-lab"
@@ -33,6 +34,7 @@ class NodeContainer:
     node: str
     state: str
     pid: int
+    folder: str = ""
 
     @property
     def alive(self) -> bool:
@@ -65,6 +67,7 @@ def run_arguments(names: LabNames, node: NodeSpec, config: Path, image: str, sto
         *("--hostname", node.name),
         *("--label", f"{LABEL_LAB}={names.id}"),
         *("--label", f"{LABEL_NODE}={node.name}"),
+        *("--label", f"{LABEL_FOLDER}={config.parents[2]}"),
         *("--network", f"ns:{names.namespace(node.name)}"),
         *("--no-hosts", "--dns", "none"),
         *("--privileged", "--systemd=false", "--cgroupns=private"),
@@ -87,9 +90,23 @@ def listed(names: LabNames) -> dict[str, NodeContainer]:
     text = engine.podman(["ps", "--all", "--format", "json", "--filter", f"label={LABEL_LAB}={names.id}"]).stdout
     found = {}
     for item in json.loads(text or "[]"):
-        node = item["Labels"].get(LABEL_NODE, "")
-        found[node] = NodeContainer(item["Id"], item["Names"][0], node, item["State"], item.get("Pid") or 0)
+        labels = item["Labels"]
+        node = labels.get(LABEL_NODE, "")
+        folder = labels.get(LABEL_FOLDER, "")
+        found[node] = NodeContainer(item["Id"], item["Names"][0], node, item["State"], item.get("Pid") or 0, folder)
     return found
+
+
+def check_owner(containers: Iterable[NodeContainer], folder: Path) -> None:
+    """Raises DeployError when nodes were made with their keys and disks in another folder than the lab's."""
+    for there in containers:
+        if there.folder not in ("", str(folder)):
+            raise DeployError(
+                "the lab of this region was made with another state folder",
+                where=there.name,
+                why=f"its keys and disks are in {there.folder}",
+                fix=f"set SCS_DEPLOY_STATE_DIR={Path(there.folder).parents[1]}, or copy the region to another folder",
+            )
 
 
 def repair(there: NodeContainer, names: LabNames) -> bool:

@@ -18,6 +18,7 @@ RUN_ROOT = Path("/run/scs-lab")
 
 LABEL_LAB = "scs-deploy.lab"
 LABEL_NODE = "scs-deploy.node"
+LABEL_FOLDER = "scs-deploy.lab-folder"
 
 
 def find_record(source: Path) -> dict[str, str] | None:

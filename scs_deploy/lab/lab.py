@@ -71,6 +71,7 @@ class Lab:
         check_machine()
         with locked(self.files.lock):
             running = container.listed(self.names)
+            container.check_owner(running.values(), self.files.folder)
             check_memory(self.spec, [node.name for node in self.spec.nodes if node.name not in running])
             reference = image.ensure(self.spec.release, progress)
             self.files.write_record(self.spec.name, self.spec.source)
@@ -87,7 +88,9 @@ class Lab:
         """Remove everything that carries the lab's id, then look again. Raises DeployError naming what remains."""
         check_machine()
         with locked(self.files.lock, remove=True):
-            container.remove([node.name for node in container.listed(self.names).values()])
+            there = container.listed(self.names).values()
+            container.check_owner(there, self.files.folder)
+            container.remove([node.name for node in there])
             self.network.down()
             disks.detach(self.files.folder)
             if self.files.folder.exists():

@@ -13,7 +13,7 @@ import pytest
 
 from scs_deploy.errors import DeployError, LockedError
 from scs_deploy.lab import preflight
-from scs_deploy.lab.container import NodeContainer, run_arguments
+from scs_deploy.lab.container import NodeContainer, check_owner, run_arguments
 from scs_deploy.lab.disks import all_disks
 from scs_deploy.lab.identity import LabFiles, LabNames, find_record
 from scs_deploy.lab.keys import known_hosts, ssh_command
@@ -29,7 +29,7 @@ NODE = SPEC.nodes[0]
 
 def arguments(**changes: int) -> list[str]:
     node = replace(NODE, **changes)  # type: ignore[arg-type]
-    return run_arguments(NAMES, node, Path("/lab/n1"), "image", Path("/store"))
+    return run_arguments(NAMES, node, LabFiles(Path("/s/labs/t-1")).config("n1"), "image", Path("/store"))
 
 
 def test_the_image_store_is_read_only_and_without_the_mounts_below_it() -> None:
@@ -63,6 +63,19 @@ def test_a_zombie_is_not_a_running_node() -> None:
     child.wait()
     assert NodeContainer("i", "c", "n1", "running", os.getpid()).alive
     assert not NodeContainer("i", "c", "n1", "exited", 0).alive
+
+
+def test_a_lab_of_another_state_folder_is_refused_and_the_folder_named() -> None:
+    label = next(
+        a
+        for a in run_arguments(NAMES, NODE, LabFiles(Path("/s/labs/t-1")).config("n1"), "i", Path("/store"))
+        if "/s/" in a
+    )
+    box = NodeContainer("i", "c", "n1", "running", 1, label.partition("=")[2])
+    check_owner([box, replace(box, folder="")], Path("/s/labs/t-1"))
+    with pytest.raises(DeployError) as caught:
+        check_owner([box], Path("/other/labs/t-1"))
+    assert "SCS_DEPLOY_STATE_DIR=/s," in caught.value.fix
 
 
 def test_files_of_a_node_hold_its_identity_and_every_key() -> None:
