@@ -75,6 +75,8 @@ def apply(kind: Kind, context: dict[str, Any], changes: list[Item], secret_field
         if secret_field and change.get("secret"):
             body[secret_field] = change["secret"]
         current = _find(client.all(kind.collection), identity)
+        if current and not body.get(secret_field) and _attrs(kind, client, attrs, current) == attrs:
+            continue  # bootstrap made it as wanted, and some of what it makes may not be changed at all
         if current:
             client.request("PATCH", f"/{kind.collection}/{current['id']}", {kind.singular: {**body, **kind.mark(name)}})
         else:
