@@ -10,7 +10,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from scs_deploy.catalogue.load import load_catalogue
+from scs_deploy.errors import UsageError
 from scs_deploy.lab import Lab, LabSpec
+from scs_deploy.lab.resolve import with_names
 from scs_deploy.model.load import find_region, load_region
 from scs_deploy.paths import inventories_search, roles_search
 
@@ -101,14 +103,19 @@ def reboot(node: Node, region: Region = None) -> None:
 
 @app.command(
     name="exec",
-    epilog=f"{EXAMPLES}scs-deploy lab exec -- curl --cacert ca.pem https://10.0.0.10:5000/v3",
+    epilog=f"{EXAMPLES}scs-deploy lab exec -- curl --cacert ca.pem https://api.box.test:5000/v3",
     context_settings={"allow_interspersed_args": False},
 )
 def execute(
     command: Annotated[list[str], typer.Argument(help="Command and its arguments")], region: Region = None
 ) -> None:
-    """Run a command of this machine where the lab's networks are; needed only for a private lab."""
-    raise typer.Exit(_lab(region).execute(command))
+    """Run a command of this machine where the lab's networks are and the region's names are known."""
+    folder = find_region(region, inventories_search())
+    loaded = load_region(folder, load_catalogue(roles_search()))
+    lab = Lab(LabSpec.from_region(loaded))
+    if not lab.files.folder.is_dir():
+        raise UsageError("the lab is not up", where=loaded.name, fix="scs-deploy lab up")
+    raise typer.Exit(lab.execute(with_names(loaded, lab.files.folder, command)))
 
 
 def _print_status(lab: Lab) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.markup import escape
@@ -59,17 +59,16 @@ def main() -> None:
     try:
         app()
     except DeployError as error:
-        _print(error)
-        sys.exit(error.exit_code)
+        fail(error)
     except KeyboardInterrupt:
-        _print(Interrupted("interrupted", fix="run the same command again: it goes on where this one stopped"))
-        sys.exit(Interrupted.exit_code)
+        fail(Interrupted("interrupted", fix="run the same command again: it goes on where this one stopped"))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
 
 
-def _print(error: DeployError) -> None:
+def fail(error: DeployError) -> NoReturn:
+    """Print an error as text and end with its exit code."""
     if isinstance(error, InputError):
         for finding in error.findings:
             style = "yellow" if finding.severity == "warning" else "red"
@@ -81,3 +80,4 @@ def _print(error: DeployError) -> None:
         common.err.print(f"[red]error[/red]: {escape(str(error))}")
     if os.environ.get("SCS_DEPLOY_VERBOSE"):
         common.err.print_exception()
+    sys.exit(error.exit_code)

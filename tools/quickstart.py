@@ -1,0 +1,103 @@
+"""The steps of ./quickstart once Python is there: secrets, images, lab, services, credentials, a token; each with its time."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from scs_deploy.cli import change, common, credentials, image, lab, secrets
+from scs_deploy.cli.main import fail
+from scs_deploy.errors import DeployError, Interrupted
+from scs_deploy.lab import Lab, LabSpec
+from scs_deploy.session import Session
+
+ROOT = Path(__file__).resolve().parent.parent
+INTERRUPTED = Interrupted("interrupted", fix="run ./quickstart again: it goes on where this one stopped")
+
+Step = tuple[str, Callable[[], None]]
+
+
+def steps(region: str) -> list[Step]:
+    """What ``scs-deploy`` would be told one by one; the lab's networks are entered by apply, so it stays in this order."""
+    return [
+        ("scs-deploy secrets init", lambda: secrets.init(region)),
+        ("scs-deploy image build", lambda: image.build_command(region=region)),
+        ("scs-deploy lab up", lambda: lab.up(region)),
+        ("scs-deploy apply", lambda: change.apply_command(region=region, yes=True)),
+        ("scs-deploy credentials", lambda: credentials.credentials_command(region)),
+        ("scs-deploy prove", lambda: credentials.prove_command(region)),
+    ]
+
+
+def run(region: str) -> None:
+    """Do the steps in order; the first that fails ends it."""
+    times = [("machine and Python", time.time() - float(os.environ.get("SCS_STARTED", time.time())))]
+    for name, step in steps(region):
+        common.out.print(f"\n[bold]{name}[/bold]")
+        began = time.monotonic()
+        step()
+        times.append((name, time.monotonic() - began))
+    _print_end(Session.open(region), times)
+
+
+def _print_end(session: Session, times: list[tuple[str, float]]) -> None:
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    for name, seconds in [*times, ("in all", sum(seconds for _, seconds in times))]:
+        table.add_row(name, common.duration(seconds))
+    name, clouds = session.region.name, session.folder / "clouds.yaml"
+    node = next(iter(session.nodes))
+    private = Lab(LabSpec.from_region(session.region)).namespace is not None
+    common.out.print(f"\n[bold green]Region {escape(name)} is up.[/bold green]\n")
+    common.out.print(table)
+    root = "\nThe lab belongs to root, so first: sudo -s\n" if os.environ.get("SUDO_USER") else ""
+    common.out.print(
+        f"""{root}
+Log in as admin (the password is in clouds.yaml):
+    export OS_CLIENT_CONFIG_FILE={_path(clouds)}
+    {_program()} lab exec -- openstack --os-cloud {name} catalog list
+    `lab exec` knows the region's names{" and leads into the lab's own network namespace" if private else ""}; \
+the client comes with: pip install python-openstackclient
+
+Next:
+    export SCS_DEPLOY_REGION={_path(session.folder)}
+    {_program()} status
+    {_program()} plan          after a change of {_path(session.folder / "region.yml")}; then: apply
+    {_program()} lab ssh {node}
+    {_program()} lab down      removes the lab and its data; images, secrets and packages stay"""
+    )
+
+
+def _path(path: Path) -> str:
+    return escape(str(path))
+
+
+def _program() -> str:
+    """How to call the program from here, as short as possible."""
+    program = ROOT / ".venv/bin/scs-deploy"
+    shown = program.relative_to(Path.cwd()) if program.is_relative_to(Path.cwd()) else program
+    return _path(shown)
+
+
+def main() -> None:
+    try:
+        run(sys.argv[1])
+    except DeployError as error:
+        fail(error)
+    except (KeyboardInterrupt, click.Abort):
+        fail(INTERRUPTED)
+    except typer.Exit as error:
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()
