@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import click
 import typer
 from rich.markup import escape
 from rich.table import Table
@@ -93,7 +92,7 @@ def main() -> None:
         run(sys.argv[1])
     except DeployError as error:
         fail(error)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         fail(INTERRUPTED)
     except typer.Exit as error:
         sys.exit(error.exit_code)
