@@ -1,0 +1,288 @@
+"""The phases of ./run-tests, one after the other: each with its time, all of them even if one fails, one line at the end."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+ROOT = Path(__file__).resolve().parent.parent
+STATE = ROOT / ".state" / "tests"
+"""Labs, logs and Ansible's private folders of test runs; apart from those of ./quickstart."""
+
+BIN = ROOT / ".venv" / "bin"
+FAST_EXAMPLES = "300"
+NOTHING_COLLECTED = 5
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """``limit`` in seconds ends it, so that a hanging test cannot take the summary with it."""
+
+    name: str
+    argv: tuple[str, ...]
+    limit: int = 600
+    env: dict[str, str] = field(default_factory=dict)
+    pytest: bool = False
+    quiet: bool = False
+    """Its output is shown only when it fails."""
+
+
+@dataclass(slots=True)
+class Count:
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+    def add(self, other: Count) -> None:
+        self.passed += other.passed
+        self.failed += other.failed
+        self.skipped += other.skipped
+
+    def __str__(self) -> str:
+        return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
+
+
+def say(text: str = "") -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+# -- what is run -------------------------------------------------------------------------------------------------------
+
+
+def phases(options: argparse.Namespace) -> Iterator[Phase]:
+    """Cheap ones first: a misspelling shall not wait for a lab."""
+    if not options.k:
+        yield from lint(options.fast)
+    examples = {"SCS_DEPLOY_EXAMPLES": FAST_EXAMPLES} if options.fast else {}
+    yield pytest("unit", "tests/unit", options, "-n", "auto", "-q", env=examples)
+    if options.fast:
+        return
+    if not options.k:
+        yield Phase("images", (tool("scs-deploy"), "image", "build", "--region", "inventories/box"), limit=1800)
+    if any((ROOT / "tests" / "integration").glob("test_*.py")):
+        yield pytest("integration", "tests/integration", options, "-v", limit=2400)
+    if not options.k and any((ROOT / "molecule").glob("*/molecule.yml")):
+        yield Phase("molecule", (tool("molecule"), "test", "--all"), limit=1800)
+    if any((ROOT / "tests" / "e2e").glob("test_*.py")):
+        yield pytest("e2e", "tests/e2e", options, "-v", limit=2400)
+
+
+def lint(fast: bool) -> Iterator[Phase]:
+    yield Phase("ruff check", (tool("ruff"), "check", "."), quiet=True)
+    yield Phase("ruff format", (tool("ruff"), "format", "--check", "."), quiet=True)
+    yield Phase("mypy", (tool("mypy"),), quiet=True)
+    yield Phase("yamllint", (tool("yamllint"), "--strict", "."), quiet=True)
+    scripts = shell_scripts()
+    if not fast or have("shellcheck"):
+        yield Phase("shellcheck", ("shellcheck", "-x", *scripts), quiet=True)
+    if not fast:
+        yield Phase("ansible-lint", (tool("ansible-lint"), "--offline", "--nocolor", "-q"), quiet=True)
+
+
+def pytest(name: str, folder: str, options: argparse.Namespace, *more: str, limit: int = 900, **known: Any) -> Phase:
+    chosen = ("-k", options.k) if options.k else ()
+    return Phase(
+        name,
+        (tool("pytest"), folder, f"--junitxml={report(name)}", "--color=no", *more, *chosen),
+        limit,
+        pytest=True,
+        **known,
+    )
+
+
+def tool(name: str) -> str:
+    return str(BIN / name)
+
+
+def report(name: str) -> Path:
+    return STATE / "logs" / f"{name}.xml"
+
+
+def have(program: str) -> bool:
+    return any((Path(folder) / program).is_file() for folder in os.environ.get("PATH", "").split(":"))
+
+
+def shell_scripts() -> list[str]:
+    """Files under version control that are shell: by suffix or by their first line; templates are not."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [name for name in listed.split("\0") if name and not name.endswith(".j2") and is_shell(ROOT / name)]
+
+
+def is_shell(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as stream:
+        first = stream.readline(80)
+    return path.suffix == ".sh" or (first.startswith(b"#!") and first.strip().endswith((b"/sh", b"/bash", b"/sh -e")))
+
+
+# -- how it is run -----------------------------------------------------------------------------------------------------
+
+
+def environment() -> dict[str, str]:
+    names = {
+        "SCS_DEPLOY_STATE_DIR": str(STATE),
+        "PATH": f"{BIN}:{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin",
+        "ANSIBLE_HOME": str(STATE / "ansible"),
+        "MOLECULE_EPHEMERAL_DIRECTORY_BASE": str(STATE / "molecule"),
+    }
+    return {**os.environ, **names}
+
+
+def run(phase: Phase) -> tuple[int, str]:
+    """Run a phase in a process group of its own; return its exit code (-1: took too long) and its output."""
+    log = STATE / "logs" / f"{phase.name.replace(' ', '-')}.log"
+    with log.open("w+", encoding="utf-8", errors="replace") as stream:
+        process = subprocess.Popen(
+            phase.argv,
+            cwd=ROOT,
+            env={**environment(), **phase.env},
+            stdin=subprocess.DEVNULL,
+            stdout=stream if phase.quiet else None,
+            stderr=subprocess.STDOUT if phase.quiet else None,
+            start_new_session=True,
+        )
+        try:
+            code = process.wait(timeout=phase.limit)
+        except subprocess.TimeoutExpired:
+            code = -1
+        finally:
+            end(process)
+        stream.seek(0)
+        return code, stream.read()
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a phase that still runs and what it started: Ctrl-C first, so that fixtures clean up."""
+    for number, patience in ((signal.SIGINT, 60), (signal.SIGTERM, 10), (signal.SIGKILL, 10)):
+        if process.poll() is not None:
+            return
+        os.killpg(process.pid, number)
+        try:
+            process.wait(timeout=patience)
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def count(phase: Phase, code: int) -> Count:
+    """Tests of a pytest phase by its report; everything else counts as one."""
+    one = Count(passed=int(code == 0), failed=int(code != 0))
+    if not phase.pytest:
+        return one
+    try:
+        suites = list(ET.parse(report(phase.name)).getroot().iter("testsuite"))  # noqa: S314 - our own file
+    except (OSError, ET.ParseError):
+        return Count() if code == NOTHING_COLLECTED else one
+    total, failed, errors, skipped = (
+        sum(int(suite.get(key, 0)) for suite in suites) for key in ("tests", "failures", "errors", "skipped")
+    )
+    bad = failed + errors
+    if code not in (0, NOTHING_COLLECTED) and not bad:
+        bad, total = 1, total + 1  # it ended in another way: a crash, a usage error, our limit
+    return Count(total - bad - skipped, bad, skipped)
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """One run per checkout: a second one would take the first one's labs down."""
+    with (ROOT / ".state" / "tests.lock").open("w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.exit("error: another ./run-tests is at work in this checkout\n    fix: wait for it, or end it")
+        yield
+
+
+def clean_up() -> None:
+    """Take down labs that a run of this checkout left, and private folders of killed Ansible runs."""
+    if not (STATE / "labs").is_dir() and not (STATE / "private").is_dir():
+        return
+    from scs_deploy import runner
+    from scs_deploy.errors import DeployError
+    from scs_deploy.lab import Lab
+
+    runner.sweep()
+    for record in sorted((STATE / "labs").glob("*/lab.json")):
+        source = Path(json.loads(record.read_text())["source"])
+        lab = Lab.recorded(source)
+        if lab is None:
+            continue
+        say(f"taking down the lab of {source}")
+        try:
+            lab.down()
+        except DeployError as error:
+            say(f"error: {error}")
+
+
+def summary(times: list[tuple[str, float, Count]], all_of_it: Count) -> None:
+    say("\nphase              time  result")
+    for name, seconds, counted in times:
+        say(f"{name:<14} {seconds:6.1f} s  {'FAILED' if counted.failed else 'ok':<6}  {counted}")
+    say(f"{'in all':<14} {sum(seconds for _, seconds, _ in times):6.1f} s")
+    say()
+    say(str(all_of_it))
+
+
+def interrupted(*_: Any) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="run-tests")
+    parser.add_argument("--fast", action="store_true")
+    parser.add_argument("--keep", action="store_true")
+    parser.add_argument("-k", default="")
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, interrupted)
+    (STATE / "logs").mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.environ |= environment()
+    with alone():
+        try:
+            return run_all(options)
+        except KeyboardInterrupt:
+            say("\nInterrupted.")
+            return INTERRUPTED
+        finally:
+            if not options.keep and not options.fast:
+                clean_up()
+
+
+def run_all(options: argparse.Namespace) -> int:
+    if not options.fast:
+        clean_up()
+    for old in (STATE / "logs").glob("*"):
+        old.unlink()
+    started = float(os.environ.get("SCS_STARTED", time.time()))
+    times = [("prepare", time.time() - started, Count())]
+    all_of_it = Count()
+    for phase in phases(options):
+        say(f"\n== {phase.name}")
+        began = time.monotonic()
+        code, output = run(phase)
+        counted = count(phase, code)
+        if counted.failed:
+            say(output.rstrip())
+            why = f"took more than {phase.limit} s" if code == -1 else f"exit code {code}"
+            say(f"FAILED: {phase.name}: {why}; again alone: {' '.join(phase.argv)}")
+        all_of_it.add(counted)
+        times.append((phase.name, time.monotonic() - began, counted))
+    summary(times, all_of_it)
+    return int(all_of_it.failed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
