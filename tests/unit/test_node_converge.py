@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -360,3 +361,28 @@ def test_killed_then_dropped_from_the_region_leaves_nothing(
     left = [path for path in node.host.root.rglob("*") if path.is_file() and "/state/" not in str(path)]
     assert left == []
     assert node.fake.containers == {}
+
+
+def test_instances_become_healthy_side_by_side_and_who_needs_one_waits(node: FakeNode, tmp_path: Path) -> None:
+    """``cache`` is healthy only once ``proxy`` runs; ``late`` needs ``cache`` and starts after it is healthy."""
+    seen_by_late: list[bool] = []
+
+    def execute(name: str, argv: Any) -> Done:
+        if name == "late":
+            seen_by_late.append("n1/cache" in told.read_text())
+        return Done(0 if name != "cache" or "proxy" in node.engine.containers else 1, "", "")
+
+    node.engine.execute = execute  # type: ignore[method-assign]
+    health = {"command": ["true"], "timeout": 5}
+    conf = "/etc/scs-deploy/{0}/etc/{0}.conf"
+    cache, proxy, late = (
+        Wanted(name, {conf.format(name): "x\n"}, unit=f"{name}.service", health=health)
+        for name in ("cache", "proxy", "late")
+    )
+    told = tmp_path / "run/scs-deploy-progress/r"
+    node.again()
+    payload = wave(cache.step("create"), proxy.step("create"), late.step("create", needs=["n1/cache"]))
+    answer = converge({**payload, "progress": "/run/scs-deploy-progress/r"}, node)
+    assert [result["status"] for result in answer["results"]] == ["ok", "ok", "ok"]
+    assert seen_by_late == [True]
+    assert [json.loads(line)["id"] for line in told.read_text().splitlines()] == ["n1/cache", "n1/proxy", "n1/late"]

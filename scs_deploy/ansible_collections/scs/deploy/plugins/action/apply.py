@@ -39,4 +39,6 @@ def _inventory(variables: dict[str, Any]) -> str:
     for source in sources:
         if source.endswith("region.yml"):
             return str(region_folder(source))
-    raise AnsibleActionFail(f"no inventory source is a region.yml ({', '.join(sources) or 'none'}): give -i FOLDER/region.yml, or region:")
+    raise AnsibleActionFail(
+        f"no inventory source is a region.yml ({', '.join(sources) or 'none'}): give -i FOLDER/region.yml, or region:"
+    )

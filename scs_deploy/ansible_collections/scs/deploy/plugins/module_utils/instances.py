@@ -7,6 +7,7 @@ systemd, restart or reload, record, health, settle the manifest.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from typing import Any
 
 from . import files, health, packages, records
@@ -20,8 +21,12 @@ _MARGIN = 60.0
 """Seconds that systemd gets for a restart beyond the unit's own stop and start times."""
 
 
-def converge_instance(node: Node, step: dict[str, Any], done: list[str]) -> None:
-    """Create or update an instance (``prepare``: only its files, for a job that needs them); raise StepError, EngineError or OSError, after which the next observe tells the truth."""
+def converge_instance(node: Node, step: dict[str, Any], done: list[str]) -> Callable[[], None]:
+    """Create or update an instance (``prepare``: only its files, for a job that needs them).
+
+    Returns what waits until it is healthy and then settles its record. Raises StepError, EngineError or OSError, after which the
+    next observe tells the truth.
+    """
     wanted, host = step["instance"], node.host
     name, unit = wanted["name"], wanted["unit"]
     if wanted["kind"] == "container":
@@ -34,7 +39,7 @@ def converge_instance(node: Node, step: dict[str, Any], done: list[str]) -> None
     if wanted["kind"] == "container":
         records.write_labels(host, name, wanted["start"], wanted["reload"])
     if step["action"] == "prepare":
-        return
+        return lambda: None
     state = node.systemd.unit(unit) if unit else None
     if step["restart"]:
         armed = state.invocation if state and state.running and not wanted.get("apply") else None
@@ -44,11 +49,16 @@ def converge_instance(node: Node, step: dict[str, Any], done: list[str]) -> None
         state = _prepare_unit(
             node, unit, state, units_changed or (not node.systemd.loaded and _starts(step, state)), done
         )
-    if _bring_into_force(node, step, state, done):
-        await_patience = float(wanted.get("health", {}).get("timeout", health.DEFAULT_TIMEOUT))
-        asked = {**wanted.get("health", {}), "timeout": await_patience}
-        health.await_healthy(name, unit, asked, node.executor(name, wanted["kind"]), host, node.systemd)
-    records.settle(host, name, wanted["manifest"])
+    started = _bring_into_force(node, step, state, done)
+
+    def finish() -> None:
+        if started:
+            health.await_healthy(
+                name, unit, wanted.get("health", {}), node.executor(name, wanted["kind"]), host, node.systemd
+            )
+        records.settle(host, name, wanted["manifest"])
+
+    return finish
 
 
 def remove_instance(node: Node, step: dict[str, Any], done: list[str]) -> None:

@@ -1,0 +1,33 @@
+"""Tell a watching controller which steps are done while the module still runs: one JSON line each, without secrets."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from .host import Host
+
+
+class Progress:
+    """Appends to ``path``, below /run; an empty path tells nobody. Nobody may depend on it, so failing to write is no error."""
+
+    def __init__(self, host: Host, path: str) -> None:
+        self._file = host.path(path) if path else None
+        if self._file:
+            try:
+                self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                for old in self._file.parent.iterdir():
+                    old.unlink()
+                self._file.touch(mode=0o600)
+            except OSError:
+                self._file = None
+
+    def tell(self, result: dict[str, Any]) -> None:
+        if self._file is None:
+            return
+        line = json.dumps({key: result[key] for key in ("id", "status", "seconds")})
+        try:
+            with self._file.open("a") as stream:
+                stream.write(line + "\n")
+        except OSError:
+            self._file = None
