@@ -6,6 +6,7 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+
 from scs_deploy.errors import DeployError
 from scs_deploy.operation import converge, region_folder
 

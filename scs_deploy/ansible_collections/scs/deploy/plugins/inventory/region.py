@@ -6,6 +6,7 @@ from typing import Any
 
 from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin
+
 from scs_deploy.errors import DeployError
 from scs_deploy.operation import region_folder
 from scs_deploy.session import Session

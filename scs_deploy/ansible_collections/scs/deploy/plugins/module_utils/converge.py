@@ -12,7 +12,6 @@ from .failure import StepError, from_os_error
 from .lock import Locked, node_lock
 from .node import Node, engine_failure
 
-
 Finish = Callable[[], None]
 """What is left of a step once it has brought its changes into force: waiting until the instance is healthy."""
 
