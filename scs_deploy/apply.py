@@ -26,6 +26,8 @@ class Result:
     done: tuple[str, ...] = ()
     error: Mapping[str, Any] = field(default_factory=dict)
     by: tuple[str, ...] = ()
+    locked: bool = False
+    """It failed because another run holds the node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,11 @@ class Report:
     @property
     def ok(self) -> bool:
         return all(result.status == "ok" for result in self.results)
+
+    @property
+    def locked(self) -> tuple[str, ...]:
+        """Nodes that another run holds."""
+        return tuple(dict.fromkeys(result.step.node for result in self.results if result.locked))
 
     def of(self, status: str) -> list[Result]:
         return [result for result in self.results if result.status == status]
@@ -111,7 +118,7 @@ def _result(step: Step, got: runner.Answers, log: EventLog) -> Result:
             "why": f"held by {lock.get('holder')} (run {lock.get('run')})",
             "fix": "wait until it has ended, then run again",
         }
-        result = Result(step, "failed", error=error)
+        result = Result(step, "failed", error=error, locked=True)
     else:
         result = _from_answer(step, answer)
     log.emit(

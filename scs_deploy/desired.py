@@ -90,6 +90,8 @@ class Instance:
     stop_timeout: int = 15
     reload_action: Mapping[str, Any] = field(default_factory=dict)
     pause: str = ""
+    quorum: bool = False
+    """Members of its component vote: one of them may be missing at a time."""
 
     @property
     def id(self) -> str:
@@ -145,6 +147,8 @@ class Owner:
     instance: str
     component: str
     kinds: tuple[str, ...]
+    kept: tuple[str, ...] = ()
+    """Kinds of which some declaration in the catalogue says ``keep``: they hold data, and go only with ``purge``."""
 
 
 @dataclass(frozen=True, slots=True)

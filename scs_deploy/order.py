@@ -6,6 +6,7 @@ import graphlib
 from collections.abc import Iterable, Mapping
 
 from scs_deploy.catalogue.load import Catalogue
+from scs_deploy.catalogue.service import Need
 from scs_deploy.errors import InputError
 from scs_deploy.placement import Placement
 
@@ -31,10 +32,14 @@ def resources(service: str, owner: str) -> str:
     return f"resources of {service} at {owner}"
 
 
-class Order:
-    """Levels (0 first) and the transitive predecessors of every key."""
+Graph = dict[str, dict[str, bool]]
+"""key -> what comes before it -> whether that concerns the same node only"""
 
-    def __init__(self, graph: Mapping[str, set[str]]) -> None:
+
+class Order:
+    """Levels (0 first) and what comes before every key."""
+
+    def __init__(self, graph: Graph) -> None:
         self.graph = graph
         try:
             ordered = list(graphlib.TopologicalSorter(graph).static_order())
@@ -47,8 +52,10 @@ class Order:
         self.level: dict[str, int] = {}
         for key in ordered:
             self.level[key] = max((self.level[before] + 1 for before in graph.get(key, ())), default=0)
+        self._needed: dict[str, tuple[frozenset[str], frozenset[str]]] = {}
 
     def predecessors(self, key: str) -> set[str]:
+        """Return everything that comes before a key."""
         found: set[str] = set()
         todo = list(self.graph.get(key, ()))
         while todo:
@@ -58,6 +65,25 @@ class Order:
                 todo += self.graph.get(one, ())
         return found
 
+    def needed(self, key: str) -> tuple[frozenset[str], frozenset[str]]:
+        """Return the keys that must succeed before this one: on the same node only, and on every node.
+
+        What another node needs for itself is that node's business: if it fails there, the steps that fail with it count.
+        """
+        if key not in self._needed:
+            seen: set[tuple[str, bool]] = set()
+            todo = [(key, True)]
+            while todo:
+                one, here = todo.pop()
+                for before, local in self.graph.get(one, {}).items():
+                    state = (before, here and local)
+                    if (here or not local) and state not in seen:
+                        seen.add(state)
+                        todo.append(state)
+            everywhere = frozenset(one for one, here in seen if not here)
+            self._needed[key] = (frozenset(one for one, here in seen if here) - everywhere, everywhere)
+        return self._needed[key]
+
 
 def order_of(catalogue: Catalogue, placement: Placement) -> Order:
     """Build the order of everything that is deployed.
@@ -66,46 +92,50 @@ def order_of(catalogue: Catalogue, placement: Placement) -> Order:
     """
     deployed = {one.component for one in placement.placed}
     services = {one.service for one in placement.placed}
-    graph: dict[str, set[str]] = {IMAGES: set()}
-    host = [name for name in deployed if catalogue.component(name)[1].kind == "host"]
+    host = sorted(name for name in deployed if catalogue.component(name)[1].kind == "host")
+    graph: Graph = {IMAGES: {component(name): True for name in host}}
     for name in sorted(deployed):
         spec = catalogue.component(name)[1]
-        needs = {component(need.component) for need in spec.needs if need.component in deployed}
-        if spec.kind == "host":
-            graph[component(name)] = needs
-            graph[IMAGES].add(component(name))
-            continue
-        graph[prepare(name)] = {component(one) for one in host}
-        graph[component(name)] = needs | {prepare(name), IMAGES}
+        graph[component(name)] = _needs(spec.needs, deployed)
+        if spec.kind == "container":
+            graph[prepare(name)] = {IMAGES: True}
+            graph[component(name)] |= {prepare(name): True}
     for name in sorted(services):
         _add_jobs(graph, catalogue, name, deployed)
         _add_resources(graph, catalogue, name, deployed)
     return Order(graph)
 
 
-def _add_jobs(graph: dict[str, set[str]], catalogue: Catalogue, service: str, deployed: set[str]) -> None:
-    for spec in catalogue.services[service].jobs:
-        if spec.home not in deployed:
+def _needs(needs: Iterable[Need], deployed: set[str]) -> dict[str, bool]:
+    return {component(need.component): need.scope == "same-node" for need in needs if need.component in deployed}
+
+
+def _add_jobs(graph: Graph, catalogue: Catalogue, service: str, deployed: set[str]) -> None:
+    spec = catalogue.services[service]
+    owners = {resource.kind: resource.kind.partition(".")[0] for resource in spec.resources}
+    owners |= {kind.partition(".")[2]: owner for kind, owner in owners.items()}
+    for one in spec.jobs:
+        if one.home not in deployed:
             continue
-        before = {prepare(spec.home), IMAGES, *(job(name) for name in spec.after)}
-        before |= {component(need.component) for need in spec.needs if need.component in deployed}
-        before |= {resources(service, kind.partition(".")[0]) for kind in spec.resources}
-        graph.setdefault(job(spec.name), set()).update(before)
-        for name in spec.before:
+        before = _needs(one.needs, deployed) | {prepare(one.home): True}
+        before |= {job(name): False for name in one.after}
+        before |= {resources(service, owners[kind]): False for kind in one.resources}
+        graph.setdefault(job(one.name), {}).update(before)
+        for name in one.before:
             if name in deployed:
-                graph[component(name)].add(job(spec.name))
+                graph[component(name)][job(one.name)] = False
 
 
-def _add_resources(graph: dict[str, set[str]], catalogue: Catalogue, service: str, deployed: set[str]) -> None:
+def _add_resources(graph: Graph, catalogue: Catalogue, service: str, deployed: set[str]) -> None:
     for owner in dict.fromkeys(resource.kind.partition(".")[0] for resource in catalogue.services[service].resources):
         owns = catalogue.services[owner].owns if owner in catalogue.services else None
         if owns is None or owns.component not in deployed:
             continue
         key = resources(service, owner)
-        graph.setdefault(key, set()).add(component(owns.component))
+        graph.setdefault(key, {})[component(owns.component)] = False
         for name in catalogue.services[service].components:
             if name in deployed and not _reaches(graph, component(owns.component), component(name)):
-                graph[component(name)].add(key)
+                graph[component(name)][key] = False
 
 
 def _reaches(graph: Mapping[str, Iterable[str]], start: str, target: str) -> bool:

@@ -10,10 +10,11 @@ from typing import Any
 import yaml
 
 from scs_deploy.errors import InputError
-from scs_deploy.model.services import Override, merged
+from scs_deploy.model.services import Override
 
 _SECTION = re.compile(r"^\s*\[(?P<name>[^\]]+)\]\s*$")
-_OPTION = re.compile(r"^(?P<name>[^\s#;=:\[][^=:]*?)\s*[=:]")
+_OPTION = re.compile(r"^(?P<name>[^\s#;=:\[][^=:]*?)\s*([=:]|$)")
+"""Also an option without a value, as MySQL files have them."""
 
 
 def merge(text: str, file_format: str, override: Override, where: str) -> str:
@@ -95,13 +96,18 @@ def _plain(value: Any) -> str:
 
 def _deep(text: str, file_format: str, changes: Mapping[str, Any]) -> str:
     base = json.loads(text) if file_format == "json" else yaml.safe_load(text)
-    result = _without_nulls(merged(base or {}, changes))
+    result = _changed(base or {}, changes)
     if file_format == "json":
         return json.dumps(result, indent=2, sort_keys=True) + "\n"
     return yaml.safe_dump(result, sort_keys=False, allow_unicode=True)
 
 
-def _without_nulls(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
-    return value
+def _changed(base: Any, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Mappings key by key, at any depth; null removes a key, everything else is replaced."""
+    result = dict(base) if isinstance(base, Mapping) else {}
+    for key, value in changes.items():
+        if value is None:
+            result.pop(key, None)
+        else:
+            result[key] = _changed(result.get(key), value) if isinstance(value, Mapping) else value
+    return result

@@ -105,11 +105,12 @@ def _instance(step: Step, sealed: Sealed, resolver: Resolver, purge: bool) -> di
     if step.action == "remove":
         gone = {
             "name": step.subject,
-            "kind": "container",
-            "unit": "",
+            "kind": step.removed.get("kind", "container"),
+            "unit": step.removed.get("unit", ""),
             "files": [],
             "dirs": [],
             "delete": list(step.delete),
+            "manifest": {"files": list(step.removed.get("files", ())), "data": list(step.removed.get("data", ()))},
         }
         return {
             "action": "remove",
@@ -133,7 +134,7 @@ def _instance(step: Step, sealed: Sealed, resolver: Resolver, purge: bool) -> di
     ]
     prepare = step.action == "prepare"
     return {
-        "action": "create" if step.action == "create" else "update",
+        "action": step.action if step.action in {"create", "prepare"} else "update",
         "instance": {
             "name": instance.name,
             "kind": instance.kind,

@@ -1,16 +1,19 @@
 """Which component instance runs on which node, and why: a pure function of region, catalogue and the last placement.
 
 ``all`` follows the group. ``one`` and ``odd`` choose nodes once; the choice is kept in ``placement.lock`` so that adding a node
-moves nothing. New choices spread over failure domains first, then over the nodes that carry least.
+moves nothing; its order is that of the members, so the first one stays the first. New choices spread over failure domains
+first, then over the nodes that carry least.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import jinja2
+from jinja2.environment import TemplateExpression
 
 from scs_deploy import names
 from scs_deploy.catalogue.load import Catalogue
@@ -74,7 +77,7 @@ def place(region: Region, catalogue: Catalogue, lock: Mapping[str, Sequence[str]
                 if not component.when:
                     findings.append(_nobody(region, service_name, name, component))
                 continue
-            nodes, why = _choose(name, component, candidates, lock.get(name, ()), load)
+            nodes, why = _choose(component, candidates, lock.get(name, ()), load, region)
             if component.cardinality != "all":
                 chosen[name] = tuple(node.name for node in nodes)
                 for node in nodes:
@@ -92,27 +95,49 @@ def _may_carry(region: Region, node: Node, service: str, component: Component) -
         return False
     if not component.when:
         return True
-    expression = _EXPRESSIONS.compile_expression(component.when, undefined_to_none=False)
-    return bool(expression(node=node, region=region, settings=node.services[service].settings))
+    try:
+        return bool(_condition(component.when)(node=node, region=region, settings=node.services[service].settings))
+    except (jinja2.TemplateError, TypeError, KeyError, ValueError, AttributeError) as error:
+        raise InputError(
+            Finding(
+                f"{type(error).__name__}: {error}",
+                why=f"while evaluating when: {component.when!r} for node {node.name}",
+                fix="correct the expression; it sees node, region and settings",
+                file=f"roles/{service}/service.yml",
+            )
+        ) from error
+
+
+@cache
+def _condition(expression: str) -> TemplateExpression:
+    return _EXPRESSIONS.compile_expression(expression, undefined_to_none=False)
 
 
 def _choose(
-    name: str, component: Component, candidates: list[Node], locked: Sequence[str], load: Mapping[str, int]
+    component: Component, candidates: list[Node], locked: Sequence[str], load: Mapping[str, int], region: Region
 ) -> tuple[list[Node], str]:
     if component.cardinality == "all":
         return candidates, "every node" if component.group == "all" else f"every node of group {component.group}"
     size = 1 if component.cardinality == "one" else _odd(len(candidates))
-    kept = [node for node in candidates if node.name in locked][:size]
-    if component.cardinality == "odd" and len(kept) in {3, 5} and len(kept) <= len(candidates):
+    by_name = {node.name: node for node in candidates}
+    kept = [by_name[name] for name in dict.fromkeys(locked) if name in by_name]
+    if component.cardinality == "odd" and len(kept) in {3, 5}:
         size = len(kept)
-    picked = list(kept)
+    picked = kept[:size]
     while len(picked) < size:
-        zones = [node.fire_zone for node in picked]
-        rest = [node for node in candidates if node not in picked]
-        picked.append(min(rest, key=lambda node: (zones.count(node.fire_zone), load.get(node.name, 0))))
-    picked.sort(key=lambda node: candidates.index(node))
+        picked.append(_best(candidates, picked, load, region))
     rule = "one node" if size == 1 else f"{size} nodes over the failure domains"
     return picked, f"{rule} of group {component.group}" + (", kept by placement.lock" if kept else "")
+
+
+def _best(candidates: Iterable[Node], picked: Sequence[Node], load: Mapping[str, int], region: Region) -> Node:
+    """The next node: one that works, in the failure domain with fewest members, with least on it, first in the file."""
+    taken = {node.name for node in picked}
+    domains = [region.domain_of(node) for node in picked]
+    return min(
+        (node for node in candidates if node.name not in taken),
+        key=lambda node: (node.state != "present", domains.count(region.domain_of(node)), load.get(node.name, 0)),
+    )
 
 
 def _odd(available: int) -> int:

@@ -41,6 +41,8 @@ class Step:
     changes: tuple[Change, ...] = ()
     restart: bool = False
     reload: bool = False
+    interrupts: bool = False
+    """It restarts something that runs, so it happens in one failure domain at a time."""
     pause: str = ""
     needs: tuple[str, ...] = ()
     write: tuple[str, ...] = ()
@@ -49,6 +51,8 @@ class Step:
     """Digest of the wanted end state, so that a saved plan notices every change of input."""
     operations: tuple[Mapping[str, Any], ...] = ()
     """Resource steps: what is done, with references instead of secrets."""
+    removed: Mapping[str, Any] = field(default_factory=dict)
+    """Removals: the node's record of what goes (unit, kind, files, data)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,7 @@ class Plan:
     notes: tuple[str, ...] = ()
     limit: tuple[str, ...] = ()
     services: tuple[str, ...] = ()
+    purge: bool = False
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -85,7 +90,7 @@ class Plan:
     @property
     def digest(self) -> str:
         """Identity of the plan: equal plans do equal things."""
-        return hashlib.sha256(json.dumps(self.as_json()["waves"], sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps([asdict(wave) for wave in self.waves], sort_keys=True).encode()).hexdigest()
 
     def counts(self) -> dict[str, int]:
         """Return how many instances are created, changed, restarted and removed, and how many jobs and resources there are."""
@@ -124,6 +129,7 @@ class Plan:
             "release": self.release,
             "limit": list(self.limit),
             "services": list(self.services),
+            "purge": self.purge,
             "waves": [{"number": wave.number, "steps": [asdict(step) for step in wave.steps]} for wave in self.waves],
             "unknown": dict(self.unknown),
             "notes": list(self.notes),
@@ -160,6 +166,7 @@ class Saved:
     region: str
     limit: tuple[str, ...]
     services: tuple[str, ...]
+    purge: bool
     digest: str
 
 
@@ -176,7 +183,13 @@ def read_saved(text: str, origin: str) -> Saved:
                 where=origin,
                 fix="make the plan anew with scs-deploy plan --out",
             )
-        return Saved(str(data["region"]), tuple(data["limit"]), tuple(data["services"]), str(data["digest"]))
+        return Saved(
+            str(data["region"]),
+            tuple(data["limit"]),
+            tuple(data["services"]),
+            bool(data["purge"]),
+            str(data["digest"]),
+        )
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             "this is not a saved plan", where=origin, why=str(error), fix="scs-deploy plan --out FILE writes one"

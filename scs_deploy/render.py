@@ -25,7 +25,7 @@ from scs_deploy.desired import (
 from scs_deploy.errors import InputError
 from scs_deploy.model.region import Node
 from scs_deploy.placement import Placed
-from scs_deploy.references import find, reference
+from scs_deploy.references import OPEN, find, reference
 from scs_deploy.templates import TemplateSet
 from scs_deploy.units import UNITS
 
@@ -109,6 +109,7 @@ class Renderer:
             "stop_timeout": component.stop.timeout,
             "reload_action": _reload_action(component, placed),
             "pause": component.pause,
+            "quorum": component.quorum,
         }
         if component.kind == "host":
             apply = tuple(self.templates.string(service.name, part, context) for part in component.apply)
@@ -118,6 +119,13 @@ class Renderer:
         container = self._container(placed, service, component, context, files)
         boot, folders = self._folders(placed, component)
         path, text = UNITS[node.engine](container, boot, component.stop.timeout, component.stop.signal)
+        if next(find(text), None):
+            raise InputError(
+                f"component {placed.component} has a secret in its command or environment",
+                where=f"roles/{service.name}/service.yml",
+                why="both stand in a unit that everybody on the node may read",
+                fix="put it into a file (files: with template or secret) and let the program read that",
+            )
         unit = File(path, text, "0644", 0, 0)
         choice = self._image(component.image)
         return Instance(
@@ -168,7 +176,7 @@ class Renderer:
             if override:
                 text = overrides.merge(text, spec.format, override, where=f"services.{service.name}.config[{target}]")
             mode = "0755" if spec.executable else spec.mode
-            files.append(File(path, text, mode, uid, gid, spec.effect, masked=_masked(text)))
+            files.append(File(path, text, mode, uid, gid, spec.effect, masked=_masked(text), opaque=_without_key(text)))
         return files
 
     def _owner_ids(self, spec: ConfigFile, component: Component) -> tuple[int, int]:
@@ -383,8 +391,13 @@ class Renderer:
             owns = self.topology.catalogue.services[name].owns
             placed = self.topology.placement.of(owns.component) if owns else ()
             if owns and placed and placed[0].node in self.facts:
-                owners[name] = Owner(name, placed[0].node, placed[0].name, owns.component, owns.kinds)
+                kept = tuple(kind for kind in owns.kinds if f"{name}.{kind}" in self._kept_kinds())
+                owners[name] = Owner(name, placed[0].node, placed[0].name, owns.component, owns.kinds, kept)
         return owners
+
+    def _kept_kinds(self) -> set[str]:
+        services = self.topology.catalogue.services.values()
+        return {resource.kind for service in services for resource in service.resources if resource.keep}
 
     def _items(self, owners: Mapping[str, Owner]) -> tuple[Item, ...]:
         items: list[Item] = []
@@ -506,11 +519,16 @@ def _reload_action(component: Component, placed: Placed) -> dict[str, Any]:
     return {"signal": component.reload.signal}
 
 
+def _without_key(text: str) -> bool:
+    """Tell whether a reference stands where no key can be masked: then the node never sends the old content."""
+    return any(OPEN in _key(line) for line in text.splitlines() if OPEN in line)
+
+
+def _key(line: str) -> str:
+    return line.partition("=")[0].partition(":")[0].strip().strip('"')
+
+
 def _masked(text: str) -> tuple[str, ...]:
     """Return the keys of lines that hold a reference, so that a node masks the same keys in the old content."""
-    keys = {
-        line.partition("=")[0].partition(":")[0].strip().strip('"')
-        for line in text.splitlines()
-        if next(find(line), None)
-    }
-    return tuple(sorted(key for key in keys if key))
+    keys = {_key(line) for line in text.splitlines() if OPEN in line}
+    return tuple(sorted(key for key in keys if key and OPEN not in key))

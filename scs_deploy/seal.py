@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from scs_deploy.desired import Desired, File, Instance, Item, JobRun
-from scs_deploy.references import Resolver, resolve
+from scs_deploy.names import QUADLET_ROOT, UNIT_ROOT
+from scs_deploy.references import Resolver, find, reference, resolve
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +89,21 @@ def _described(files: Iterable[File], hashed: Mapping[str, str]) -> list[str]:
 
 def _job_digest(job: JobRun, desired: Desired, files: Mapping[str, Mapping[str, str]], resolver: Resolver) -> str:
     parts = list(job.material)
-    if job.files_matter or job.secrets_matter:
-        for instance in desired.on(job.node):
-            if instance.name == job.instance:
-                parts += [
-                    files[instance.id][file.path]
-                    for file in instance.files
-                    if file.effect != "none"
-                    and (job.files_matter or file.opaque)
-                    and not file.path.endswith((".container", ".service"))
-                ]
+    for instance in desired.on(job.node):
+        if instance.name != job.instance:
+            continue
+        own = [file for file in instance.files if not file.bookkeeping and not _is_certificate(file)]
+        if job.files_matter:
+            parts += [
+                files[instance.id][file.path]
+                for file in own
+                if file.effect != "none" and not file.path.startswith((QUADLET_ROOT, UNIT_ROOT))
+            ]
+        if job.secrets_matter:
+            parts += [reference(name) for name in sorted({name for file in own for name in find(file.text)})]
     return digest(*(resolve(part, resolver) for part in parts))
+
+
+def _is_certificate(file: File) -> bool:
+    """A renewed certificate is no reason to run a job again."""
+    return any(name.startswith("cert:") for name in find(file.text))

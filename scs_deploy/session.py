@@ -320,13 +320,13 @@ def _pem(certificate: Certificate) -> Mapping[str, str]:
 
 
 def unreachable_error(unreachable: Mapping[str, str]) -> DeployError:
-    """One error that names every node that did not answer."""
+    """One error that names every node, or owner of resources, that could not tell its state."""
     lines = [
         f"{name}: {why.strip().splitlines()[0] if why.strip() else 'no answer'}"
         for name, why in sorted(unreachable.items())
     ]
     return DeployError(
-        f"{len(lines)} node{'s' if len(lines) > 1 else ''} could not be observed",
+        f"not everything could be observed: {', '.join(sorted(unreachable))}",
         why="; ".join(lines),
         fix="repair the node or its network, or set state: maintenance for it in region.yml",
     )

@@ -16,10 +16,10 @@ from scs_deploy.cli import common
 from scs_deploy.cli.common import JsonOption, LimitOption, RegionOption, VaultOption
 from scs_deploy.cli.plan_text import print_plan, title
 from scs_deploy.cli.progress import Progress
-from scs_deploy.errors import CHANGES_PENDING, DeployError, InputError, StalePlanError, UsageError
+from scs_deploy.errors import CHANGES_PENDING, DeployError, InputError, LockedError, StalePlanError, UsageError
 from scs_deploy.events import EventLog, new_run
 from scs_deploy.locks import RegionLock
-from scs_deploy.plan import Plan, read_saved, saved
+from scs_deploy.plan import Plan, Saved, read_saved, saved
 from scs_deploy.session import Observation, Session, unreachable_error
 
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
@@ -54,7 +54,7 @@ def plan_command(
     Examples:  scs-deploy plan    scs-deploy plan --limit n1 --json    scs-deploy plan --out tonight.plan
     """
     session = common.session(region, vault_password)
-    plan, observation = make(session, limit or [], purge, service or [])
+    plan, _ = make(session, limit or [], purge, service or [])
     if out:
         out.write_text(saved(plan), encoding="utf-8")
     if as_json:
@@ -63,8 +63,8 @@ def plan_command(
         print_plan(common.out, plan)
         if out:
             common.out.print(f"Saved: {out}. Carry it out with: scs-deploy apply {out}")
-    if observation.unreachable or plan.unknown:
-        raise unreachable_error(observation.unreachable or plan.unknown)
+    if plan.unknown:
+        raise unreachable_error(plan.unknown)
     if detailed and not plan.empty:
         raise typer.Exit(CHANGES_PENDING)
 
@@ -106,20 +106,18 @@ def apply_command(
 
     Examples:  scs-deploy apply    scs-deploy apply --yes --limit n1    scs-deploy apply tonight.plan
     """
-    wanted_digest = ""
+    wanted: Saved | None = None
     if planfile:
-        if limit or service:
-            raise UsageError("a plan file excludes --limit and --service", why="a saved plan knows its nodes")
-        try:
-            text = planfile.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError("the plan file cannot be read", where=str(planfile), why=str(error)) from error
-        wanted = read_saved(text, str(planfile))
-        limit, service, wanted_digest = list(wanted.limit), list(wanted.services), wanted.digest
+        if limit or service or purge:
+            raise UsageError("a plan file excludes --limit, --service and --purge", why="a saved plan knows them")
+        wanted = _read(planfile)
+        limit, service, purge = list(wanted.limit), list(wanted.services), wanted.purge
     session = common.session(region, vault_password)
+    if wanted and wanted.region != session.region.name:
+        raise UsageError(f"the plan is for the region {wanted.region}, not {session.region.name}", where=str(planfile))
     with RegionLock(session.state, "apply"):
         plan, observation = make(session, limit or [], purge, service or [])
-        if wanted_digest and plan.digest != wanted_digest:
+        if wanted and plan.digest != wanted.digest:
             raise StalePlanError(
                 "the saved plan is stale; nothing was changed",
                 where=str(planfile),
@@ -127,17 +125,21 @@ def apply_command(
                 fix="make it anew with scs-deploy plan --out and review it",
             )
         print_plan(common.out, plan, diffs=not planfile)
-        if observation.unreachable:
-            common.err.print(f"[yellow]{escape(str(unreachable_error(observation.unreachable)))}[/yellow]")
         if plan.empty:
-            if observation.unreachable:
-                raise typer.Exit(1)
             session.keep()
-            return
-        _confirm(yes or bool(planfile), "Apply this plan?")
-        _run(session, plan, observation, purge)
-        if observation.unreachable:
-            raise unreachable_error(observation.unreachable)
+        else:
+            _confirm(yes or bool(planfile), "Apply this plan?")
+            _run(session, plan, observation, purge)
+        if plan.unknown:
+            raise unreachable_error(plan.unknown)
+
+
+def _read(planfile: Path) -> Saved:
+    try:
+        text = planfile.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError("the plan file cannot be read", where=str(planfile), why=str(error)) from error
+    return read_saved(text, str(planfile))
 
 
 def destroy(
@@ -152,10 +154,11 @@ def destroy(
         observation = session.destruction()
         plan = session.plan(observation, purge=purge)
         print_plan(common.out, plan, diffs=False)
-        if plan.empty:
-            return
-        _confirm(yes, f"Remove all this from {len(session.nodes)} nodes{', WITH ITS DATA' if purge else ''}?")
-        _run(session, plan, observation, purge)
+        if not plan.empty:
+            _confirm(yes, f"Remove all this from {len(session.nodes)} nodes{', WITH ITS DATA' if purge else ''}?")
+            _run(session, plan, observation, purge)
+        if plan.unknown:
+            raise unreachable_error(plan.unknown)
 
 
 def _confirm(yes: bool, question: str) -> None:
@@ -176,6 +179,12 @@ def _run(session: Session, plan: Plan, observation: Observation, purge: bool) ->
         finally:
             log.close()
     _print_report(report, log.path)
+    if report.locked:
+        raise LockedError(
+            f"{len(report.locked)} node{'s are' if len(report.locked) > 1 else ' is'} held by another run",
+            where=", ".join(report.locked),
+            fix="wait until it has ended, then run scs-deploy apply again",
+        )
     if not report.ok:
         count = len(report.of("failed"))
         raise DeployError(

@@ -1,0 +1,178 @@
+"""Instances: what differs on a node, whether that takes a restart, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from scs_deploy import order
+from scs_deploy.desired import File, Instance
+from scs_deploy.diff import files
+from scs_deploy.diff.inputs import Inputs
+from scs_deploy.plan import Action, Change, Step
+from scs_deploy.seal import Sealed, digest
+
+_RUNNING = {"active", "activating", "reloading"}
+_OFF = {"disabled", "masked"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Effect:
+    """What a difference takes."""
+
+    restart: bool = False
+    reload: bool = False
+    reasons: tuple[str, ...] = ()
+
+
+def hidden_by_engine(instance: Instance, inputs: Inputs) -> str:
+    """Return why nothing is known of a deployed container; empty if it is known, or was never deployed."""
+    engine = inputs.observed[instance.node].get("engine", {})
+    if instance.kind != "container" or engine.get("state", "ok") != "unreachable":
+        return ""
+    seen = inputs.seen(instance.node, instance.name)
+    deployed = seen.get("recorded") or seen.get("unit", {}).get("active") in _RUNNING
+    return str(engine.get("why") or "the engine does not answer") if deployed else ""
+
+
+def steps_of(instance: Instance, inputs: Inputs, wanted_here: Collection[str], awaited: bool) -> list[Step]:
+    """Return no step, one, or two: where a job of the plan needs the files (``awaited``), they are written before it runs."""
+    seen = inputs.seen(instance.node, instance.name)
+    found = files.differing(instance, seen)
+    stray = inputs.observed[instance.node].get("unexpected", {}).get("files", ())
+    extra = files.leftovers(instance.name, seen, stray, wanted_here)
+    changes = [
+        *files.changes(found),
+        *(Change(path, "delete: not managed here") for path in extra),
+        *(Change(f"package {name}", "install") for name in seen.get("packages", {}).get("missing", ())),
+        *files.folder_changes(seen),
+    ]
+    if not changes and seen.get("recorded") is False:
+        changes.append(Change("the node's record of it", "written anew"))
+    effect = _effect(instance, inputs.sealed, seen, changes)
+    stopped = _stopped(instance, seen)
+    if not changes and not effect.restart and not effect.reload and not stopped:
+        return []
+    new = _is_new(instance, seen)
+    step = Step(
+        id=instance.id,
+        kind="instance",
+        node=instance.node,
+        subject=instance.name,
+        service=instance.service,
+        action="create" if new else _action(changes, effect),
+        level=inputs.order.level[order.component(instance.component)],
+        reasons=() if new else _reasons(seen, [file for file, _ in found], effect, stopped),
+        changes=tuple(changes),
+        restart=effect.restart,
+        reload=effect.reload,
+        interrupts=effect.restart and not new and _ours(seen),
+        pause=instance.pause if effect.restart and not new else "",
+        write=tuple(file.path for file, _ in found),
+        delete=tuple(extra),
+        identity=digest(
+            inputs.sealed.start[instance.id],
+            inputs.sealed.reload[instance.id],
+            *sorted(inputs.sealed.files[instance.id].values()),
+        ),
+    )
+    return _split(step, instance, inputs) if awaited and changes else [step]
+
+
+def _split(step: Step, instance: Instance, inputs: Inputs) -> list[Step]:
+    """Files first, because a job needs them; the start when the job is done."""
+    before = replace(
+        step,
+        id=f"{step.id}#files",
+        action="prepare",
+        level=inputs.order.level[order.prepare(instance.component)],
+        restart=False,
+        reload=False,
+        interrupts=False,
+        pause="",
+        reasons=("a job of this plan needs its files",),
+    )
+    return [before, replace(step, changes=(), write=(), delete=())]
+
+
+def _action(changes: Sequence[Change], effect: _Effect) -> Action:
+    if changes:
+        return "update"
+    return "restart" if effect.restart else "reload" if effect.reload else "start"
+
+
+def _stopped(instance: Instance, seen: Mapping[str, Any]) -> bool:
+    unit = seen.get("unit", {})
+    return bool(instance.unit) and (unit.get("active") not in _RUNNING or unit.get("enabled") in _OFF)
+
+
+def _is_new(instance: Instance, seen: Mapping[str, Any]) -> bool:
+    """Nothing of it is there: neither a file nor the node's record of it, and what runs was not started by us."""
+    if not seen:
+        return True
+    if seen.get("recorded") or (seen.get("running") or {}).get("start"):
+        return False
+    if instance.kind == "container" and (seen.get("running") or seen.get("unit", {}).get("active") == "active"):
+        return False
+    found = seen.get("files", {})
+    return all(found.get(file.path, {}).get("state") == "absent" for file in instance.files)
+
+
+def _ours(seen: Mapping[str, Any]) -> bool:
+    """Something runs that we started, so that a restart takes it away from somebody."""
+    running = seen.get("running")
+    return running is not None and bool(running.get("start") or seen.get("recorded"))
+
+
+def _reasons(seen: Mapping[str, Any], written: Sequence[File], effect: _Effect, stopped: bool) -> tuple[str, ...]:
+    reasons = list(effect.reasons)
+    if stopped and seen.get("running"):
+        unit = seen.get("unit", {})
+        reasons.append(f"its unit is {unit.get('active') or 'absent'} and {unit.get('enabled') or 'absent'}")
+    if not reasons and seen.get("running") and any(file.effect != "none" for file in written):
+        reasons.append("drift: it was changed on the node, not by scs-deploy; what runs is right")
+    return tuple(dict.fromkeys(reasons))
+
+
+def _effect(instance: Instance, sealed: Sealed, seen: Mapping[str, Any], changes: Sequence[Change]) -> _Effect:
+    """Decide by the digests recorded at the last start; the reasons are for people."""
+    if instance.kind == "host" and not instance.unit and not instance.apply:
+        return _Effect()
+    running: Mapping[str, Any] | None = seen.get("running")
+    if running is None:
+        return _Effect(restart=True, reasons=("it does not run" if instance.unit else "it was never applied",))
+    named = tuple(
+        f"{change.what.rpartition('/')[2]} {change.how.partition(':')[0]}"
+        for change in changes
+        if change.what.startswith("/")
+    )
+    if running.get("start") != sealed.start[instance.id]:
+        if instance.image and running.get("image") != instance.image:
+            named += (f"image {str(running.get('image'))[:12]} becomes {instance.image[:12]}",)
+        earlier = (
+            "it was started from earlier input" if running.get("start") else "a restart was begun and not finished"
+        )
+        return _Effect(restart=True, reasons=named or (earlier,))
+    if instance.image and running.get("image") != instance.image:
+        return _Effect(restart=True, reasons=(f"it runs the image {str(running.get('image'))[:12]}",))
+    if late := _started_from_drift(instance, running, seen):
+        return _Effect(
+            restart=True, reasons=tuple(f"it was started after {path} had been edited by hand" for path in late)
+        )
+    if running.get("reload") != sealed.reload[instance.id]:
+        return _Effect(reload=True, reasons=named or ("it has not loaded its last input",))
+    return _Effect()
+
+
+def _started_from_drift(instance: Instance, running: Mapping[str, Any], seen: Mapping[str, Any]) -> list[str]:
+    """Files that were edited by hand before the process's last start: it runs with what they said."""
+    entries: Mapping[str, Mapping[str, Any]] = seen.get("files", {})
+    return [
+        file.path
+        for file in instance.files
+        if file.effect == "restart"
+        and (entry := entries.get(file.path))
+        and not entry.get("same_content")
+        and 0 < float(entry.get("changed") or 0) < float(running.get("since") or 0)
+    ]

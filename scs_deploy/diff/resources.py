@@ -1,0 +1,103 @@
+"""Resources behind APIs: what their owners would have to create, update or delete."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from scs_deploy import order
+from scs_deploy.desired import Item, Owner
+from scs_deploy.diff.inputs import Inputs
+from scs_deploy.plan import Change, Step
+
+Seen = Mapping[tuple[str, str], Mapping[str, Any]]
+
+
+def resource_steps(
+    nodes: Sequence[str], inputs: Inputs, planned: Sequence[Step], unknown: dict[str, str]
+) -> Iterator[Step]:
+    """Yield a step per declaring service and owner whose home is one of ``nodes``.
+
+    An owner that cannot tell is entered in ``unknown``, unless this plan brings it to life: then everything is ensured.
+    """
+    desired = inputs.sealed.desired
+    groups: dict[tuple[str, str], list[Item]] = {(owner, owner): [] for owner in desired.owners}
+    for item in desired.items:
+        groups.setdefault((item.service, item.owner), []).append(item)
+    touched = {step.subject.partition(".")[0] for step in planned if step.kind == "instance"}
+    for (service, name), items in groups.items():
+        owner = desired.owners[name]
+        if owner.node not in nodes:
+            continue
+        answer = inputs.observed[owner.node].get("owners", {}).get(name, {"state": "unknown", "why": "not deployed"})
+        seen: Seen | None = None
+        if answer.get("state") == "ok":
+            seen = {(kind, item["name"]): item for kind, found in answer["items"].items() for item in found}
+        elif _deployed(owner, inputs) and not _repaired(owner, inputs, touched):
+            unknown[f"{owner.node}/{owner.instance} resources"] = str(answer.get("why", ""))
+            continue
+        if step := _step(service, owner, items, seen, inputs):
+            yield step
+
+
+def _deployed(owner: Owner, inputs: Inputs) -> bool:
+    return inputs.seen(owner.node, owner.instance).get("running") is not None
+
+
+def _repaired(owner: Owner, inputs: Inputs, touched: set[str]) -> bool:
+    """This plan changes the owner, or something that it needs."""
+    key = order.component(owner.component)
+    return any(order.component(name) in {key, *inputs.order.predecessors(key)} for name in touched)
+
+
+def _step(service: str, owner: Owner, items: Sequence[Item], seen: Seen | None, inputs: Inputs) -> Step | None:
+    changes: list[Change] = []
+    operations: list[Mapping[str, Any]] = []
+    for item in items:
+        there = (seen or {}).get((item.kind, item.name))
+        how = "create" if there is None else _difference(item, there, inputs.sealed.items[item.id])
+        if how:
+            operations.append(_operation(item, "create" if there is None else "update", inputs))
+            changes.append(Change(f"{item.kind} {item.name}", how))
+    if service == owner.service and seen:
+        for kind, name in _orphans(owner, seen, inputs):
+            operations.append({"kind": kind, "op": "delete", "name": name, "attrs": {}, "secret": "", "digest": ""})
+            changes.append(Change(f"{kind} {name}", "delete: nothing declares it any more"))
+    if not operations:
+        return None
+    after_owner = inputs.order.level[order.component(owner.component)] + 1
+    return Step(
+        id=f"{owner.node}/{owner.service} resources of {service}",
+        kind="resources",
+        node=owner.node,
+        subject=owner.service,
+        service=service,
+        action="apply",
+        level=inputs.order.level.get(order.resources(service, owner.service), after_owner),
+        reasons=("they differ" if seen is not None else "their owner cannot tell yet, so all are ensured",),
+        changes=tuple(changes),
+        operations=tuple(operations),
+    )
+
+
+def _difference(item: Item, seen: Mapping[str, Any], wanted_secret: str) -> str:
+    attrs = seen.get("attrs", {})
+    parts = [
+        f"{key}: {attrs.get(key)!r} becomes {value!r}" for key, value in item.attrs.items() if attrs.get(key) != value
+    ]
+    if wanted_secret and seen.get("secret") != wanted_secret:
+        parts.append("secret is set anew")
+    return "; ".join(parts)
+
+
+def _operation(item: Item, op: str, inputs: Inputs) -> dict[str, Any]:
+    return {
+        "kind": item.kind, "op": op, "name": item.name, "attrs": dict(item.attrs), "secret": item.secret,
+        "digest": inputs.sealed.items[item.id],
+    }  # fmt: skip
+
+
+def _orphans(owner: Owner, seen: Seen, inputs: Inputs) -> list[tuple[str, str]]:
+    """Return what the owner manages and nothing declares; kinds that hold data only with ``purge``."""
+    wanted = {(item.kind, item.name) for item in inputs.sealed.desired.items if item.owner == owner.service}
+    return sorted(key for key in seen if key not in wanted and (inputs.purge or key[0] not in owner.kept))

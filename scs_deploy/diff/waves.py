@@ -1,0 +1,142 @@
+"""From single steps to waves: what each step needs, which batch may be interrupted at a time, and what must wait."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from scs_deploy import order
+from scs_deploy.desired import Desired
+from scs_deploy.diff.inputs import Inputs
+from scs_deploy.plan import Step, Wave
+
+
+def held_back(steps: Sequence[Step], away: Mapping[str, str], desired: Desired) -> tuple[list[Step], list[str]]:
+    """Leave out interruptions of a quorum that already lacks a member; ``away`` says of each absent node what it is."""
+    lacking: dict[str, str] = {}
+    for node in away:
+        for instance in desired.on(node):
+            if instance.quorum:
+                lacking.setdefault(instance.component, node)
+    held: dict[str, str] = {}
+    for step in steps:
+        node = lacking.get(_component(step), step.node)
+        if step.interrupts and node != step.node:
+            held[step.id] = (
+                f"{step.id} is not restarted: its member on {node} is {away[node]}, and both must not be missing"
+            )
+    return [step for step in steps if _plain_id(step) not in held], list(held.values())
+
+
+def with_needs(steps: Sequence[Step], inputs: Inputs) -> list[Step]:
+    """Name, for each step, the steps of this plan that must succeed before it."""
+    found: dict[str, dict[str, list[Step]]] = {}
+    for step in steps:
+        found.setdefault(_key(step), {}).setdefault(step.node, []).append(step)
+    images = _images(inputs.sealed.desired)
+    done = []
+    for step in steps:
+        local, everywhere = inputs.order.needed(_key(step))
+        before = [one for key in local for one in found.get(key, {}).get(step.node, ())]
+        before += [one for key in everywhere for group in found.get(key, {}).values() for one in group]
+        needs = {one.id for one in before if one.kind != "image" or one.identity == images.get(_plain_id(step))}
+        if step.action == "remove" and step.removed.get("kind") == "host":
+            needs |= {one.id for one in found.get(_REMOVAL, {}).get(step.node, ()) if one.removed.get("kind") != "host"}
+        done.append(replace(step, needs=tuple(sorted(needs))))
+    return done
+
+
+def batched(steps: Sequence[Step], inputs: Inputs) -> list[Step]:
+    """Spread the interruptions of one component over batches, each of which needs the one before.
+
+    A batch is a failure domain; where members vote, or all live in one domain, it is a node. Members that do not run are
+    brought up before others are interrupted.
+    """
+    groups: dict[str, list[Step]] = {}
+    for step in steps:
+        if step.interrupts or _brings_up(step):
+            groups.setdefault(_component(step), []).append(step)
+    changed: dict[str, Step] = {}
+    domains = _Domains(inputs)
+    for component, group in groups.items():
+        interruptions = [step for step in group if step.interrupts]
+        if not interruptions:
+            continue
+        brought_up = [step.id for step in group if not step.interrupts]
+        before = brought_up if domains.votes(component) else []
+        for number, batch in enumerate(domains.split(component, interruptions), 1 if brought_up else 0):
+            for step in batch:
+                changed[step.id] = replace(step, batch=number, needs=tuple(sorted({*step.needs, *before})))
+            before = [step.id for step in batch]
+    return [changed.get(step.id, step) for step in steps]
+
+
+def waves(steps: Sequence[Step]) -> tuple[Wave, ...]:
+    """Order steps by level and batch; the steps of a wave are ordered by name."""
+    groups: dict[tuple[int, int], list[Step]] = {}
+    for step in steps:
+        groups.setdefault((step.level, step.batch), []).append(step)
+    return tuple(
+        Wave(number, tuple(sorted(groups[key], key=lambda step: step.id)))
+        for number, key in enumerate(sorted(groups), 1)
+    )
+
+
+class _Domains:
+    """Where the members of each component are."""
+
+    def __init__(self, inputs: Inputs) -> None:
+        self._of = {node.name: inputs.region.domain_of(node) for node in inputs.region.nodes}
+        self._members: dict[str, set[str]] = {}
+        self._votes: set[str] = set()
+        self._host: set[str] = set()
+        for group in inputs.sealed.desired.instances.values():
+            for instance in group:
+                self._members.setdefault(instance.component, set()).add(self._of.get(instance.node, ""))
+                if instance.quorum:
+                    self._votes.add(instance.component)
+                if instance.kind == "host":
+                    self._host.add(instance.component)
+
+    def votes(self, component: str) -> bool:
+        return component in self._votes
+
+    def split(self, component: str, steps: Iterable[Step]) -> list[list[Step]]:
+        alone = component not in self._host and len(self._members.get(component, ())) == 1
+        batches: dict[str, list[Step]] = {}
+        for step in steps:
+            each = self.votes(component) or alone
+            batches.setdefault(step.node if each else self._of.get(step.node, ""), []).append(step)
+        return [batches[name] for name in sorted(batches)]
+
+
+_REMOVAL = "removal"
+
+
+def _brings_up(step: Step) -> bool:
+    return step.kind == "instance" and not step.interrupts and (step.restart or step.action == "start")
+
+
+def _key(step: Step) -> str:
+    if step.action == "remove":
+        return _REMOVAL
+    if step.kind == "job":
+        return order.job(step.subject)
+    if step.kind == "image":
+        return order.IMAGES
+    if step.kind == "resources":
+        return order.resources(step.service, step.subject)
+    return order.prepare(_component(step)) if step.action == "prepare" else order.component(_component(step))
+
+
+def _component(step: Step) -> str:
+    return step.subject.partition(".")[0]
+
+
+def _plain_id(step: Step) -> str:
+    return step.id.removesuffix("#files")
+
+
+def _images(desired: Desired) -> dict[str, str]:
+    found = {one.id: one.image for group in desired.instances.values() for one in group}
+    return {**found, **{job.id: job.container.image for job in desired.jobs}}

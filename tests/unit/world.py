@@ -1,0 +1,194 @@
+"""A made-up region for tests of the core: loaded, placed, rendered and sealed without a node, and what its nodes would say."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from pathlib import Path
+
+from scs_deploy.catalogue.load import Catalogue, load_catalogue
+from scs_deploy.context import Topology
+from scs_deploy.desired import Desired, Instance
+from scs_deploy.diff import Inputs, make_plan
+from scs_deploy.model.load import parse_region
+from scs_deploy.model.region import Region
+from scs_deploy.order import Order, order_of
+from scs_deploy.placement import Placement, place
+from scs_deploy.plan import Plan
+from scs_deploy.releases import load_users
+from scs_deploy.render import ImageChoice, Renderer
+from scs_deploy.seal import Sealed, seal
+from scs_deploy.templates import TemplateSet
+
+FIXTURES = Path(__file__).parent / "fixtures/world"
+ROLES = FIXTURES / "roles"
+BASE = (FIXTURES / "region.yml").read_text()
+SECRETS = {
+    "store-root": "S3CRET-root",
+    "app-database": "S3CRET-database",
+    "app-admin": "S3CRET-admin",
+    "app-keys": {"0": "S3CRET-key0", "1": "S3CRET-key1"},
+}
+CERTIFICATE = {"ca": "CA", "cert": "CERT", "key": "S3CRET-tls", "bundle": "S3CRET-bundle"}
+
+
+@cache
+def catalogue(*roles: Path) -> Catalogue:
+    return load_catalogue(roles or (ROLES,))
+
+
+def facts(address: str, memory: int = 4096) -> dict:
+    """Facts of a node with one NIC per network."""
+    last = address.rpartition(".")[2]
+    return {
+        "memory_mib": memory,
+        "cpu": {"count": 4},
+        "cgroup": {"mode": "v2", "controllers": ["cpu", "memory", "pids"]},
+        "interfaces": [
+            {"name": "eth0", "addresses": [f"10.60.1.{last}/24"]},
+            {"name": "eth1", "addresses": [f"10.60.2.{last}/24"]},
+        ],
+    }
+
+
+@dataclass
+class World:
+    """Change the text, secrets or images before anything is asked of it."""
+
+    text: str = BASE
+    secrets: dict = field(default_factory=lambda: copy.deepcopy(SECRETS))
+    images: dict = field(default_factory=dict)
+    packages: str = "packages-1"
+    lock: dict = field(default_factory=dict)
+    roles: tuple[Path, ...] = (ROLES,)
+    without_facts: tuple[str, ...] = ()
+    facts_of: dict = field(default_factory=dict)
+
+    @classmethod
+    def changed(cls, *changes: tuple[str, str], **fields) -> World:
+        text = BASE
+        for old, new in changes:
+            assert old in text, old
+            text = text.replace(old, new, 1)
+        return cls(text=text, **fields)
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        return catalogue(*self.roles)
+
+    @cached_property
+    def region(self) -> Region:
+        return parse_region(self.text, Path("/region"), self.catalogue)
+
+    @cached_property
+    def placement(self) -> Placement:
+        return place(self.region, self.catalogue, self.lock)
+
+    @cached_property
+    def order(self) -> Order:
+        return order_of(self.catalogue, self.placement)
+
+    @cached_property
+    def facts(self) -> dict[str, dict]:
+        return {
+            node.name: self.facts_of.get(node.name) or facts(str(node.addresses["api"].v4))
+            for node in self.region.nodes
+            if node.state != "absent" and node.name not in self.without_facts
+        }
+
+    @cached_property
+    def desired(self) -> Desired:
+        names = [name for service in self.catalogue.services.values() for name in service.images]
+        images = {name: ImageChoice(f"id-{name}", f"localhost/scs-deploy/{name}:1", self.packages) for name in names}
+        keys = {name: tuple(value) for name, value in self.secrets.items() if isinstance(value, dict)}
+        topology = Topology(self.region, self.catalogue, self.placement, load_users())
+        templates = TemplateSet.load(self.catalogue)
+        return Renderer(topology, templates, images | self.images, keys, self.facts).render()
+
+    @cached_property
+    def sealed(self) -> Sealed:
+        return seal(self.desired, self.resolve)
+
+    def resolve(self, name: str):
+        return CERTIFICATE if name.startswith("cert:") else self.secrets[name]
+
+    def instance(self, id_: str) -> Instance:
+        return next(one for group in self.desired.instances.values() for one in group if one.id == id_)
+
+    def file(self, id_: str, path: str):
+        return next(file for file in self.instance(id_).files if file.path.endswith(path))
+
+    def observed(self) -> dict[str, dict]:
+        """Answers of all nodes, everything as wanted."""
+        return {node: matching(node, self.sealed) for node in self.desired.instances}
+
+    def plan(self, observed: dict | None = None, **fields) -> Plan:
+        fields.setdefault("unreachable", {})
+        return make_plan(
+            Inputs(self.region, self.sealed, self.order, self.observed() if observed is None else observed, **fields)
+        )
+
+
+def matching(node: str, sealed: Sealed) -> dict:
+    """The answer of a node on which everything is as wanted (docs/contracts.md)."""
+    desired = sealed.desired
+    items: dict[str, dict] = {}
+    for name, owner in desired.owners.items():
+        if owner.node == node:
+            items[name] = {"state": "ok", "why": "", "items": {kind: [] for kind in owner.kinds}}
+    for item in desired.items:
+        if item.owner in items:
+            entry = {"name": item.name, "attrs": dict(item.attrs), "secret": sealed.items[item.id]}
+            items[item.owner]["items"][item.kind].append(entry)
+    return {
+        "v": 1,
+        "facts": None,
+        "facts_digest": "f",
+        "engine": {"state": "ok", "why": ""},
+        "lock": None,
+        "instances": {one.name: _running(one, sealed) for one in desired.on(node)},
+        "unexpected": {"instances": {}, "files": [], "containers": []},
+        "jobs": {
+            job.name: {"state": "done", "digest": sealed.jobs[job.id]} for job in desired.jobs if job.node == node
+        },
+        "owners": items,
+        "images": sorted({one.image for one in desired.on(node) if one.image}),
+    }
+
+
+def _running(instance: Instance, sealed: Sealed) -> dict:
+    files_only = instance.kind == "host" and not (instance.unit or instance.apply)
+    running = {
+        "id": "i", "image": instance.image, "start": sealed.start[instance.id], "reload": sealed.reload[instance.id],
+        "since": 1000.0, "restarts": 0,
+    }  # fmt: skip
+    return {
+        "files": {},
+        "dirs": {},
+        "unit": {"active": "active", "enabled": "generated"} if instance.unit else {"active": "", "enabled": "absent"},
+        "running": None if files_only else running,
+        "healthy": True,
+        "why": "",
+        "packages": {"missing": []},
+        "recorded": True,
+        "extra": [],
+    }
+
+
+def nothing(node: str, sealed: Sealed) -> dict:
+    """The answer of a node on which nothing was ever deployed."""
+    answer = matching(node, sealed)
+    for one in sealed.desired.on(node):
+        answer["instances"][one.name] |= {
+            "files": {file.path: {"state": "absent"} for file in one.files},
+            "dirs": {folder.path: {"state": "absent"} for folder in one.folders},
+            "unit": {"active": "inactive" if one.unit else "", "enabled": "absent"},
+            "running": None,
+            "healthy": None,
+            "packages": {"missing": list(one.packages)},
+            "recorded": False,
+        }
+    owners = {name: {"state": "unknown", "why": "never deployed", "items": {}} for name in answer["owners"]}
+    jobs = {name: {"state": "never", "digest": ""} for name in answer["jobs"]}
+    return answer | {"jobs": jobs, "owners": owners, "images": [], "engine": {"state": "missing", "why": "podman"}}
