@@ -22,7 +22,8 @@ def sql(host: Any, text: str) -> str:
 
 
 def address(host: Any, port: int = 3306) -> str:
-    (line,) = host.check_output(f"ss -Hltn sport = :{port}").splitlines()
+    lines = host.check_output(f"ss -Hltnp sport = :{port}").splitlines()
+    (line,) = [one for one in lines if "mariadbd" in one]  # the load balancer has the same port on the VIP
     return str(line.split()[3].rpartition(":")[0])
 
 

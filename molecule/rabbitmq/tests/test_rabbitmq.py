@@ -49,10 +49,11 @@ def test_every_port_speaks_tls_with_a_certificate_of_our_ca(host: Any) -> None:
         where = address(host, port)
         assert where not in ("0.0.0.0", "*", "[::]")  # noqa: S104
         script = (
-            "import socket, ssl, sys; t = ssl.create_default_context(cafile=sys.argv[3]);"
+            "import socket, ssl, sys; t = ssl.create_default_context(cafile=sys.argv[3] + '/ca.pem');"
+            "t.load_cert_chain(sys.argv[3] + '/bundle.pem');"  # members demand one from each other
             "print(t.wrap_socket(socket.create_connection((sys.argv[1], int(sys.argv[2])), 5), server_hostname=sys.argv[1]).version())"
         )
-        version = host.check_output("python3 -c %s %s %s %s", script, where, str(port), f"{FOLDER}/etc/scs-tls/ca.pem")
+        version = host.check_output("python3 -c %s %s %s %s", script, where, str(port), f"{FOLDER}/etc/scs-tls")
         assert version in ("TLSv1.2", "TLSv1.3"), port
 
 
