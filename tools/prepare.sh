@@ -132,18 +132,21 @@ check_python_index() {
     "$python" "$ROOT/tools/reach_index.py" || exit 1
 }
 
+new_log() { # NAME
+    mkdir -p "$ROOT/.state"
+    say "$ROOT/.state/$1.log"
+}
+
 install_packages() { # NAMES...
     [ $# -gt 0 ] || return 0
     local log
-    log=$(mktemp)
+    log=$(new_log packages)
     say "Installing: $*"
     export DEBIAN_FRONTEND=noninteractive
     if ! { apt-get -q update && apt-get -qy -o DPkg::Lock::Timeout=120 --no-install-recommends install "$@"; } >"$log" 2>&1 </dev/null; then
         tail -15 "$log" >&2
-        rm -f "$log"
-        die "packages could not be installed: $*" "repair what apt says above, then run this again"
+        die "packages could not be installed: $*" "repair what apt says above (all of it: $log), then run this again"
     fi
-    rm -f "$log"
 }
 
 # The venv follows requirements/<kind>.txt; its stamp holds what it was made from. "dev" contains "runtime".
@@ -162,7 +165,7 @@ make_venv() { # KIND
     say "Making the Python environment .venv with ${uv:-$python}"
     "$venv/bin/python" -c '' 2>/dev/null || rm -rf "$venv" # a half-made or moved one
     rm -f "$venv"/.made-*
-    log=$(mktemp)
+    log=$(new_log venv)
     if ! {
         if [ -n "$uv" ]; then
             [ -d "$venv" ] || "$uv" venv --quiet --python "$python" "$venv"
@@ -175,9 +178,7 @@ make_venv() { # KIND
         fi
     } >"$log" 2>&1 </dev/null; then
         tail -15 "$log" >&2
-        rm -f "$log"
-        die "the Python environment could not be made" "repair what is said above; rm -rf .venv starts afresh; $HELP"
+        die "the Python environment could not be made" "repair what is said above (all of it: $log); rm -rf .venv starts afresh"
     fi
-    rm -f "$log"
     venv_stamp "$kind" >"$venv/.made-$kind"
 }

@@ -56,19 +56,19 @@ def _print_end(session: Session, times: list[tuple[str, float]]) -> None:
     name, clouds = session.region.name, session.folder / "clouds.yaml"
     node = next(iter(session.nodes))
     private = Lab(LabSpec.from_region(session.region)).namespace is not None
+    where = ", here in a network namespace, as its networks are taken on this machine" if private else ""
     common.out.print(f"\n[bold green]Region {escape(name)} is up.[/bold green]\n")
     common.out.print(table)
     root = "\nThe lab belongs to root, so first: sudo -s\n" if os.environ.get("SUDO_USER") else ""
     common.out.print(
         f"""{root}
 Log in as admin (the password is in clouds.yaml):
-    export OS_CLIENT_CONFIG_FILE={_path(clouds)}
+    export SCS_DEPLOY_REGION={_path(session.folder)} OS_CLIENT_CONFIG_FILE={_path(clouds)}
     {_program()} lab exec -- openstack --os-cloud {name} catalog list
-    `lab exec` knows the region's names{" and leads into the lab's own network namespace" if private else ""}; \
-the client comes with: pip install python-openstackclient
+  lab exec runs a program of this machine where the region's names are known{where};
+  no openstack client yet? pip install python-openstackclient, in a venv of your own.
 
 Next:
-    export SCS_DEPLOY_REGION={_path(session.folder)}
     {_program()} status
     {_program()} plan          after a change of {_path(session.folder / "region.yml")}; then: apply
     {_program()} lab ssh {node}
