@@ -5,15 +5,17 @@ from __future__ import annotations
 import getpass
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from scs_deploy import payload, runner
 from scs_deploy.events import EventLog
 from scs_deploy.plan import Plan, Step, Wave
+from scs_deploy.references import Resolver
 from scs_deploy.seal import Sealed
 from scs_deploy.session import Session
+from scs_deploy.watch import Watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,21 +65,20 @@ def apply(session: Session, plan: Plan, sealed: Sealed, log: EventLog, purge: bo
     resolver = session.resolver(sealed.desired)
     results: dict[str, Result] = {}
     log.emit("apply", region=plan.region, waves=len(plan.waves), steps=len(plan.steps), plan=plan.digest)
-    for wave in plan.waves:
-        ready = _ready(wave, results, log)
-        if not ready.steps:
-            continue
-        log.emit("wave", number=wave.number, nodes=list(ready.nodes), steps=[step.id for step in ready.steps])
-        payloads = {
-            node: payload.converge(log.run, ready, node, session.nodes[node].engine, holder(), sealed, resolver, purge)
-            for node in ready.nodes
-        }
-        got = runner.run(
-            "apply.yml", session.connections, payloads, lambda node, state: log.emit("node", node=node, state=state)
-        )
-        for step in ready.steps:
-            results[step.id] = _result(step, got, log)
-        log.emit("wave-end", number=wave.number)
+    for leg in legs(plan.waves):
+        ready = _ready(leg, results, log)
+        if ready.steps:
+            log.emit(
+                "wave",
+                number=leg.number,
+                last=leg.last,
+                nodes=list(ready.nodes),
+                steps=[step.id for step in ready.steps],
+            )
+            got = _run(session, ready, sealed, resolver, log, purge)
+            for step in ready.steps:
+                results[step.id] = _result(step, got, log)
+            log.emit("wave-end", number=leg.number)
     report = Report(tuple(results.values()), time.monotonic() - started)
     log.emit(
         "end",
@@ -89,17 +90,53 @@ def apply(session: Session, plan: Plan, sealed: Sealed, log: EventLog, purge: bo
     return report
 
 
-def _ready(wave: Wave, results: dict[str, Result], log: EventLog) -> Wave:
-    """Leave out, and record as blocked, the steps whose needs failed in earlier waves."""
+@dataclass(frozen=True, slots=True)
+class Leg(Wave):
+    """Waves ``number`` to ``last``, carried out by one start of Ansible."""
+
+    last: int
+
+
+def legs(waves: Sequence[Wave]) -> list[Leg]:
+    """Join successive waves that concern the same single node: its module does the steps in order by itself."""
+    joined: list[Leg] = []
+    for wave in waves:
+        before = joined[-1] if joined else None
+        if before and len(wave.nodes) == 1 and before.nodes == wave.nodes:
+            joined[-1] = Leg(before.number, (*before.steps, *wave.steps), wave.number)
+        else:
+            joined.append(Leg(wave.number, wave.steps, wave.number))
+    return joined
+
+
+def _run(session: Session, leg: Leg, sealed: Sealed, resolver: Resolver, log: EventLog, purge: bool) -> runner.Answers:
+    payloads = {
+        node: payload.converge(log.run, leg, node, session.nodes[node].engine, holder(), sealed, resolver, purge)
+        for node in leg.nodes
+    }
+
+    def on_node(node: str, state: str) -> None:
+        log.emit("node", node=node, state=state)
+
+    if len(leg.nodes) > 1 or len(leg.steps) == 1:
+        return runner.run("apply.yml", session.connections, payloads, on_node)
+    (only,) = leg.nodes
+    with Watch(session.connections[only], log.run, lambda told: log.emit("told", **told)) as watch:
+        payloads[only]["progress"] = watch.path
+        return runner.run("apply.yml", session.connections, payloads, on_node)
+
+
+def _ready(leg: Leg, results: dict[str, Result], log: EventLog) -> Leg:
+    """Leave out, and record as blocked, the steps whose needs failed earlier."""
     ready: list[Step] = []
-    for step in wave.steps:
+    for step in leg.steps:
         by = tuple(need for need in step.needs if need in results and results[need].status != "ok")
         if by:
             results[step.id] = Result(step, "blocked", by=by)
             log.emit("step", id=step.id, status="blocked", by=list(by))
         else:
             ready.append(step)
-    return Wave(wave.number, tuple(ready))
+    return Leg(leg.number, tuple(ready), leg.last)
 
 
 def _result(step: Step, got: runner.Answers, log: EventLog) -> Result:

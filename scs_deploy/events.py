@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,13 +22,16 @@ class EventLog:
         self.run, self.path, self._listener = run, folder / f"{run}.jsonl", listener
         for old in sorted(folder.glob("*.jsonl"))[:-_KEEP]:
             old.unlink(missing_ok=True)
+        self._lock = threading.Lock()
         self._file = self.path.open("a", encoding="utf-8", buffering=1)
 
     def emit(self, event: str, **facts: Any) -> None:
+        """Write one event; may be called from several threads."""
         record = {"time": round(time.time(), 3), "run": self.run, "event": event, **facts}
-        self._file.write(json.dumps(record) + "\n")
-        if self._listener:
-            self._listener(record)
+        with self._lock:
+            self._file.write(json.dumps(record) + "\n")
+            if self._listener:
+                self._listener(record)
 
     def close(self) -> None:
         self._file.close()

@@ -27,6 +27,7 @@ class Progress:
         self._started = time.monotonic()
         self._wave_started = self._started
         self._wave = ""
+        self._told: set[str] = set()
         self._nodes: dict[str, str] = {}
         self._live = Live(console=console, get_renderable=self._table, refresh_per_second=4, transient=True)
 
@@ -45,7 +46,8 @@ class Progress:
         name = event["event"]
         if name == "wave":
             self._wave_started = time.monotonic()
-            self._wave = f"wave {event['number']}/{len(self._plan.waves)}"
+            first, last, total = event["number"], event["last"], len(self._plan.waves)
+            self._wave = f"wave {first}/{total}" if first == last else f"waves {first}-{last}/{total}"
             self._nodes = dict.fromkeys(event["nodes"], "running")
             count = len(event["steps"])
             self._say(
@@ -53,10 +55,11 @@ class Progress:
             )
         elif name == "node":
             self._nodes[event["node"]] = event["state"]
-        elif name == "step":
+        elif name == "told" or (name == "step" and event["id"] not in self._told):
             self._step(event)
 
     def _step(self, event: dict[str, Any]) -> None:
+        self._told.add(event["id"])
         status = event["status"]
         style = _STYLES.get(status, "white")
         text = self._titles.get(event["id"], event["id"])

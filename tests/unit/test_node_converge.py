@@ -380,9 +380,12 @@ def test_instances_become_healthy_side_by_side_and_who_needs_one_waits(node: Fak
         for name in ("cache", "proxy", "late")
     )
     told = tmp_path / "run/scs-deploy-progress/r"
+    told.parent.mkdir(parents=True)
+    watcher = told.open("w+")
     node.again()
     payload = wave(cache.step("create"), proxy.step("create"), late.step("create", needs=["n1/cache"]))
     answer = converge({**payload, "progress": "/run/scs-deploy-progress/r"}, node)
     assert [result["status"] for result in answer["results"]] == ["ok", "ok", "ok"]
     assert seen_by_late == [True]
+    assert len(watcher.readlines()) == 3
     assert [json.loads(line)["id"] for line in told.read_text().splitlines()] == ["n1/cache", "n1/proxy", "n1/late"]

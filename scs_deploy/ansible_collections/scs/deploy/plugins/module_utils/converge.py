@@ -120,7 +120,7 @@ def _carry_out(node: Node, step: dict[str, Any], done: list[str]) -> list[Finish
 
 def _blocked(step: dict[str, Any], needs: list[str]) -> dict[str, Any]:
     error = StepError("not tried", why=f"it needs {', '.join(needs)}", fix="see the error there").as_data()
-    return _result(step, "blocked", error=error)
+    return {**_result(step, "blocked", error=error), "by": needs}
 
 
 def _result(

@@ -17,7 +17,8 @@ class Progress:
             try:
                 self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 for old in self._file.parent.iterdir():
-                    old.unlink()
+                    if old != self._file:  # the watcher has opened it already
+                        old.unlink()
                 self._file.touch(mode=0o600)
             except OSError:
                 self._file = None

@@ -1,0 +1,54 @@
+"""Watches a node's converge module while it runs: steps are told as they end, not all at the end of the wave."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+from scs_deploy.ssh import Connection
+
+FOLDER = "/run/scs-deploy-progress"
+
+Told = Callable[[dict[str, Any]], None]
+"""Called, from another thread, with ``id``, ``status`` and ``seconds`` of a step that ended."""
+
+
+class Watch:
+    """A context manager. Seeing progress is a comfort: when it fails, the run goes on without it."""
+
+    def __init__(self, connection: Connection, run: str, told: Told) -> None:
+        self.path = f"{FOLDER}/{run}"
+        self._connection, self._told = connection, told
+        self._process: subprocess.Popen[bytes] | None = None
+        self._thread = threading.Thread(target=self._read, daemon=True)
+
+    def __enter__(self) -> Self:
+        path = shlex.quote(self.path)
+        script = f"mkdir -p -m 0700 {FOLDER} && : >>{path} && exec tail -n +1 -f {path}"
+        self._process = self._connection.popen(
+            ["sh", "-c", script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process:
+            self._process.terminate()
+            self._process.wait()
+            self._thread.join(timeout=5)
+
+    def _read(self) -> None:
+        if self._process is None or self._process.stdout is None:
+            return
+        for line in self._process.stdout:
+            try:
+                self._told(json.loads(line))
+            except ValueError:
+                return
