@@ -173,6 +173,7 @@ make_venv() { # KIND
                 "$uv" pip install --python "$venv" "${options[@]}"
         else
             [ -d "$venv" ] || "$python" -m venv "$venv"
+            "$venv/bin/python" -m pip --version || "$venv/bin/python" -m ensurepip || { rm -rf "$venv" && "$python" -m venv "$venv"; }
             "$venv/bin/python" -m pip install --disable-pip-version-check --require-hashes -r "$ROOT/requirements/$kind.txt" &&
                 "$venv/bin/python" -m pip install --disable-pip-version-check "${options[@]}"
         fi

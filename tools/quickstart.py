@@ -1,9 +1,22 @@
 """The steps of ./quickstart once Python is there: secrets, images, lab, services, credentials, a token; each with its time."""
 
+# ruff: noqa: E402 - the imports below take a second, in which Ctrl-C shall not show where it struck
 from __future__ import annotations
 
 import os
+import signal
 import sys
+
+AGAIN = "run ./quickstart again: it goes on where this one stopped"
+
+
+def _interrupted(*_: object) -> None:
+    sys.stderr.write(f"error: interrupted\n    fix: {AGAIN}\n")
+    os._exit(130)
+
+
+signal.signal(signal.SIGINT, _interrupted)
+
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +32,6 @@ from scs_deploy.lab import Lab, LabSpec
 from scs_deploy.session import Session
 
 ROOT = Path(__file__).resolve().parent.parent
-INTERRUPTED = Interrupted("interrupted", fix="run ./quickstart again: it goes on where this one stopped")
 
 Step = tuple[str, Callable[[], None]]
 
@@ -88,12 +100,13 @@ def _program() -> str:
 
 
 def main() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         run(sys.argv[1])
     except DeployError as error:
         fail(error)
     except (KeyboardInterrupt, typer.Abort):
-        fail(INTERRUPTED)
+        fail(Interrupted("interrupted", fix=AGAIN))
     except typer.Exit as error:
         sys.exit(error.exit_code)
 

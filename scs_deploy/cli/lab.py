@@ -36,7 +36,7 @@ def _lab(region: str | None) -> Lab:
 
 
 def _progress(text: str) -> None:
-    Console(stderr=True, highlight=False).print(escape(text))
+    Console(stderr=True, highlight=False, soft_wrap=True).print(escape(text))
 
 
 @app.command(epilog=f"{EXAMPLES}scs-deploy lab up -r box\n\nscs-deploy lab up -r box --private")
