@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ class TemplateSet:
     def __init__(self, texts: Mapping[str, str], origins: Mapping[str, Path]) -> None:
         self.texts, self._origins = texts, origins
         self._environment = jinja2.Environment(
-            loader=jinja2.DictLoader(dict(texts)),
+            loader=jinja2.FunctionLoader(self._source),
             undefined=jinja2.StrictUndefined,
             autoescape=False,  # noqa: S701 - configuration files, not HTML
             trim_blocks=True,
@@ -28,6 +28,10 @@ class TemplateSet:
             keep_trailing_newline=True,
         )
         self._strings: dict[str, jinja2.Template] = {}
+
+    def _source(self, name: str) -> tuple[str, str, Callable[[], bool]] | None:
+        """What Jinja2 loads, with the path that its tracebacks then name."""
+        return (self.texts[name], str(self._origins.get(name, name)), lambda: True) if name in self.texts else None
 
     @classmethod
     def load(cls, catalogue: Catalogue) -> TemplateSet:
@@ -52,11 +56,12 @@ class TemplateSet:
         try:
             return self._environment.get_template(full).render(context)
         except jinja2.TemplateSyntaxError as error:
-            raise InputError(self._finding(full, str(error.message), error.lineno, context)) from error
-        except (jinja2.TemplateError, TypeError, KeyError, ValueError, AttributeError) as error:
             raise InputError(
-                self._finding(full, f"{type(error).__name__}: {error}", _line(error, full), context)
+                self._finding(error.filename or full, str(error.message), error.lineno, context)
             ) from error
+        except (jinja2.TemplateError, TypeError, KeyError, ValueError, AttributeError) as error:
+            file, line = self._position(error, full)
+            raise InputError(self._finding(file, f"{type(error).__name__}: {error}", line, context)) from error
 
     def string(self, service: str, text: str, context: Mapping[str, Any]) -> str:
         """Render a string of service.yml."""
@@ -87,23 +92,21 @@ class TemplateSet:
                 )
             ) from error
 
-    def _finding(self, full: str, what: str, line: int | None, context: Mapping[str, Any]) -> Finding:
+    def _position(self, error: BaseException, full: str) -> tuple[str, int]:
+        """Return file and line of the template that raised: Jinja2 puts frames of templates into the traceback."""
+        files = {str(origin) for origin in self._origins.values()}
+        found, traceback = (str(self._origins.get(full, full)), 0), error.__traceback__
+        while traceback:
+            name = traceback.tb_frame.f_code.co_filename
+            if name in files:
+                found = (name, traceback.tb_lineno)
+            traceback = traceback.tb_next
+        return found
+
+    def _finding(self, file: str, what: str, line: int, context: Mapping[str, Any]) -> Finding:
         return Finding(
             what,
             why=f"while rendering it for {context.get('instance', '?')} on {getattr(context.get('node'), 'name', '?')}",
-            file=str(self._origins.get(full, full)),
-            line=line or 0,
+            file=file,
+            line=line,
         )
-
-
-def _line(error: BaseException, full: str) -> int:
-    """Return the line of the template that raised: Jinja2 puts template frames into the traceback."""
-    line, traceback = 0, error.__traceback__
-    while traceback:
-        if (
-            traceback.tb_frame.f_globals.get("__jinja_template__") is not None
-            or full in traceback.tb_frame.f_code.co_filename
-        ):
-            line = traceback.tb_lineno
-        traceback = traceback.tb_next
-    return line

@@ -58,9 +58,10 @@ class World:
 
     text: str = BASE
     secrets: dict = field(default_factory=lambda: copy.deepcopy(SECRETS))
-    images: dict = field(default_factory=dict)
+    unbuilt: tuple[str, ...] = ()
+    image: str = "id"
     packages: str = "packages-1"
-    lock: dict = field(default_factory=dict)
+    lock: dict = field(default_factory=lambda: {"store": ["n1", "n2", "n3"], "app-worker": ["n1"]})
     roles: tuple[Path, ...] = (ROLES,)
     without_facts: tuple[str, ...] = ()
     facts_of: dict = field(default_factory=dict)
@@ -100,11 +101,15 @@ class World:
     @cached_property
     def desired(self) -> Desired:
         names = [name for service in self.catalogue.services.values() for name in service.images]
-        images = {name: ImageChoice(f"id-{name}", f"localhost/scs-deploy/{name}:1", self.packages) for name in names}
+        images = {
+            name: ImageChoice(f"{self.image}-{name}", f"localhost/scs-deploy/{name}:1", self.packages)
+            for name in names
+            if name not in self.unbuilt
+        }
         keys = {name: tuple(value) for name, value in self.secrets.items() if isinstance(value, dict)}
         topology = Topology(self.region, self.catalogue, self.placement, load_users())
         templates = TemplateSet.load(self.catalogue)
-        return Renderer(topology, templates, images | self.images, keys, self.facts).render()
+        return Renderer(topology, templates, images, keys, self.facts).render()
 
     @cached_property
     def sealed(self) -> Sealed:
