@@ -27,6 +27,8 @@ class File:
     """Keys whose values are secret, where the format has keys."""
     opaque: bool = False
     """The whole file is secret: neither side of a diff is ever shown."""
+    jobs_only: bool = False
+    """Only the containers of jobs see it."""
     bookkeeping: bool = False
     """Reconciler and hook files: written and verified like others, summed up in the plan."""
 

@@ -158,9 +158,8 @@ class Renderer:
         for job in service.jobs:
             if job.entry and job.home == placed.component:
                 text = self.templates.file(service.name, job.entry, context)
-                files.append(
-                    File(_host_path(placed, component, _script(job)), text, "0755", 0, 0, "none", masked=_masked(text))
-                )
+                path = _host_path(placed, component, _script(job))
+                files.append(File(path, text, "0755", 0, 0, "none", masked=_masked(text), jobs_only=True))
         changes = node.services[placed.service].config
         for spec in component.files:
             uid, gid = self._owner_ids(spec, component)
@@ -169,14 +168,28 @@ class Renderer:
             if spec.secret:
                 for key, text in self._secret_texts(service, spec):
                     where = f"{path}/{key}" if key else path
-                    files.append(File(where, text, spec.mode, uid, gid, spec.effect, opaque=True))
+                    files.append(
+                        File(where, text, spec.mode, uid, gid, spec.effect, opaque=True, jobs_only=spec.jobs_only)
+                    )
                 continue
             text = self.templates.file(service.name, spec.template, context)
             override = changes.get(target) or changes.get(spec.template)
             if override:
                 text = overrides.merge(text, spec.format, override, where=f"services.{service.name}.config[{target}]")
             mode = "0755" if spec.executable else spec.mode
-            files.append(File(path, text, mode, uid, gid, spec.effect, masked=_masked(text), opaque=_without_key(text)))
+            files.append(
+                File(
+                    path,
+                    text,
+                    mode,
+                    uid,
+                    gid,
+                    spec.effect,
+                    masked=_masked(text),
+                    opaque=_without_key(text),
+                    jobs_only=spec.jobs_only,
+                )
+            )
         return files
 
     def _owner_ids(self, spec: ConfigFile, component: Component) -> tuple[int, int]:
@@ -236,7 +249,13 @@ class Renderer:
         ]
 
     def _container(
-        self, placed: Placed, service: Service, component: Component, context: Mapping[str, Any], files: Iterable[File]
+        self,
+        placed: Placed,
+        service: Service,
+        component: Component,
+        context: Mapping[str, Any],
+        files: Iterable[File],
+        job: bool = False,
     ) -> Container:
         def string(text: str) -> str:
             return self.templates.string(service.name, text, context)
@@ -251,7 +270,7 @@ class Renderer:
             command=(ENTRY,) if component.entry else tuple(string(part) for part in component.command),
             user=self._user(component.user),
             environment={key: string(value) for key, value in component.environment.items()},
-            mounts=tuple(self._mounts(placed, component, files)),
+            mounts=tuple(self._mounts(placed, component, files, job)),
             capabilities=component.capabilities,
             devices=component.devices,
             security=component.security,
@@ -267,7 +286,8 @@ class Renderer:
     def _user(self, name: str) -> str:
         return f"{self.topology.users.uid(name)}:{self.topology.users.gid(name)}"
 
-    def _mounts(self, placed: Placed, component: Component, files: Iterable[File]) -> Iterable[Mounted]:
+    def _mounts(self, placed: Placed, component: Component, files: Iterable[File], job: bool) -> Iterable[Mounted]:
+        """What the container of an instance sees, or that of a ``job``, which alone sees what only jobs may."""
         folder = names.instance_folder(placed.name)
         whole = [target.rstrip("/") for target in component.folders]
         if component.tls:
@@ -279,7 +299,7 @@ class Renderer:
             yield Mounted(f"{folder}{target}", target)
         for file in files:
             target = file.path.removeprefix(folder)
-            if file.bookkeeping or any(target.startswith(f"{one}/") for one in whole):
+            if file.bookkeeping or (file.jobs_only and not job) or any(target.startswith(f"{one}/") for one in whole):
                 continue
             yield Mounted(file.path, target)
         for data in component.data:
@@ -303,6 +323,12 @@ class Renderer:
             )
             for data in component.data
         ]
+        root = names.instance_folder(placed.name)
+        if component.tls:
+            keep.append(Folder(f"{root}{names.TLS_TARGET}", "0750", 0, users.gid(component.tls.user)))
+        for spec in component.files:
+            if spec.secret and self._is_mapping(placed.service, spec.secret):
+                keep.append(Folder(f"{root}{spec.target}", "0750", *self._owner_ids(spec, component)))
         boot: list[Folder] = []
         for mount in component.mounts:
             if mount.create:
@@ -346,7 +372,7 @@ class Renderer:
         component = service.components[job.home]
         context = self._context(node, placed, component)
         files = self._files(node, placed, service, component, context)
-        container = self._container(placed, service, component, context, files)
+        container = self._container(placed, service, component, context, files, job=True)
         command = tuple(self.templates.string(service.name, part, context) for part in job.command)
         material = list(command)
         if job.entry:

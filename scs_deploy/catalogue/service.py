@@ -68,6 +68,7 @@ class ConfigFile(Description):
     mode: str = "0640"
     effect: Literal["restart", "reload", "none"] = "restart"
     executable: bool = False
+    jobs_only: bool = Field(False, description="Only the containers of jobs that share this component's files see it")
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
