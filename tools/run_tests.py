@@ -6,16 +6,18 @@ import argparse
 import fcntl
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
 STATE = ROOT / ".state" / "tests"
@@ -35,7 +37,8 @@ class Phase:
     argv: tuple[str, ...]
     limit: int = 600
     env: dict[str, str] = field(default_factory=dict)
-    pytest: bool = False
+    tests: Literal["one", "report", "last line"] = "one"
+    """Where the number of its tests stands: it counts as one, in pytest's report, or as "N passed, N failed" in its last line."""
     quiet: bool = False
     """Its output is shown only when it fails."""
 
@@ -75,8 +78,9 @@ def phases(options: argparse.Namespace) -> Iterator[Phase]:
         yield Phase("images", (tool("scs-deploy"), "image", "build", "--region", "inventories/box"), limit=1800)
     if any((ROOT / "tests" / "integration").glob("test_*.py")):
         yield pytest("integration", "tests/integration", options, "-v", limit=2400)
-    if not options.k and any((ROOT / "molecule").glob("*/molecule.yml")):
-        yield Phase("molecule", (tool("molecule"), "test", "--all"), limit=1800)
+    if not options.k:
+        last = () if options.keep else ("--destroy",)
+        yield Phase("molecule", ("tools/molecule.sh", *last), limit=2400, tests="last line")
     if any((ROOT / "tests" / "e2e").glob("test_*.py")):
         yield pytest("e2e", "tests/e2e", options, "-v", limit=2400)
 
@@ -97,9 +101,9 @@ def pytest(name: str, folder: str, options: argparse.Namespace, *more: str, limi
     chosen = ("-k", options.k) if options.k else ()
     return Phase(
         name,
-        (tool("pytest"), folder, f"--junitxml={report(name)}", "--color=no", *more, *chosen),
+        (tool("python"), "-m", "pytest", folder, f"--junitxml={report(name)}", "--color=no", *more, *chosen),
         limit,
-        pytest=True,
+        tests="report",
         **known,
     )
 
@@ -138,7 +142,6 @@ def environment() -> dict[str, str]:
         "SCS_DEPLOY_STATE_DIR": str(STATE),
         "PATH": f"{BIN}:{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin",
         "ANSIBLE_HOME": str(STATE / "ansible"),
-        "MOLECULE_EPHEMERAL_DIRECTORY_BASE": str(STATE / "molecule"),
     }
     return {**os.environ, **names}
 
@@ -146,27 +149,40 @@ def environment() -> dict[str, str]:
 def run(phase: Phase) -> tuple[int, str]:
     """Run a phase in a process group of its own; return its exit code (-1: took too long) and its output."""
     log = STATE / "logs" / f"{phase.name.replace(' ', '-')}.log"
-    with log.open("w+", encoding="utf-8", errors="replace") as stream:
-        process = subprocess.Popen(
-            phase.argv,
-            cwd=ROOT,
-            env={**environment(), **phase.env},
-            stdin=subprocess.DEVNULL,
-            stdout=stream if phase.quiet else None,
-            stderr=subprocess.STDOUT if phase.quiet else None,
-            start_new_session=True,
-        )
-        try:
-            code = process.wait(timeout=phase.limit)
-        except subprocess.TimeoutExpired:
-            code = -1
-        finally:
-            end(process)
-        stream.seek(0)
-        return code, stream.read()
+    process = subprocess.Popen(
+        phase.argv,
+        cwd=ROOT,
+        env={**os.environ, **phase.env},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+    # Apart from the wait: something left in the background, such as a shared ssh connection, may keep the pipe open.
+    reader = threading.Thread(target=tee, args=(process, log, phase.quiet), daemon=True)
+    reader.start()
+    try:
+        code = process.wait(timeout=phase.limit)
+    except subprocess.TimeoutExpired:
+        code = -1
+    finally:
+        end(process)
+        reader.join(timeout=2)
+    return code, log.read_text(encoding="utf-8")
 
 
-def end(process: subprocess.Popen[bytes]) -> None:
+def tee(process: subprocess.Popen[str], log: Path, quiet: bool) -> None:
+    with log.open("w", encoding="utf-8", buffering=1) as stream:
+        for line in process.stdout or ():
+            stream.write(line)
+            if not quiet:
+                sys.stdout.write(line)
+                sys.stdout.flush()
+
+
+def end(process: subprocess.Popen[str]) -> None:
     """End a phase that still runs and what it started: Ctrl-C first, so that fixtures clean up."""
     for number, patience in ((signal.SIGINT, 60), (signal.SIGTERM, 10), (signal.SIGKILL, 10)):
         if process.poll() is not None:
@@ -178,22 +194,31 @@ def end(process: subprocess.Popen[bytes]) -> None:
             continue
 
 
-def count(phase: Phase, code: int) -> Count:
-    """Tests of a pytest phase by its report; everything else counts as one."""
+def count(phase: Phase, code: int, output: str) -> Count:
+    """Count what a phase tested; a failure that its own numbers do not show is added, so that no failed phase looks green."""
     one = Count(passed=int(code == 0), failed=int(code != 0))
-    if not phase.pytest:
-        return one
+    if phase.tests == "report":
+        found = reported(report(phase.name)) or (Count() if code == NOTHING_COLLECTED else one)
+    elif phase.tests == "last line":
+        said = re.search(r"(\d+) passed, (\d+) failed\s*\Z", output)
+        found = Count(int(said[1]), int(said[2])) if said else one
+    else:
+        found = one
+    if code not in (0, NOTHING_COLLECTED) and not found.failed:
+        found.failed = 1
+    return found
+
+
+def reported(file: Path) -> Count | None:
+    """The numbers of a pytest report; None without a readable one."""
     try:
-        suites = list(ET.parse(report(phase.name)).getroot().iter("testsuite"))  # noqa: S314 - our own file
+        suites = list(ET.parse(file).getroot().iter("testsuite"))  # noqa: S314 - our own file
     except (OSError, ET.ParseError):
-        return Count() if code == NOTHING_COLLECTED else one
+        return None
     total, failed, errors, skipped = (
         sum(int(suite.get(key, 0)) for suite in suites) for key in ("tests", "failures", "errors", "skipped")
     )
-    bad = failed + errors
-    if code not in (0, NOTHING_COLLECTED) and not bad:
-        bad, total = 1, total + 1  # it ended in another way: a crash, a usage error, our limit
-    return Count(total - bad - skipped, bad, skipped)
+    return Count(total - failed - errors - skipped, failed + errors, skipped)
 
 
 @contextmanager
@@ -251,6 +276,8 @@ def main() -> int:
     signal.signal(signal.SIGTERM, interrupted)
     (STATE / "logs").mkdir(mode=0o700, parents=True, exist_ok=True)
     os.environ |= environment()
+    if options.keep:
+        os.environ["SCS_TEST_KEEP"] = "1"
     with alone():
         try:
             return run_all(options)
@@ -274,9 +301,10 @@ def run_all(options: argparse.Namespace) -> int:
         say(f"\n== {phase.name}")
         began = time.monotonic()
         code, output = run(phase)
-        counted = count(phase, code)
+        counted = count(phase, code, output)
         if counted.failed:
-            say(output.rstrip())
+            if phase.quiet:
+                say(output.rstrip())
             why = f"took more than {phase.limit} s" if code == -1 else f"exit code {code}"
             say(f"FAILED: {phase.name}: {why}; again alone: {' '.join(phase.argv)}")
         all_of_it.add(counted)

@@ -1,0 +1,69 @@
+"""The runner of the tests: what it counts, and that no failed phase can look green."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import time
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+FILE = Path(__file__).resolve().parents[2] / "tools" / "run_tests.py"
+REPORT = '<testsuites><testsuite tests="10" failures="{failures}" errors="1" skipped="2"/></testsuites>'
+
+
+@pytest.fixture
+def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("run_tests_under_test", FILE)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, module)
+    spec.loader.exec_module(module)
+    module.STATE = tmp_path
+    (tmp_path / "logs").mkdir()
+    return module
+
+
+def test_a_report_is_counted(runner: ModuleType):
+    runner.report("unit").write_text(REPORT.format(failures=3))
+    assert str(runner.count(runner.Phase("unit", (), tests="report"), 1, "")) == "4 passed, 4 failed, 2 skipped"
+
+
+@pytest.mark.parametrize(
+    ("tests", "code", "output", "expected"),
+    [
+        ("one", 0, "", "1 passed, 0 failed, 0 skipped"),
+        ("one", 1, "", "0 passed, 1 failed, 0 skipped"),
+        ("one", -1, "", "0 passed, 1 failed, 0 skipped"),
+        ("report", 5, "", "0 passed, 0 failed, 0 skipped"),
+        ("report", 4, "", "0 passed, 1 failed, 0 skipped"),
+        ("last line", 1, "x\n5 passed, 2 failed\n", "5 passed, 2 failed, 0 skipped"),
+        ("last line", 1, "5 passed, 0 failed\n", "5 passed, 1 failed, 0 skipped"),
+        ("last line", 130, "interrupted", "0 passed, 1 failed, 0 skipped"),
+    ],
+)
+def test_no_failure_is_lost(runner: ModuleType, tests: str, code: int, output: str, expected: str):
+    assert str(runner.count(runner.Phase("p", (), tests=tests), code, output)) == expected
+
+
+def test_a_phase_has_a_limit_and_its_output_is_kept(runner: ModuleType):
+    phase = runner.Phase("slow", ("sh", "-c", "echo begun; exec sleep 60"), limit=1, quiet=True)
+    began = time.monotonic()
+    assert runner.run(phase) == (-1, "begun\n")
+    assert time.monotonic() - began < 10
+
+
+def test_what_stays_in_the_background_does_not_hold_the_run(runner: ModuleType):
+    phase = runner.Phase("leaves", ("sh", "-c", "setsid sleep 20 & echo done"), quiet=True)
+    began = time.monotonic()
+    assert runner.run(phase) == (0, "done\n")
+    assert time.monotonic() - began < 10
+
+
+def test_shell_is_found_by_its_first_line(runner: ModuleType, tmp_path: Path):
+    for name, text in {"a.sh": "x\n", "b": "#!/bin/bash\n", "c": "#!/usr/bin/python3\n", "d": ""}.items():
+        (tmp_path / name).write_text(text)
+    assert [name for name in ("a.sh", "b", "c", "d", "e") if runner.is_shell(tmp_path / name)] == ["a.sh", "b"]
