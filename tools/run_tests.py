@@ -27,6 +27,7 @@ BIN = ROOT / ".venv" / "bin"
 FAST_EXAMPLES = "300"
 NOTHING_COLLECTED = 5
 INTERRUPTED = 130
+CANNOT_START = 127
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,17 +150,11 @@ def environment() -> dict[str, str]:
 def run(phase: Phase) -> tuple[int, str]:
     """Run a phase in a process group of its own; return its exit code (-1: took too long) and its output."""
     log = STATE / "logs" / f"{phase.name.replace(' ', '-')}.log"
-    process = subprocess.Popen(
-        phase.argv,
-        cwd=ROOT,
-        env={**os.environ, **phase.env},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-    )
+    try:
+        process = start(phase)
+    except OSError as error:
+        log.write_text(f"{error}\n")
+        return CANNOT_START, f"{error}\n"
     # Apart from the wait: something left in the background, such as a shared ssh connection, may keep the pipe open.
     reader = threading.Thread(target=tee, args=(process, log, phase.quiet), daemon=True)
     reader.start()
@@ -171,6 +166,20 @@ def run(phase: Phase) -> tuple[int, str]:
         end(process)
         reader.join(timeout=2)
     return code, log.read_text(encoding="utf-8")
+
+
+def start(phase: Phase) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        phase.argv,
+        cwd=ROOT,
+        env={**os.environ, **phase.env},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
 
 
 def tee(process: subprocess.Popen[str], log: Path, quiet: bool) -> None:

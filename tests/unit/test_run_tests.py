@@ -56,6 +56,12 @@ def test_a_phase_has_a_limit_and_its_output_is_kept(runner: ModuleType):
     assert time.monotonic() - began < 10
 
 
+def test_a_program_that_is_not_there_is_a_failure(runner: ModuleType):
+    code, output = runner.run(runner.Phase("gone", ("/no/such/program",)))
+    assert code
+    assert "/no/such/program" in output
+
+
 def test_what_stays_in_the_background_does_not_hold_the_run(runner: ModuleType):
     phase = runner.Phase("leaves", ("sh", "-c", "setsid sleep 20 & echo done"), quiet=True)
     began = time.monotonic()
