@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 from typing import Annotated, NoReturn
 
@@ -56,15 +57,23 @@ for _name, _help in _GROUPS.items():
 
 def main() -> None:
     """Entry point of the ``scs-deploy`` program."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     try:
         app()
     except DeployError as error:
         fail(error)
-    except KeyboardInterrupt:
-        fail(Interrupted("interrupted", fix="run the same command again: it goes on where this one stopped"))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+
+
+def _interrupt(number: int, frame: object) -> NoReturn:
+    """Raise our own exception: typer would turn KeyboardInterrupt into exit code 1, and SIGTERM would clean up nothing."""
+    raise Interrupted(
+        f"interrupted by {signal.Signals(number).name}",
+        fix="run the same command again: it goes on where this one stopped",
+    )
 
 
 def fail(error: DeployError) -> NoReturn:

@@ -1,0 +1,172 @@
+"""Apply: waves in order, failures as data, and exactly what depends on a failure is blocked; Ansible is replaced at its border."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import pytest
+from world import World, nothing
+
+from scs_deploy import apply as module
+from scs_deploy import runner
+from scs_deploy.apply import apply
+from scs_deploy.events import EventLog
+from scs_deploy.plan import Plan
+
+
+class Region:
+    """A session at its border: what was kept and asked, and what nodes answer."""
+
+    def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+        self.world, self.kept, self.asked = world, 0, []
+        self.fail: set[str] = set()
+        self.unreachable: set[str] = set()
+        self.locked: set[str] = set()
+        self.silent: set[str] = set()
+        self.nodes = {node.name: node for node in world.region.nodes}
+        self.connections = dict.fromkeys(self.nodes)
+        self.log = EventLog(tmp_path, "run-1")
+        monkeypatch.setattr(runner, "run", self.run)
+        monkeypatch.setattr(module, "Watch", lambda *_: _Watch())
+
+    def keep(self) -> None:
+        self.kept += 1
+
+    def resolver(self, desired):
+        return self.world.resolve
+
+    def run(self, playbook, connections, payloads, on_node=None):
+        assert playbook == "apply.yml"
+        self.asked.append({node: [step["id"] for step in payload["steps"]] for node, payload in payloads.items()})
+        answers = {}
+        for node, payload in payloads.items():
+            if node in self.unreachable | self.silent:
+                continue
+            on_node(node, "ok")
+            holder = {"holder": "eve@elsewhere", "run": "r9"} if node in self.locked else None
+            results: dict[str, dict] = {}
+            for step in payload["steps"]:
+                status = "skipped" if holder else "failed" if step["id"] in self.fail else "ok"
+                by = [need for need in step["needs"] if need in results and results[need]["status"] != "ok"]
+                status = "blocked" if by else status
+                error = {"what": "it broke", "why": "test", "log": ["last words"]} if status == "failed" else None
+                results[step["id"]] = {
+                    "id": step["id"], "status": status, "by": by, "done": [], "seconds": 0.1, "error": error,
+                }  # fmt: skip
+            answers[node] = {"v": 1, "results": list(results.values()), "lock": holder}
+        return runner.Answers(
+            answers,
+            {node: "no route to host" for node in payloads if node in self.unreachable},
+            {node: "no JSON" for node in payloads if node in self.silent},
+        )
+
+    def apply(self, plan: Plan):
+        return apply(self, plan, self.world.sealed, self.log)
+
+    @property
+    def events(self) -> list[dict]:
+        return [json.loads(line) for line in self.log.path.read_text().splitlines()]
+
+
+class _Watch(SimpleNamespace):
+    path = "/run/x"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return None
+
+
+@pytest.fixture
+def region(monkeypatch, tmp_path) -> Region:
+    return Region(World(), monkeypatch, tmp_path)
+
+
+def fresh(world: World) -> Plan:
+    return world.plan({node: nothing(node, world.sealed) for node in world.desired.instances})
+
+
+def statuses(report) -> dict[str, str]:
+    return {result.step.id: result.status for result in report.results}
+
+
+def test_everything_is_done_in_the_order_of_the_plan(region: Region):
+    plan = fresh(region.world)
+    report = region.apply(plan)
+    assert report.ok
+    assert len(report.results) == len(plan.steps)
+    assert region.kept == 1
+    order = [id_ for asked in region.asked for steps in asked.values() for id_ in steps]
+    place = {id_: number for number, id_ in enumerate(order)}
+    for step in plan.steps:
+        assert all(place[need] < place[step.id] for need in step.needs)
+
+
+def test_a_failure_blocks_exactly_what_needs_it(region: Region):
+    region.fail = {"n1/app-sync"}
+    report = region.apply(fresh(region.world))
+    found = statuses(report)
+    assert found["n1/app-sync"] == "failed"
+    assert {id_ for id_, status in found.items() if status == "blocked"} == {
+        "n1/app-bootstrap", "n1/app", "n2/app", "n3/app", "n1/app-worker",
+    }  # fmt: skip
+    (blocked,) = [result for result in report.of("blocked") if result.step.id == "n1/app-bootstrap"]
+    assert blocked.by == ("n1/app-sync",)
+    assert not report.ok
+
+
+def test_a_job_waits_for_the_files_it_needs(region: Region):
+    region.fail = {"n1/app#files"}
+    assert statuses(region.apply(fresh(region.world)))["n1/app-sync"] == "blocked"
+
+
+def test_a_failed_gate_stops_the_next_failure_domain(region: Region):
+    world = region.world
+    observed = world.observed()
+    for node in ("n1", "n2", "n3"):
+        observed[node]["instances"]["store"]["running"]["start"] = "older"
+    observed["n3"]["instances"]["front"]["running"]["start"] = "older"
+    region.fail = {"n1/store"}
+    found = statuses(region.apply(world.plan(observed)))
+    assert found == {"n1/store": "failed", "n2/store": "blocked", "n3/store": "blocked", "n3/front": "ok"}
+    assert ["n2/store"] not in [steps for asked in region.asked for steps in asked.values()]
+
+
+def test_an_unreachable_node_fails_its_own_steps(region: Region):
+    region.unreachable = {"n4"}
+    report = region.apply(fresh(region.world))
+    failed = {result.step.id: result.error for result in report.of("failed")}
+    assert set(failed) == {"n4/ground-clock", "n4/ground-engine", "n4/ground-hosts", "n4/ground-zone"}
+    assert failed["n4/ground-clock"] == {"what": "the node could not be reached", "why": "no route to host"}
+    assert not report.of("blocked")
+
+
+def test_a_node_without_an_answer_fails(region: Region):
+    region.silent = {"n4"}
+    assert region.apply(fresh(region.world)).of("failed")[0].error["why"] == "no JSON"
+
+
+def test_a_node_that_another_run_holds(region: Region):
+    region.locked = {"n4"}
+    report = region.apply(fresh(region.world))
+    assert report.locked == ("n4",)
+    assert "eve@elsewhere" in report.of("failed")[0].error["why"]
+    assert not report.ok
+
+
+def test_every_step_is_an_event_and_no_event_holds_a_secret(region: Region):
+    region.fail = {"n1/app-sync"}
+    plan = fresh(region.world)
+    region.apply(plan)
+    events = region.events
+    assert {event["id"] for event in events if event["event"] == "step"} == {step.id for step in plan.steps}
+    assert (events[0]["event"], events[-1]["event"], events[-1]["ok"]) == ("apply", "end", False)
+    assert all(event["run"] == "run-1" and event["time"] > 0 for event in events)
+    assert "S3CRET" not in region.log.path.read_text()
+
+
+def test_an_empty_plan_starts_nothing(region: Region):
+    assert region.apply(region.world.plan()).results == ()
+    assert region.asked == []

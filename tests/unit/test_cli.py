@@ -1,0 +1,318 @@
+"""The command line: exit codes of ``errors.py`` on every path, and what people read; the session is replaced at its border."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import SimpleNamespace
+
+import pytest
+from world import BASE, ROLES, World, nothing
+
+from scs_deploy import paths
+from scs_deploy.apply import Report, Result
+from scs_deploy.cli import change, common, main
+from scs_deploy.locks import RegionLock
+from scs_deploy.plan import saved
+from scs_deploy.session import Observation
+
+
+class Region:
+    """A session whose nodes say what a test wants."""
+
+    def __init__(self, tmp_path) -> None:
+        self.world = World()
+        self.observed = self.world.observed()
+        self.unreachable: dict[str, str] = {}
+        self.folder, self.state = tmp_path, tmp_path / "state"
+        self.nodes = {node.name: node for node in self.world.region.nodes}
+        self.region, self.generated = self.world.region, []
+        self.vault = SimpleNamespace(save=lambda: None)
+        self.kept = 0
+
+    def keep(self) -> None:
+        self.kept += 1
+
+    def observe(self, limit=(), progress=None) -> Observation:
+        return Observation(self.observed, self.unreachable, self.world.sealed, 1)
+
+    def plan(self, observation, limit=(), purge=False, services=()):
+        return self.world.plan(
+            observation.observed,
+            unreachable=observation.unreachable,
+            limit=tuple(limit),
+            purge=purge,
+            services=tuple(services),
+        )
+
+    def drift(self) -> None:
+        self.observed["n1"]["instances"]["front"]["running"]["start"] = "older"
+
+
+@pytest.fixture
+def region(monkeypatch, tmp_path) -> Region:
+    made = Region(tmp_path)
+    monkeypatch.setattr(common, "session", lambda *_: made)
+    monkeypatch.setenv("SCS_DEPLOY_STATE_DIR", str(tmp_path / "program"))
+    return made
+
+
+@pytest.fixture
+def call(monkeypatch, capfd):
+    """Run the program; return exit code, standard output and error output."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["scs-deploy", *arguments])
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            main.main()
+            code = 0
+        except SystemExit as end:
+            code = int(end.code or 0)
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+        out, err = capfd.readouterr()
+        return code, out, err
+
+    return run
+
+
+@pytest.fixture
+def done(monkeypatch):
+    """Replace what happens on nodes; every step gets the status that the test sets."""
+    made = SimpleNamespace(status="ok", locked=False, plans=[])
+
+    def fake(session, plan, sealed, log, purge=False):
+        made.plans.append((plan, purge))
+        error = {"what": "it broke", "why": "test", "fix": "mend it", "log": ["last words"]}
+        results = [
+            Result(step, made.status, error={} if made.status == "ok" else error, locked=made.locked)
+            for step in plan.steps
+        ]
+        return Report(tuple(results), 1.0)
+
+    monkeypatch.setattr(change, "apply", fake)
+    return made
+
+
+# -- 0 and 4 ---------------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_to_do(region: Region, call):
+    code, out, _ = call("plan", "--detailed-exitcode")
+    assert (code, out.strip()) == (0, "Plan: nothing to do.")
+
+
+def test_changes_pending(region: Region, call):
+    region.drift()
+    assert call("plan")[0] == 0
+    code, out, _ = call("plan", "--detailed-exitcode")
+    assert code == 4
+    assert "because: it was started from earlier input" in out
+    assert "restart n1/front" in out
+    assert out.strip().endswith("Plan: 1 to change, 1 to restart; 1 wave on 1 node.")
+
+
+def test_apply_keeps_what_it_relies_on_even_when_there_is_nothing_to_do(region: Region, call, done):
+    assert call("apply")[0] == 0
+    assert region.kept == 1
+    assert done.plans == []
+
+
+def test_apply(region: Region, call, done):
+    region.drift()
+    code, out, _ = call("apply", "--yes")
+    assert code == 0
+    assert "1 done, 0 failed, 0 blocked" in out
+
+
+# -- 1 ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_unreachable_nodes_are_never_green(region: Region, call, done):
+    region.unreachable = {"n9": "no route to host"}
+    for command in (("plan",), ("apply", "--yes"), ("plan", "--detailed-exitcode")):
+        code, _, err = call(*command)
+        assert code == 1
+        assert "n9: no route to host" in err
+    region.drift()
+    assert call("apply", "--yes")[0] == 1
+    assert len(done.plans) == 1, "what can be done is done"
+
+
+def test_an_owner_that_cannot_tell_is_never_green(region: Region, call, done):
+    region.observed["n1"]["owners"]["store"] = {"state": "unknown", "why": "connection refused", "items": {}}
+    for command in ("plan", "apply"):
+        code, _, err = call(command)
+        assert code == 1
+        assert "connection refused" in err
+
+
+def test_a_failed_step_tells_where_why_and_what_to_do(region: Region, call, done):
+    region.drift()
+    done.status = "failed"
+    code, _, err = call("apply", "--yes")
+    assert code == 1
+    for text in ("n1/front", "it broke", "why: test", "last words", "fix: mend it", "1 step failed"):
+        assert text in err
+
+
+# -- 2 ---------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arguments", [["nope"], ["plan", "--nope"], ["apply", "a", "b"]])
+def test_usage(arguments, call):
+    assert call(*arguments)[0] == 2
+
+
+def test_apply_without_a_terminal_needs_yes(region: Region, call, done, monkeypatch):
+    region.drift()
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: False, raising=False)
+    code, _, err = call("apply")
+    assert code == 2
+    assert "--yes" in err
+    assert done.plans == []
+
+
+def test_a_plan_file_excludes_what_it_knows_itself(region: Region, call, tmp_path):
+    file = tmp_path / "a.plan"
+    file.write_text(saved(region.world.plan()))
+    for flag in (["--limit", "n1"], ["--service", "app"], ["--purge"]):
+        assert call("apply", str(file), *flag)[0] == 2
+
+
+def test_a_plan_of_another_region(region: Region, call, tmp_path):
+    file = tmp_path / "a.plan"
+    file.write_text(saved(region.world.plan()).replace('"region": "world"', '"region": "other"'))
+    code, _, err = call("apply", str(file))
+    assert code == 2
+    assert "region other, not world" in err
+
+
+# -- 3 ---------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def inventory(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "roles_search", lambda: (ROLES,))
+    monkeypatch.setenv("SCS_DEPLOY_STATE_DIR", str(tmp_path / "program"))
+    (tmp_path / "world").mkdir()
+    return tmp_path / "world" / "region.yml"
+
+
+def test_validate(inventory, call):
+    inventory.write_text(BASE)
+    code, out, _ = call("validate", "-r", str(inventory.parent))
+    assert code == 0
+    assert "valid: 4 nodes" in out
+
+
+def test_validate_names_every_error_with_its_place(inventory, call):
+    inventory.write_text(BASE.replace("api: 10.60.1.11", "api: 10.60.1.999").replace("domain: world.test", "domian: x"))
+    code, _, err = call("validate", "-r", str(inventory.parent))
+    assert code == 3
+    line = next(number for number, text in enumerate(BASE.splitlines(), 1) if "name: n1" in text)
+    assert f"{inventory}:{line}:" in err
+    assert "racks[0].nodes[0].addresses.api" in err
+    assert "domian" in err
+    assert "nothing was changed" in err
+    assert "Traceback" not in err
+
+
+def test_no_such_region(call, inventory):
+    assert call("validate", "-r", "nowhere")[0] == 2
+
+
+def test_a_plan_file_that_is_none(region: Region, call, tmp_path):
+    assert call("apply", str(tmp_path / "missing"))[0] == 3
+    (tmp_path / "x").write_text("no plan")
+    assert call("apply", str(tmp_path / "x"))[0] == 3
+
+
+# -- 5, 6, 130 -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_region_that_another_apply_holds(region: Region, call, done):
+    region.drift()
+    with RegionLock(region.state, "apply"):
+        code, _, err = call("apply", "--yes")
+    assert code == 5
+    assert "held by" in err
+    assert done.plans == []
+
+
+def test_a_node_that_another_run_holds(region: Region, call, done):
+    region.drift()
+    done.status, done.locked = "failed", True
+    code, _, err = call("apply", "--yes")
+    assert code == 5
+    assert "n1" in err
+
+
+def test_a_saved_plan_is_applied_without_asking_and_with_its_own_purge(region: Region, call, done, tmp_path):
+    region.drift()
+    file = str(tmp_path / "tonight.plan")
+    assert call("plan", "--purge", "--out", file)[0] == 0
+    assert call("apply", file)[0] == 0
+    ((plan, purge),) = done.plans
+    assert (purge, [step.id for step in plan.steps]) == (True, ["n1/front"])
+
+
+def test_a_stale_plan_is_refused(region: Region, call, done, tmp_path):
+    region.drift()
+    file = str(tmp_path / "tonight.plan")
+    call("plan", "--out", file)
+    region.observed["n2"]["instances"]["front"]["running"]["start"] = "older"
+    code, _, err = call("apply", file)
+    assert code == 6
+    assert "stale" in err
+    assert done.plans == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted(region: Region, call, monkeypatch, number):
+    def hit(*_, **__):
+        signal.raise_signal(number)
+
+    monkeypatch.setattr(region, "observe", hit)
+    code, _, err = call("plan")
+    assert code == 130
+    assert "run the same command again" in err
+
+
+# -- what people read ------------------------------------------------------------------------------------------------------
+
+
+def test_no_colour_and_no_secret_in_a_plan_of_everything(region: Region, call):
+    region.observed = {node: nothing(node, region.world.sealed) for node in region.nodes}
+    _, out, _ = call("plan")
+    assert "\x1b[" not in out
+    assert "S3CRET" not in out
+    assert "Wave 1 on n1, n2, n3, n4" in out
+    for text in (
+        "fetch image localhost/scs-deploy/app:1 to n1",
+        "write files of n1/app",
+        "run job app-sync on n1",
+        "create n1/app",
+    ):
+        assert text in out
+
+
+def test_json(region: Region, call):
+    import json
+
+    region.drift()
+    _, out, _ = call("plan", "--json")
+    assert json.loads(out)["counts"]["restart"] == 1
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["plan", "--help"], ["apply", "--help"], ["validate", "--help"]])
+def test_help_shows_examples(arguments, call):
+    code, out, _ = call(*arguments)
+    assert code == 0
+    assert "scs-deploy" in out
+
+
+def test_version(call):
+    assert call("--version")[1].startswith("scs-deploy ")
