@@ -1,0 +1,188 @@
+"""One region on a lab node, deployed by the real program: what tests of behaviour work on."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from scs_deploy.lab import Lab, LabSpec
+from scs_deploy.paths import state_dir
+from scs_deploy.session import Session
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+PROGRAM = (sys.executable, "-m", "scs_deploy.cli")
+NODE_STATE = REPOSITORY / "tests" / "integration" / "node_state.py"
+PENDING = 4
+"""Exit code of ``plan --detailed-exitcode`` when something would change."""
+
+Done = subprocess.CompletedProcess[str]
+
+
+def write_region(folder: Path, name: str, subnet: int) -> Path:
+    """Make ``folder`` a region like box, under another name and in 10.``subnet``.x.0/24; return it."""
+    text = (REPOSITORY / "inventories" / "box" / "region.yml").read_text()
+    text = (
+        text.replace("name: box", f"name: {name}")
+        .replace("10.77.", f"10.{subnet}.")
+        .replace("box.test", f"{name}.test")
+    )
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (folder / "region.yml").write_text(text)
+    return folder
+
+
+def until(condition: Callable[[], Any], what: str, seconds: float = 60, pause: float = 0.2) -> Any:
+    """Return what ``condition`` gives as soon as that is true."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"after {seconds:g} s still not: {what}"
+        time.sleep(pause)
+    return found
+
+
+@dataclass
+class Cloud:
+    """A region folder and its lab; ``environment`` is added to that of every command."""
+
+    folder: Path
+    node: str = "n1"
+    environment: dict[str, str] = field(default_factory=dict)
+
+    # -- the program ---------------------------------------------------------------------------------------------------
+
+    def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
+        """Start a command of the program in a process group of its own."""
+        command = [*PROGRAM, *arguments]
+        environment = {**os.environ, **self.environment, "SCS_DEPLOY_REGION": str(self.folder), "NO_COLOR": "1"}
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen(
+            command, cwd=REPOSITORY, env=environment, text=True, start_new_session=True, **{**pipes, **options}
+        )
+
+    def run(self, *arguments: str, code: int | None = None, timeout: float = 600) -> Done:
+        """Run a command of the program to its end; ``code`` is the exit code it must have."""
+        process = self.start(*arguments)
+        try:
+            out, err = process.communicate(timeout=timeout)
+        except BaseException:
+            os.killpg(process.pid, 9)
+            raise
+        done = Done(list(arguments), process.returncode, out, err)
+        if code is not None:
+            assert done.returncode == code, f"{' '.join(arguments)}: exit {done.returncode}, not {code}\n{out}\n{err}"
+        return done
+
+    def apply(self, *arguments: str, code: int = 0) -> Done:
+        return self.run("apply", "--yes", *arguments, code=code)
+
+    def plan(self, *arguments: str, code: int | None = 0) -> dict[str, Any]:
+        """Return the plan as data."""
+        data: dict[str, Any] = json.loads(self.run("plan", "--json", *arguments, code=code).stdout)
+        return data
+
+    def steps(self, *arguments: str) -> dict[str, dict[str, Any]]:
+        """Return the steps of a plan by their id."""
+        return {step["id"]: step for wave in self.plan(*arguments)["waves"] for step in wave["steps"]}
+
+    def assert_settled(self) -> None:
+        done = self.run("plan", "--detailed-exitcode")
+        assert done.returncode == 0, f"the plan is not empty:\n{done.stdout}\n{done.stderr}"
+        assert "nothing to do" in done.stdout
+
+    # -- the region file -----------------------------------------------------------------------------------------------
+
+    @property
+    def file(self) -> Path:
+        return self.folder / "region.yml"
+
+    def edit(self, change: Callable[[dict[str, Any]], None]) -> None:
+        data = yaml.safe_load(self.file.read_text())
+        change(data)
+        self.file.write_text(yaml.safe_dump(data, sort_keys=False))
+
+    @contextmanager
+    def services(self, **values: Mapping[str, Any]) -> Iterator[None]:
+        """Say something else about services for the body, then what was said before."""
+        with self.edited(lambda data: data.update(services=dict(values))):
+            yield
+
+    @contextmanager
+    def edited(self, change: Callable[[dict[str, Any]], None]) -> Iterator[None]:
+        before = self.file.read_text()
+        self.edit(change)
+        try:
+            yield
+        finally:
+            self.file.write_text(before)
+
+    # -- the node ------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def lab(self) -> Lab:
+        return Lab(LabSpec.from_region(self.session().region))
+
+    def session(self) -> Session:
+        return Session(self.folder)
+
+    def try_on_node(self, command: str, stdin: str = "") -> Done:
+        return self.lab.run(self.node, [command], stdin=stdin)
+
+    def on_node(self, command: str, stdin: str = "") -> str:
+        done = self.try_on_node(command, stdin)
+        assert done.returncode == 0, f"{command}: exit {done.returncode}\n{done.stdout}{done.stderr}"
+        return done.stdout.strip()
+
+    def sql(self, statement: str) -> str:
+        return self.on_node("podman exec -i mariadb mariadb --skip-column-names --batch", statement)
+
+    def state(self) -> dict[str, Any]:
+        """``end``: the node's state without times; ``starts``: when containers and units were started."""
+        data: dict[str, Any] = json.loads(self.on_node("python3 -", NODE_STATE.read_text()))
+        return data
+
+    def starts(self) -> dict[str, str]:
+        return dict(self.state()["starts"])
+
+    def restarted(self, before: Mapping[str, str]) -> set[str]:
+        """Return the containers and units that were started since."""
+        after = self.starts()
+        return {name for name in {*before, *after} if before.get(name) != after.get(name)}
+
+    # -- the controller ------------------------------------------------------------------------------------------------
+
+    def private_folders(self) -> list[Path]:
+        """Folders of runs, which hold secrets while they exist."""
+        return sorted((state_dir() / "private").glob("*"))
+
+    def events(self) -> list[Path]:
+        return sorted(self.session().state.glob("events/*.jsonl"))
+
+
+def deploy(cloud: Cloud) -> None:
+    """From nothing to a running region; what an earlier, killed test run left is removed first."""
+    remove(cloud)
+    cloud.run("lab", "up", code=0)
+    cloud.run("secrets", "init", code=0)
+    cloud.run("image", "build", code=0, timeout=1800)
+    cloud.apply()
+
+
+def remove(cloud: Cloud) -> None:
+    """Take the lab down and remove what the program keeps about the region."""
+    recorded = Lab.recorded(cloud.folder)
+    if recorded:
+        recorded.down()
+    for path in sorted(cloud.folder.rglob("*"), reverse=True):
+        if path.name != "region.yml":
+            path.rmdir() if path.is_dir() else path.unlink()
