@@ -1,0 +1,107 @@
+"""Listeners of every role: what is declared and nothing else, with a certificate of the internal CA wherever TLS is declared."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Iterator
+from ipaddress import ip_address
+from typing import Any
+
+import pytest
+
+from scs_deploy.catalogue.service import Port
+from scs_deploy.context import address_on
+from scs_deploy.session import Session
+
+Listener = tuple[str, str, int]
+PATIENCE = 10
+MYSQL_GREETING, MYSQL_TLS = 10, 0x0800 | 0x0200 | 0x8000
+"""Protocol version of its first packet; and what a client answers: CLIENT_SSL, PROTOCOL_41, SECURE_CONNECTION."""
+
+
+def test_only_declared_ports_are_open_to_others(cases: Any, session: Session, node: str) -> None:
+    frontends = set(_all_frontends(session))
+    for case in cases.values():
+        if case.component.kind == "host":
+            continue
+        declared = {_listener(session, node, port) for port in case.component.ports}
+        real = {(kind, address, port) for kind, address, port in case.real["listeners"] if not _loopback(address)}
+        assert real <= declared | frontends, case.wanted.name
+
+
+def test_ports_that_others_rely_on_are_open(cases: Any, session: Session, node: str) -> None:
+    for case in cases.values():
+        component = case.component
+        needed = {component.health.tcp, component.health.http, component.metrics}
+        for port in component.ports:
+            if port.frontend or port.name in needed:
+                assert list(_listener(session, node, port)) in case.real["listeners"], port.name
+
+
+def test_tls_is_spoken_wherever_it_is_declared(cases: Any, session: Session, trust: ssl.SSLContext, node: str) -> None:
+    for case in cases.values():
+        for port in case.component.ports:
+            kind, address, number = _listener(session, node, port)
+            if port.tls and [kind, address, number] in case.real["listeners"]:
+                assert _handshake(trust, address, number) in {"TLSv1.2", "TLSv1.3"}, port.name
+
+
+def test_clients_reach_it_by_tls_on_the_virtual_addresses(cases: Any, session: Session, trust: ssl.SSLContext) -> None:
+    for case in cases.values():
+        for port in case.component.ports:
+            if port.tls or (port.frontend and port.frontend.tls):
+                for _, address, number in _frontends(session, port):
+                    assert _handshake(trust, address, number) in {"TLSv1.2", "TLSv1.3"}, port.name
+
+
+@pytest.fixture(scope="module")
+def trust(session: Session) -> ssl.SSLContext:
+    """Trusts the internal CA alone; ``session.connections`` leads into the lab's network where it has one of its own."""
+    assert session.connections
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(cadata=session.vault.authority().cert_pem)
+    return context
+
+
+def _handshake(trust: ssl.SSLContext, address: str, port: int) -> str | None:
+    """Return the TLS version; the certificate must name the address."""
+    with socket.create_connection((address, port), PATIENCE) as plain:
+        _ask_for_tls(plain)
+        with trust.wrap_socket(plain, server_hostname=address) as link:
+            return link.version()
+
+
+def _ask_for_tls(plain: socket.socket) -> None:
+    """MySQL's protocol begins in plain text: its server greets at once, which no other server of ours does."""
+    plain.settimeout(0.3)
+    try:
+        greeting = plain.recv(512)
+    except TimeoutError:
+        return
+    finally:
+        plain.settimeout(PATIENCE)
+    assert greeting[4] == MYSQL_GREETING, f"it greets in plain text: {greeting!r}"
+    answer = MYSQL_TLS.to_bytes(4, "little") + (1 << 24).to_bytes(4, "little") + bytes([45]) + bytes(23)
+    plain.sendall(len(answer).to_bytes(3, "little") + b"\1" + answer)
+
+
+def _listener(session: Session, node: str, port: Port) -> Listener:
+    return port.protocol, address_on(session.nodes[node], port.network), port.port
+
+
+def _frontends(session: Session, port: Port) -> Iterator[Listener]:
+    for network in port.frontend.networks if port.frontend else ():
+        if port.frontend and (vip := session.topology.vip(network)):
+            yield port.protocol, vip, port.frontend.port or port.port
+
+
+def _all_frontends(session: Session) -> Iterator[Listener]:
+    for service in session.catalogue.services.values():
+        for component in service.components.values():
+            for port in component.ports:
+                yield from _frontends(session, port)
+
+
+def _loopback(address: str) -> bool:
+    return address != "*" and ip_address(address).is_loopback

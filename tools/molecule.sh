@@ -1,0 +1,59 @@
+#!/bin/bash
+# Molecule's scenarios one after the other on their one shared lab, each with its time; all of them even if one fails.
+set -uo pipefail
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+cd "$ROOT" || exit
+
+usage() {
+    cat <<'END'
+Usage: tools/molecule.sh [--destroy] [-v] [SCENARIO...]
+
+  --destroy    take the lab down at the end, and before, if one is left
+  -v           show what Molecule prints; otherwise only of scenarios that fail
+END
+}
+
+destroy='' verbose='' scenarios=()
+while [ $# -gt 0 ]; do
+    case $1 in
+        --destroy) destroy=1 ;;
+        -v) verbose=1 ;;
+        --help | -h) usage; exit 0 ;;
+        -*) usage >&2; exit 2 ;;
+        *) scenarios+=("$1") ;;
+    esac
+    shift
+done
+if [ ${#scenarios[@]} = 0 ]; then
+    for file in molecule/*/molecule.yml; do scenarios+=("$(basename "$(dirname "$file")")"); done
+fi
+
+PATH=$ROOT/.venv/bin:$PATH:/usr/sbin:/sbin
+state=${SCS_DEPLOY_STATE_DIR:-$ROOT/.state/molecule}
+logs=$state/logs/molecule
+mkdir -p "$logs"
+export PATH SCS_DEPLOY_STATE_DIR=$state ANSIBLE_HOME=${ANSIBLE_HOME:-$state/ansible} MOLECULE_COMMAND_BORDERS=false MOLECULE_REPORT=false
+
+lab_down() { scs-deploy lab down -r molecule/base; }
+if [ -n "$destroy" ]; then
+    trap lab_down EXIT
+    trap 'exit 130' INT TERM
+    lab_down || exit
+fi
+
+passed=0 failed=0
+for scenario in "${scenarios[@]}"; do
+    log=$logs/$scenario.log began=$SECONDS result=ok
+    if [ -n "$verbose" ]; then
+        molecule test --scenario-name "$scenario" 2>&1 | tee "$log"
+    else
+        molecule test --scenario-name "$scenario" >"$log" 2>&1
+    fi || result=FAILED
+    if [ $result = ok ]; then passed=$((passed + 1)); else
+        failed=$((failed + 1))
+        [ -n "$verbose" ] || cat "$log"
+    fi
+    printf '%-16s %4d s  %s\n' "$scenario" $((SECONDS - began)) $result
+done
+echo "$passed passed, $failed failed"
+exit $((failed > 0))
