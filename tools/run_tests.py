@@ -14,7 +14,7 @@ import threading
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NoReturn
@@ -76,7 +76,8 @@ def phases(options: argparse.Namespace) -> Iterator[Phase]:
     if options.fast:
         return
     if not options.k:
-        yield Phase("images", (tool("scs-deploy"), "image", "build", "--region", "inventories/box"), limit=1800)
+        # Molecule's region, so that a user's images.lock is left alone.
+        yield Phase("images", (tool("scs-deploy"), "image", "build", "--region", "molecule/base"), limit=1800)
     if any((ROOT / "tests" / "integration").glob("test_*.py")):
         yield pytest("integration", "tests/integration", options, "-v", limit=2400)
     if not options.k:
@@ -155,6 +156,7 @@ def run(phase: Phase) -> tuple[int, str]:
     except OSError as error:
         log.write_text(f"{error}\n")
         return CANNOT_START, f"{error}\n"
+    (STATE / "phase").write_text(f"{process.pid} {birth(process.pid)}")
     # Apart from the wait: something left in the background, such as a shared ssh connection, may keep the pipe open.
     reader = threading.Thread(target=tee, args=(process, log, phase.quiet), daemon=True)
     reader.start()
@@ -164,6 +166,7 @@ def run(phase: Phase) -> tuple[int, str]:
         code = -1
     finally:
         end(process)
+        (STATE / "phase").unlink(missing_ok=True)
         reader.join(timeout=2)
     return code, log.read_text(encoding="utf-8")
 
@@ -228,6 +231,27 @@ def reported(file: Path) -> Count | None:
         sum(int(suite.get(key, 0)) for suite in suites) for key in ("tests", "failures", "errors", "skipped")
     )
     return Count(total - failed - errors - skipped, failed + errors, skipped)
+
+
+def birth(pid: int) -> str:
+    """When a process was started, in the kernel's ticks; "" when there is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        return ""
+
+
+def end_orphan() -> None:
+    """End the phase of a run that was killed: it is in a process group of its own and knows nothing of it."""
+    try:
+        pid, born = (STATE / "phase").read_text().split()
+    except (OSError, ValueError):
+        return
+    if birth(int(pid)) == born:
+        say(f"ending process group {pid}, left by a run that was killed")
+        with suppress(ProcessLookupError):
+            os.killpg(int(pid), signal.SIGKILL)
+    (STATE / "phase").unlink(missing_ok=True)
 
 
 @contextmanager
@@ -299,6 +323,7 @@ def main() -> int:
 
 
 def run_all(options: argparse.Namespace) -> int:
+    end_orphan()
     if not options.fast:
         clean_up()
     for old in (STATE / "logs").glob("*"):

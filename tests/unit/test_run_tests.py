@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -67,6 +68,16 @@ def test_what_stays_in_the_background_does_not_hold_the_run(runner: ModuleType):
     began = time.monotonic()
     assert runner.run(phase) == (0, "done\n")
     assert time.monotonic() - began < 10
+
+
+def test_the_phase_of_a_killed_run_is_ended_and_a_stranger_is_not(runner: ModuleType):
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as process:
+        (runner.STATE / "phase").write_text(f"{process.pid} 1")
+        runner.end_orphan()
+        assert process.poll() is None
+        (runner.STATE / "phase").write_text(f"{process.pid} {runner.birth(process.pid)}")
+        runner.end_orphan()
+        assert process.wait(timeout=5) == -9
 
 
 def test_shell_is_found_by_its_first_line(runner: ModuleType, tmp_path: Path):
