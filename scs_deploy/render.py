@@ -9,7 +9,7 @@ from typing import Any
 
 from scs_deploy import names, overrides
 from scs_deploy.catalogue.service import Component, ConfigFile, Health, Job, Port, Resource, Service
-from scs_deploy.context import Topology, address_on, context_for
+from scs_deploy.context import SHARED, Topology, address_on, context_for
 from scs_deploy.desired import (
     CertificateNames,
     Container,
@@ -59,7 +59,7 @@ class Renderer:
         self.topology, self.templates, self.images = topology, templates, images
         self.secret_keys, self.facts = secret_keys, facts
         self.certificates: dict[tuple[str, str], CertificateNames] = {}
-        self._resources: dict[str, tuple[Item, ...]] = {}
+        self._shared: dict[tuple[str, str], str] = {}
 
     def render(self) -> Desired:
         """Render the nodes whose facts are known, and the jobs and resources that such nodes are home to.
@@ -89,6 +89,16 @@ class Renderer:
 
     def _context(self, node: Node, placed: Placed, component: Component) -> dict[str, Any]:
         return context_for(self.topology, node, placed, component, self.facts.get(node.name, {}))
+
+    def _text(self, service: str, name: str, context: Mapping[str, Any]) -> str:
+        """Render a template, once where every instance would get the same text: /etc/hosts has a line per node on every node."""
+        if (service, name) in self._shared:
+            return self._shared[service, name]
+        text = self.templates.file(service, name, context)
+        used = self.templates.uses(service, name)
+        if used is not None and used <= SHARED:
+            self._shared[service, name] = text
+        return text
 
     def _instance(self, node: Node, placed: Placed, owners: Mapping[str, Owner], items: tuple[Item, ...]) -> Instance:
         service, component = self.topology.catalogue.component(placed.component)
@@ -152,12 +162,12 @@ class Renderer:
     ) -> list[File]:
         files: list[File] = []
         if component.entry:
-            text = self.templates.file(service.name, component.entry, context)
+            text = self._text(service.name, component.entry, context)
             path = _host_path(placed, component, ENTRY)
             files.append(File(path, text, "0755", 0, 0, masked=_masked(text)))
         for job in service.jobs:
             if job.entry and job.home == placed.component:
-                text = self.templates.file(service.name, job.entry, context)
+                text = self._text(service.name, job.entry, context)
                 path = _host_path(placed, component, _script(job))
                 files.append(File(path, text, "0755", 0, 0, "none", masked=_masked(text), jobs_only=True))
         changes = node.services[placed.service].config
@@ -172,7 +182,7 @@ class Renderer:
                         File(where, text, spec.mode, uid, gid, spec.effect, opaque=True, jobs_only=spec.jobs_only)
                     )
                 continue
-            text = self.templates.file(service.name, spec.template, context)
+            text = self._text(service.name, spec.template, context)
             override = changes.get(target) or changes.get(spec.template)
             if override:
                 text = overrides.merge(text, spec.format, override, where=f"services.{service.name}.config[{target}]")
@@ -377,7 +387,7 @@ class Renderer:
         material = list(command)
         if job.entry:
             command = (_script(job),)
-            material.append(self.templates.file(service.name, job.entry, context))
+            material.append(self._text(service.name, job.entry, context))
         choice = self._image(component.image)
         if "image" in job.depends:
             material.append(choice.id)
@@ -547,7 +557,7 @@ def _reload_action(component: Component, placed: Placed) -> dict[str, Any]:
 
 def _without_key(text: str) -> bool:
     """Tell whether a reference stands where no key can be masked: then the node never sends the old content."""
-    return any(OPEN in _key(line) for line in text.splitlines() if OPEN in line)
+    return OPEN in text and any(OPEN in _key(line) for line in text.splitlines() if OPEN in line)
 
 
 def _key(line: str) -> str:
@@ -556,5 +566,5 @@ def _key(line: str) -> str:
 
 def _masked(text: str) -> tuple[str, ...]:
     """Return the keys of lines that hold a reference, so that a node masks the same keys in the old content."""
-    keys = {_key(line) for line in text.splitlines() if OPEN in line}
+    keys = {_key(line) for line in text.splitlines() if OPEN in line} if OPEN in text else set()
     return tuple(sorted(key for key in keys if key and OPEN not in key))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import jinja2.meta
 
 from scs_deploy.catalogue.load import Catalogue
 from scs_deploy.errors import Finding, InputError
@@ -28,6 +29,7 @@ class TemplateSet:
             keep_trailing_newline=True,
         )
         self._strings: dict[str, jinja2.Template] = {}
+        self._used: dict[str, frozenset[str] | None] = {}
 
     def _source(self, name: str) -> tuple[str, str, Callable[[], bool]] | None:
         """What Jinja2 loads, with the path that its tracebacks then name."""
@@ -62,6 +64,18 @@ class TemplateSet:
         except (jinja2.TemplateError, TypeError, KeyError, ValueError, AttributeError) as error:
             file, line = self._position(error, full)
             raise InputError(self._finding(file, f"{type(error).__name__}: {error}", line, context)) from error
+
+    def uses(self, service: str, name: str, folder: str = "templates") -> frozenset[str] | None:
+        """Return the names of the context that a file uses; ``None`` if that cannot be told, since it includes others."""
+        full = f"{service}/{folder}/{name}"
+        if full not in self._used:
+            try:
+                tree = self._environment.parse(self.texts[full])
+            except (jinja2.TemplateSyntaxError, KeyError):
+                return None  # rendering it tells what is wrong
+            alone = next(jinja2.meta.find_referenced_templates(tree), self) is self
+            self._used[full] = frozenset(jinja2.meta.find_undeclared_variables(tree)) if alone else None
+        return self._used[full]
 
     def string(self, service: str, text: str, context: Mapping[str, Any]) -> str:
         """Render a string of service.yml."""

@@ -260,3 +260,19 @@ def test_a_port_that_nobody_offers(tmp_path):
 def test_an_image_that_was_never_built():
     with pytest.raises(InputError, match=r"image app is not in images.lock(.|\n)*scs-deploy image build app"):
         _ = World(unbuilt=("app",)).desired
+
+
+def test_what_is_the_same_everywhere_is_rendered_once(world: World):
+    """A thousand nodes with a line per node in /etc/hosts share one text; what names its node is its own."""
+    texts = [world.file(f"{node}/ground-hosts", "/etc/hosts").text for node in ("n1", "n2", "n4")]
+    assert texts[0] is texts[1] is texts[2]
+    assert texts[0].count("\n") == 4
+    assert world.file("n1/app", "app.conf").text != world.file("n2/app", "app.conf").text
+
+
+def test_a_template_that_includes_another_is_rendered_for_each_node(tmp_path):
+    service = "components:\n  odd: {kind: host, group: all, files: [{template: odd.conf, target: /etc/odd}]}\n"
+    world = own_role(
+        tmp_path, "odd", service, odd_conf="{% include 'odd/templates/in.conf' %}\n", in_conf="{{ node.name }}"
+    )
+    assert [world.file(f"{node}/odd", "/etc/odd").text for node in ("n1", "n2")] == ["n1", "n2"]
