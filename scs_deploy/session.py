@@ -47,6 +47,8 @@ class Observation:
     unreachable: Mapping[str, str]
     sealed: Sealed
     rounds: int
+    gone: tuple[str, ...] = ()
+    """Nodes in state absent that do not answer any more, as is to be expected."""
 
 
 class Session:
@@ -73,7 +75,8 @@ class Session:
 
     @cached_property
     def nodes(self) -> dict[str, Node]:
-        return {node.name: node for node in self.region.nodes if node.state != "absent"}
+        """All nodes by name; those in state absent too, since what is left on them is to be removed."""
+        return {node.name: node for node in self.region.nodes}
 
     @cached_property
     def connections(self) -> dict[str, Connection]:
@@ -197,7 +200,8 @@ class Session:
         it; ``rounds`` tells.
         """
         chosen = self._limited(limit)
-        strangers = {name: node for name, node in chosen.items() if not self._cached_facts(name)}
+        leaving = {name for name, node in chosen.items() if node.state == "absent"}
+        strangers = {n: node for n, node in chosen.items() if n not in leaving and not self._cached_facts(n)}
         met, lost = self._ask(strangers, _nothing(), progress)
         self._learn(met)
         sealed = self.render()
@@ -208,7 +212,14 @@ class Session:
             again, gone = self._ask({name: chosen[name] for name in changed}, sealed, progress)
             answers = {name: answer for name, answer in {**answers, **again}.items() if name not in gone}
             unreachable |= gone
-        return Observation(answers, {**lost, **unreachable}, sealed, 1 + bool(strangers) + bool(changed))
+        unreachable |= lost
+        return Observation(
+            answers,
+            {name: why for name, why in unreachable.items() if name not in leaving},
+            sealed,
+            1 + bool(strangers) + bool(changed),
+            tuple(name for name in unreachable if name in leaving),
+        )
 
     def _learn(self, answers: Mapping[str, Mapping[str, Any]]) -> list[str]:
         """Keep the facts that came back; return the nodes that sent some."""
@@ -291,7 +302,12 @@ class Session:
             named,
             purge,
         )
-        return diff.make_plan(inputs)
+        plan = diff.make_plan(inputs)
+        gone = tuple(
+            f"node {name} is absent and does not answer: what is left on it cannot be removed"
+            for name in observation.gone
+        )
+        return replace(plan, notes=(*plan.notes, *gone))
 
     def destruction(self, progress: Progress | None = None) -> Observation:
         """Look at the nodes as if nothing were wanted on them: all that is managed there is then unexpected."""

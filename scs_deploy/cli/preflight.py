@@ -36,6 +36,8 @@ def preflight(region: RegionOption = None, as_json: JsonOption = False) -> None:
     findings: list[Finding] = []
     for name, answer in observation.observed.items():
         node = session.nodes[name]
+        if node.state == "absent":
+            continue
         managed = set(answer.get("unexpected", {}).get("instances", {}))
         subject = Subject(
             node,

@@ -34,7 +34,8 @@ def validate(region: RegionOption = None) -> None:
     _ = session.placement, session.order
     for finding in loaded.warnings:
         common.err.print(f"[yellow]warning[/yellow]: {escape(str(finding))}")
-    nodes, instances = len(session.nodes), len(session.placement.placed)
+    nodes = sum(node.state != "absent" for node in session.nodes.values())
+    instances = len(session.placement.placed)
     common.out.print(
         f"{session.folder / 'region.yml'}: valid: {nodes} node{'s' if nodes != 1 else ''}, {instances} instances of components"
     )

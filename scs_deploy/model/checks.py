@@ -94,11 +94,17 @@ def _height_units(source: Source, at: PathTuple, rack: RackSection) -> Iterator[
         other = next((taken[unit] for unit in range(node.unit, top + 1) if unit in taken), None)
         if other is not None:
             why = f"a unit between {node.unit} and {top} is already filled by {source.line_of(other)}"
+            heights = [(*place[:-1], "height") for place in (other, path) if _declares_height(rack, place)]
+            why += "".join(f", see {source.line_of(height)}" for height in heights)
             yield source.finding(
                 path, "two nodes fill the same height unit", why=why, fix="correct unit or height of one"
             )
         for unit in range(node.unit, top + 1):
             taken.setdefault(unit, path)
+
+
+def _declares_height(rack: RackSection, unit: PathTuple) -> bool:
+    return "height" in rack.nodes[int(unit[-2])].model_fields_set
 
 
 def _disks(source: Source, region: RegionSection) -> Iterator[Finding]:

@@ -36,7 +36,7 @@ class InventoryModule(BaseInventoryPlugin):
             connections = session.connections
         except DeployError as error:
             raise AnsibleParserError(str(error)) from error
-        for node in session.nodes.values():
+        for node in (one for one in session.nodes.values() if one.state != "absent"):
             inventory.add_host(node.name)
             for key, value in connections[node.name].ansible_vars().items():
                 inventory.set_variable(node.name, key, value)
