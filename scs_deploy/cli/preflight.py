@@ -14,7 +14,7 @@ from scs_deploy.cli.common import JsonOption, RegionOption
 from scs_deploy.context import address_on
 from scs_deploy.errors import DeployError, Finding
 from scs_deploy.model.region import Node
-from scs_deploy.preflight import Subject, WantedPort, evaluate
+from scs_deploy.preflight import Subject, WantedPort, between, evaluate
 from scs_deploy.session import Session, unreachable_error
 
 _STYLES = {"error": "red", "warning": "yellow", "info": "dim"}
@@ -48,6 +48,7 @@ def preflight(region: RegionOption = None, as_json: JsonOption = False) -> None:
             tuple(_ports(session, node, managed)),
         )
         findings += evaluate(subject)
+    findings += between.run(session.region, session.connections)
     if as_json:
         common.print_json([asdict(finding) for finding in findings])
     else:
