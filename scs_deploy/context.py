@@ -17,8 +17,11 @@ from scs_deploy.references import Reference, reference
 from scs_deploy.releases import UserTable
 
 SHARED = frozenset(
-    "region nodes exposed endpoint members vip vip_name bracket uid gid secret secret_hash tls run_root".split()
-)
+    {
+        "region", "nodes", "exposed", "endpoint", "members", "vip", "vip_name", "bracket", "uid", "gid", "secret",
+        "secret_hash", "tls", "run_root",
+    }
+)  # fmt: skip
 """Names that mean the same to every instance of a region: a template that uses no others is rendered once."""
 
 VIP_NAMES = {"public": "api", "api": "api-int"}

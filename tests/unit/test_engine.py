@@ -1,3 +1,5 @@
+"""The engine of the controller: which one, its settings on this machine, and how it is spoken to."""
+
 import tomllib
 from pathlib import Path
 

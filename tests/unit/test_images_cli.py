@@ -1,3 +1,5 @@
+"""``scs-deploy image``: what the command prints and which exit it takes."""
+
 import json
 from pathlib import Path
 from types import SimpleNamespace

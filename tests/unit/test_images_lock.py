@@ -1,3 +1,5 @@
+"""images.lock: written whole, kept when nothing changed, refused when damaged."""
+
 from pathlib import Path
 
 import pytest

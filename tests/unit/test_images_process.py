@@ -1,3 +1,5 @@
+"""Child processes of a build: output, failure and interruption."""
+
 import os
 import threading
 import time

@@ -1,3 +1,5 @@
+"""Recipes of images: what a service's packages become, and what a cache key depends on."""
+
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

@@ -1,3 +1,5 @@
+"""The schedule of builds: parents first, in parallel, cached, with a fake store."""
+
 import threading
 from pathlib import Path
 

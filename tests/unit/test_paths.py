@@ -1,3 +1,5 @@
+"""Where the program keeps state and finds what it ships."""
+
 from pathlib import Path
 
 import pytest

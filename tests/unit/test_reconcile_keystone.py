@@ -1,3 +1,5 @@
+"""Keystone's reconcilers against a fake API: list, compare, apply, twice."""
+
 from __future__ import annotations
 
 import importlib

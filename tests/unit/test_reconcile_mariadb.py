@@ -1,3 +1,5 @@
+"""MariaDB's reconcilers: rows and statements, without a server."""
+
 from __future__ import annotations
 
 import importlib

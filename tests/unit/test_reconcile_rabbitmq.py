@@ -1,3 +1,5 @@
+"""RabbitMQ's reconcilers against a fake management API."""
+
 from __future__ import annotations
 
 import base64

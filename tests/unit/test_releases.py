@@ -1,3 +1,5 @@
+"""Release files and the UID table: complete, and free of contradictions."""
+
 from pathlib import Path
 
 import pytest
