@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import socket
 import ssl
 from collections.abc import Iterator
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,8 +41,11 @@ def test_ports_that_others_rely_on_are_open(cases: Any, session: Session, node: 
                 assert list(_listener(session, node, port)) in case.real["listeners"], port.name
 
 
-def test_tls_is_spoken_wherever_it_is_declared(cases: Any, session: Session, trust: ssl.SSLContext, node: str) -> None:
+def test_tls_is_spoken_wherever_it_is_declared(
+    cases: Any, session: Session, trust: ssl.SSLContext, node: str, tmp_path: Path
+) -> None:
     for case in cases.values():
+        _identify(trust, case, tmp_path)
         for port in case.component.ports:
             kind, address, number = _listener(session, node, port)
             if port.tls and [kind, address, number] in case.real["listeners"]:
@@ -55,13 +60,22 @@ def test_clients_reach_it_by_tls_on_the_virtual_addresses(cases: Any, session: S
                     assert _handshake(trust, address, number) in {"TLSv1.2", "TLSv1.3"}, port.name
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def trust(session: Session) -> ssl.SSLContext:
     """Trusts the internal CA alone; ``session.connections`` leads into the lab's network where it has one of its own."""
     assert session.connections
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(cadata=session.vault.authority().cert_pem)
     return context
+
+
+def _identify(trust: ssl.SSLContext, case: Any, folder: Path) -> None:
+    """Show the instance's own certificate: members of a cluster ask each other for one."""
+    (bundle,) = [one for path, one in case.real["files"].items() if path.endswith("/bundle.pem")] or [None]
+    if bundle:
+        file = folder / "bundle.pem"
+        file.write_bytes(base64.b64decode(bundle["content"]))
+        trust.load_cert_chain(file)
 
 
 def _handshake(trust: ssl.SSLContext, address: str, port: int) -> str | None:

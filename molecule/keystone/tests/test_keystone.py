@@ -38,8 +38,10 @@ def test_catalogue_offers_identity_over_tls_on_all_interfaces(host: Any) -> None
 
 def test_plain_http_is_refused(host: Any) -> None:
     address = host.check_output("getent ahosts $(hostname)").split()[0]
-    assert host.run(f"curl -sf http://{address}:5000/v3").rc != 0
-    assert host.run(f"curl -sf --cacert {CA} https://{address}:5000/v3").rc == 0
+    ask = "curl --silent --output /dev/null --write-out %{http_code}"
+    # Not by curl's exit code: uWSGI ends the connection without TLS's goodbye, which only the balancer ever sees.
+    assert host.run(f"{ask} http://{address}:5000/v3").stdout == "000"
+    assert host.run(f"{ask} --cacert {CA} https://{address}:5000/v3").stdout == "200"
 
 
 def test_keys_are_closed_to_others(host: Any) -> None:

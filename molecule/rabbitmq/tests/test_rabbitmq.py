@@ -72,6 +72,7 @@ def test_queues_are_quorum_queues_and_messages_survive_a_kill(host: Any) -> None
         (queue,) = [one for one in api(host, "GET", "queues /") if one["name"] == "probe"]
         assert queue["type"] == "quorum"
         message = {"properties": {}, "routing_key": "probe", "payload": "hello", "payload_encoding": "string"}
+        time.sleep(3)  # the broker saves its list of queues only every so often: a kill may lose one that is brand-new
         api(host, "POST", "exchanges / amq.default publish", message)
         host.check_output("podman kill --signal KILL rabbitmq")
         time.sleep(3)
