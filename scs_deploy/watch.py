@@ -14,6 +14,9 @@ from scs_deploy.ssh import Connection
 
 FOLDER = "/run/scs-deploy-progress"
 
+_FAREWELL = 5
+"""Seconds that the watcher gets to end by itself."""
+
 Told = Callable[[dict[str, Any]], None]
 """Called, from another thread, with ``id``, ``status`` and ``seconds`` of a step that ended."""
 
@@ -29,9 +32,14 @@ class Watch:
 
     def __enter__(self) -> Self:
         path = shlex.quote(self.path)
-        script = f"mkdir -p -m 0700 {FOLDER} && : >>{path} && exec tail -n +1 -f {path}"
+        # Our end of its input keeps the watcher alive: however this process ends, nothing stays behind on either side.
+        script = f"mkdir -p -m 0700 {FOLDER} && : >>{path} && {{ tail -n +1 -f {path} & cat >/dev/null; kill $!; }}"
         self._process = self._connection.popen(
-            ["sh", "-c", script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
+            ["sh", "-c", script],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
         self._thread.start()
         return self
@@ -39,10 +47,14 @@ class Watch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._process:
-            self._process.terminate()
-            self._process.wait()
-            self._thread.join(timeout=5)
+        if self._process and self._process.stdin:
+            self._process.stdin.close()
+            try:
+                self._process.wait(timeout=_FAREWELL)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            self._thread.join(timeout=_FAREWELL)
 
     def _read(self) -> None:
         if self._process is None or self._process.stdout is None:
