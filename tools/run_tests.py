@@ -38,8 +38,8 @@ class Phase:
     argv: tuple[str, ...]
     limit: int = 600
     env: dict[str, str] = field(default_factory=dict)
-    tests: Literal["one", "report", "last line"] = "one"
-    """Where the number of its tests stands: it counts as one, in pytest's report, or as "N passed, N failed" in its last line."""
+    tests: Literal["one", "report", "own line"] = "one"
+    """Where the number of its tests stands: it counts as one, in pytest's report, or in a last line of its own "N passed, N failed"."""
     quiet: bool = False
     """Its output is shown only when it fails."""
 
@@ -82,7 +82,7 @@ def phases(options: argparse.Namespace) -> Iterator[Phase]:
         yield pytest("integration", "tests/integration", options, "-v", limit=2400)
     if not options.k:
         last = () if options.keep else ("--destroy",)
-        yield Phase("molecule", ("tools/molecule.sh", *last), limit=2400, tests="last line")
+        yield Phase("molecule", ("tools/molecule.sh", *last), limit=2400, tests="own line")
     if any((ROOT / "tests" / "e2e").glob("test_*.py")):
         yield pytest("e2e", "tests/e2e", options, "-v", limit=2400)
 
@@ -211,9 +211,9 @@ def count(phase: Phase, code: int, output: str) -> Count:
     one = Count(passed=int(code == 0), failed=int(code != 0))
     if phase.tests == "report":
         found = reported(report(phase.name)) or (Count() if code == NOTHING_COLLECTED else one)
-    elif phase.tests == "last line":
-        said = re.search(r"(\d+) passed, (\d+) failed\s*\Z", output)
-        found = Count(int(said[1]), int(said[2])) if said else one
+    elif phase.tests == "own line":
+        said = re.findall(r"^(\d+) passed, (\d+) failed$", output, re.MULTILINE)
+        found = Count(int(said[-1][0]), int(said[-1][1])) if said else one
     else:
         found = one
     if code not in (0, NOTHING_COLLECTED) and not found.failed:

@@ -41,9 +41,10 @@ def test_a_report_is_counted(runner: ModuleType):
         ("one", -1, "", "0 passed, 1 failed, 0 skipped"),
         ("report", 5, "", "0 passed, 0 failed, 0 skipped"),
         ("report", 4, "", "0 passed, 1 failed, 0 skipped"),
-        ("last line", 1, "x\n5 passed, 2 failed\n", "5 passed, 2 failed, 0 skipped"),
-        ("last line", 1, "5 passed, 0 failed\n", "5 passed, 1 failed, 0 skipped"),
-        ("last line", 130, "interrupted", "0 passed, 1 failed, 0 skipped"),
+        ("own line", 1, "x\n5 passed, 2 failed\n", "5 passed, 2 failed, 0 skipped"),
+        ("own line", 1, "5 passed, 2 failed\nlab is gone\n", "5 passed, 2 failed, 0 skipped"),
+        ("own line", 1, "5 passed, 0 failed\n", "5 passed, 1 failed, 0 skipped"),
+        ("own line", 130, "interrupted", "0 passed, 1 failed, 0 skipped"),
     ],
 )
 def test_no_failure_is_lost(runner: ModuleType, tests: str, code: int, output: str, expected: str):
