@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import socket
 import ssl
 import time
@@ -14,6 +15,7 @@ from scs_deploy.credentials import Login
 from scs_deploy.errors import DeployError
 
 TIMEOUT_SECONDS = 30
+PAUSE_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,10 @@ class Proof:
     services: tuple[tuple[str, str], ...]
     """Type and public URL of each service in the catalogue."""
     seconds: float
+
+
+class NotYet(DeployError):
+    """No answer, or the load balancer's word that nobody is there: a moment after a restart that is normal."""
 
 
 class _Connection(http.client.HTTPSConnection):
@@ -48,8 +54,20 @@ class _Connection(http.client.HTTPSConnection):
         self.sock, self.version = secure, secure.version() or ""
 
 
+def token_within(login: Login, seconds: float) -> Proof:
+    """Like ``token``, but try again for some seconds while nobody answers: a load balancer needs a few to see a member back."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return token(login)
+        except NotYet:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(PAUSE_SECONDS)
+
+
 def token(login: Login, *, timeout: float = TIMEOUT_SECONDS) -> Proof:
-    """Log in as the administrator; raises ``DeployError`` when the endpoint cannot be reached, trusted, or says no."""
+    """Log in as the administrator; raises ``DeployError`` when the endpoint cannot be trusted or says no, ``NotYet`` without an answer."""
     began = time.monotonic()
     connection = _Connection(login, ssl.create_default_context(cadata=login.ca_pem), timeout)
     try:
@@ -67,13 +85,16 @@ def token(login: Login, *, timeout: float = TIMEOUT_SECONDS) -> Proof:
         ) from error
     except (OSError, http.client.HTTPException) as error:
         fix = "see scs-deploy status; a lab in a namespace of its own is reached by scs-deploy lab exec only"
-        raise _failed(login, "no answer", str(error) or type(error).__name__, fix) from error
+        raise NotYet("no answer", where=_where(login), why=str(error) or type(error).__name__, fix=fix) from error
     finally:
         connection.close()
     if answer.status == http.HTTPStatus.UNAUTHORIZED:
         raise _failed(
             login, "the administrator's password is not accepted", _message(body), "run scs-deploy plan to see why"
         )
+    if answer.status == http.HTTPStatus.SERVICE_UNAVAILABLE:
+        fix = "see scs-deploy status: no member behind the load balancer is healthy"
+        raise NotYet("no token: HTTP 503", where=_where(login), why=_message(body), fix=fix)
     if answer.status != http.HTTPStatus.CREATED or not answer.getheader("X-Subject-Token"):
         raise _failed(login, f"no token: HTTP {answer.status}", _message(body), "see scs-deploy logs of this service")
     return _proof(login, _body(body), connection.version, time.monotonic() - began)
@@ -110,8 +131,14 @@ def _body(body: bytes) -> dict[str, Any]:
 
 def _message(body: bytes) -> str:
     error = _body(body).get("error")
-    return str(error.get("message", "")) if isinstance(error, dict) else body[:200].decode(errors="replace")
+    if isinstance(error, dict):
+        return str(error.get("message", ""))
+    return " ".join(re.sub(r"<[^>]*>", " ", body[:500].decode(errors="replace")).split())
 
 
 def _failed(login: Login, what: str, why: str, fix: str) -> DeployError:
-    return DeployError(what, where=f"{login.url} at {login.address}", why=why, fix=fix)
+    return DeployError(what, where=_where(login), why=why, fix=fix)
+
+
+def _where(login: Login) -> str:
+    return f"{login.url} at {login.address}"

@@ -38,7 +38,12 @@ def credentials_command(
     common.out.print(f"{escape(str(clouds))}: {'written' if changed else 'unchanged'}, cloud {session.region.name}")
 
 
-def prove_command(region: RegionOption = None, as_json: JsonOption = False, vault_password: VaultOption = None) -> None:
+def prove_command(
+    region: RegionOption = None,
+    as_json: JsonOption = False,
+    wait: Annotated[float, typer.Option("--wait", min=0, help="Seconds to try again while nobody answers.")] = 15,
+    vault_password: VaultOption = None,
+) -> None:
     """Get a token over TLS as users do: from outside the nodes, at the public address, the certificate verified.
 
     Example:  scs-deploy prove -r box
@@ -46,7 +51,7 @@ def prove_command(region: RegionOption = None, as_json: JsonOption = False, vaul
     session = common.session(region, vault_password)
     login = _login(session, vault_password)
     _ = session.connections  # a lab's networks may be reached from inside its namespace only
-    proof = prove.token(login)
+    proof = prove.token_within(login, wait)
     if as_json:
         common.print_json(asdict(proof))
         return

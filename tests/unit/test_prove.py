@@ -16,7 +16,7 @@ import pytest
 from scs_deploy import pki
 from scs_deploy.credentials import Login
 from scs_deploy.errors import DeployError
-from scs_deploy.prove import token
+from scs_deploy.prove import NotYet, token, token_within
 
 ENDPOINT = {"interface": "public", "url": "https://api.t.test:5000/v3"}
 TOKEN = {"expires_at": "2030-01-01T00:00:00Z", "user": {"name": "admin"}}
@@ -24,7 +24,16 @@ CATALOG = [{"type": "identity", "endpoints": [{"interface": "internal", "url": "
 
 
 class Identity(BaseHTTPRequestHandler):
+    away = 0
+    """How many requests more the load balancer answers for nobody."""
+
     def do_POST(self) -> None:
+        if Identity.away:
+            Identity.away -= 1
+            self.send_response(503)
+            self.end_headers()
+            self.wfile.write(b"<html><body><h1>503 Service Unavailable</h1></body></html>")
+            return
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         password = asked["auth"]["identity"]["password"]["user"]["password"]
         code, body = {
@@ -88,3 +97,19 @@ def test_another_ca_is_not_trusted(endpoint: Login):
     stranger = pki.Authority.create("u", pki.utc_now())
     with pytest.raises(DeployError, match="certificate is not valid"):
         token(replace(endpoint, ca_pem=stranger.cert_pem))
+
+
+def test_waits_for_one_who_is_not_there_yet(endpoint: Login):
+    Identity.away = 2
+    assert token_within(endpoint, 10).user == "admin"
+    assert Identity.away == 0
+    Identity.away = 100
+    with pytest.raises(NotYet) as caught:
+        token_within(endpoint, 0)
+    Identity.away = 0
+    assert caught.value.why == "503 Service Unavailable"
+
+
+def test_does_not_try_a_wrong_password_again(endpoint: Login):
+    with pytest.raises(DeployError, match="not accepted"):
+        token_within(replace(endpoint, password="wrong"), 60)
