@@ -32,7 +32,7 @@ class Proof:
     seconds: float
 
 
-class NotYet(DeployError):
+class NoAnswerError(DeployError):
     """No answer, or the load balancer's word that nobody is there: a moment after a restart that is normal."""
 
 
@@ -60,14 +60,14 @@ def token_within(login: Login, seconds: float) -> Proof:
     while True:
         try:
             return token(login)
-        except NotYet:
+        except NoAnswerError:
             if time.monotonic() > deadline:
                 raise
         time.sleep(PAUSE_SECONDS)
 
 
 def token(login: Login, *, timeout: float = TIMEOUT_SECONDS) -> Proof:
-    """Log in as the administrator; raises ``DeployError`` when the endpoint cannot be trusted or says no, ``NotYet`` without an answer."""
+    """Log in as the administrator; raises ``DeployError`` when the endpoint cannot be trusted or says no, ``NoAnswerError`` without an answer."""
     began = time.monotonic()
     connection = _Connection(login, ssl.create_default_context(cadata=login.ca_pem), timeout)
     try:
@@ -85,7 +85,9 @@ def token(login: Login, *, timeout: float = TIMEOUT_SECONDS) -> Proof:
         ) from error
     except (OSError, http.client.HTTPException) as error:
         fix = "see scs-deploy status; a lab in a namespace of its own is reached by scs-deploy lab exec only"
-        raise NotYet("no answer", where=_where(login), why=str(error) or type(error).__name__, fix=fix) from error
+        raise NoAnswerError(
+            "no answer", where=_where(login), why=str(error) or type(error).__name__, fix=fix
+        ) from error
     finally:
         connection.close()
     if answer.status == http.HTTPStatus.UNAUTHORIZED:
@@ -94,7 +96,7 @@ def token(login: Login, *, timeout: float = TIMEOUT_SECONDS) -> Proof:
         )
     if answer.status == http.HTTPStatus.SERVICE_UNAVAILABLE:
         fix = "see scs-deploy status: no member behind the load balancer is healthy"
-        raise NotYet("no token: HTTP 503", where=_where(login), why=_message(body), fix=fix)
+        raise NoAnswerError("no token: HTTP 503", where=_where(login), why=_message(body), fix=fix)
     if answer.status != http.HTTPStatus.CREATED or not answer.getheader("X-Subject-Token"):
         raise _failed(login, f"no token: HTTP {answer.status}", _message(body), "see scs-deploy logs of this service")
     return _proof(login, _body(body), connection.version, time.monotonic() - began)

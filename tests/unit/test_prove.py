@@ -16,7 +16,7 @@ import pytest
 from scs_deploy import pki
 from scs_deploy.credentials import Login
 from scs_deploy.errors import DeployError
-from scs_deploy.prove import NotYet, token, token_within
+from scs_deploy.prove import NoAnswerError, token, token_within
 
 ENDPOINT = {"interface": "public", "url": "https://api.t.test:5000/v3"}
 TOKEN = {"expires_at": "2030-01-01T00:00:00Z", "user": {"name": "admin"}}
@@ -104,7 +104,7 @@ def test_waits_for_one_who_is_not_there_yet(endpoint: Login):
     assert token_within(endpoint, 10).user == "admin"
     assert Identity.away == 0
     Identity.away = 100
-    with pytest.raises(NotYet) as caught:
+    with pytest.raises(NoAnswerError) as caught:
         token_within(endpoint, 0)
     Identity.away = 0
     assert caught.value.why == "503 Service Unavailable"
