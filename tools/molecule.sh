@@ -29,10 +29,10 @@ if [ ${#scenarios[@]} = 0 ]; then
 fi
 
 PATH=$ROOT/.venv/bin:$PATH:/usr/sbin:/sbin
-state=${SCS_DEPLOY_STATE_DIR:-$ROOT/.state/molecule}
-logs=$state/logs/molecule
+work=${SCS_DEPLOY_STATE_DIR:-$ROOT/.state}/molecule
+logs=$work/logs
 mkdir -p "$logs"
-export PATH SCS_DEPLOY_STATE_DIR=$state ANSIBLE_HOME=${ANSIBLE_HOME:-$state/ansible} MOLECULE_COMMAND_BORDERS=false MOLECULE_REPORT=false
+export PATH ANSIBLE_HOME=${ANSIBLE_HOME:-$work/ansible} MOLECULE_COMMAND_BORDERS=false MOLECULE_REPORT=false
 
 lab_down() { scs-deploy lab down -r molecule/base; }
 if [ -n "$destroy" ]; then

@@ -48,7 +48,7 @@ def test_tls_is_spoken_wherever_it_is_declared(
         _identify(trust, case, tmp_path)
         for port in case.component.ports:
             kind, address, number = _listener(session, node, port)
-            if port.tls and [kind, address, number] in case.real["listeners"]:
+            if port.tls and (kind, number) in {(one[0], one[2]) for one in case.real["listeners"]}:
                 assert _handshake(trust, address, number) in {"TLSv1.2", "TLSv1.3"}, port.name
 
 
