@@ -127,6 +127,9 @@ def _add_jobs(graph: Graph, catalogue: Catalogue, service: str, deployed: set[st
 
 
 def _add_resources(graph: Graph, catalogue: Catalogue, service: str, deployed: set[str]) -> None:
+    own = catalogue.services[service].owns
+    if own and own.component in deployed:  # deletions of what nothing declares any more, if it declares none itself
+        graph.setdefault(resources(service, service), {})[component(own.component)] = False
     for owner in dict.fromkeys(resource.kind.partition(".")[0] for resource in catalogue.services[service].resources):
         owns = catalogue.services[owner].owns if owner in catalogue.services else None
         if owns is None or owns.component not in deployed:

@@ -22,7 +22,10 @@ def cloud() -> Iterator[Cloud]:
     folder = state_dir().parent / f"{state_dir().name}-regions" / "itest"
     kept = bool(os.environ.get(KEEP)) and (folder / "images.lock").exists()
     made = Cloud(write_region(folder, "itest", 75))
-    if not kept:
+    if kept:
+        made.run("image", "build", code=0)
+        made.apply()
+    else:
         deploy(made)
     yield made
     if not os.environ.get(KEEP):

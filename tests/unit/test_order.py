@@ -24,6 +24,7 @@ def made() -> Order:
         (order.component("store"), order.component("app")),
         (order.component("front"), order.component("app")),
         (order.component("store"), order.resources("app", "store")),
+        (order.component("store"), order.resources("store", "store")),  # deletions, though it declares none itself
         (order.resources("app", "store"), order.job("app-sync")),
         (order.prepare("app"), order.job("app-sync")),
         (order.job("app-sync"), order.job("app-bootstrap")),
