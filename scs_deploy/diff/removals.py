@@ -41,7 +41,7 @@ def removals(node: str, inputs: Inputs) -> Iterator[Step]:
             action="remove",
             level=last + (entry.get("kind") == "host"),
             reasons=(why,),
-            changes=tuple(Change(path, "deleted") for path in delete),
+            changes=tuple(Change(path, _how(path)) for path in delete),
             pause="it stops for good" if name in gone or name in strays else "",
             delete=tuple(delete),
             identity=str(inputs.purge),
@@ -55,3 +55,8 @@ def _guessed(name: str, container: bool) -> Mapping[str, Any]:
         return {"kind": "container", "unit": "", "files": [], "data": []}
     units = [f"{names.QUADLET_ROOT}/{name}.container", f"{names.UNIT_ROOT}/{name}.service"]
     return {"kind": "container", "unit": names.unit_name(name), "files": units, "data": []}
+
+
+def _how(path: str) -> str:
+    """Files of the node itself, such as /etc/hosts, are given back; converge keeps what it found when it first wrote there."""
+    return "deleted" if path.startswith(f"{names.CONFIG_ROOT}/") else "deleted, or as it was before scs-deploy"

@@ -389,3 +389,19 @@ def test_instances_become_healthy_side_by_side_and_who_needs_one_waits(node: Fak
     assert seen_by_late == [True]
     assert len(watcher.readlines()) == 3
     assert [json.loads(line)["id"] for line in told.read_text().splitlines()] == ["n1/cache", "n1/proxy", "n1/late"]
+
+
+def test_a_file_of_the_node_comes_back_when_it_is_not_managed_any_more(node: FakeNode, tmp_path: Path) -> None:
+    hosts = tmp_path / "etc/hosts"
+    hosts.parent.mkdir(parents=True, exist_ok=True)
+    hosts.write_text("127.0.0.1 localhost\n")
+    hosts.chmod(0o604)
+    wanted = Wanted("names", {"/etc/hosts": "ours\n"}, kind="host", unit="", apply=["true"], health={})
+    apply(node, wanted.step("create"))
+    wanted.texts["/etc/hosts"] = "ours, again\n"
+    apply(node, wanted.step())
+    assert hosts.read_text() == "ours, again\n"
+    for _ in range(2):  # the second time stands for a run that was killed before it forgot the instance
+        apply(node, wanted.step("remove"))
+        assert hosts.read_text() == "127.0.0.1 localhost\n"
+        assert hosts.stat().st_mode & 0o777 == 0o604

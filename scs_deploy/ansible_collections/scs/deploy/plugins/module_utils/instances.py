@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Callable
 from typing import Any
 
-from . import files, health, packages, records
+from . import files, health, originals, packages, records
 from .engine import EngineError, EngineMissingError
 from .failure import StepError
 from .node import Node, engine_failure
@@ -33,6 +33,7 @@ def converge_instance(node: Node, step: dict[str, Any], done: list[str]) -> Call
         node.need_image(wanted["image"], wanted.get("image_reference", ""))
     if step["restart"]:
         records.write_record(host, name, {**records.record(host, name), "due": True, "since": None})
+    originals.keep(host, (file["path"] for file in wanted.get("files", [])))
     records.widen(host, name, wanted["manifest"])
     done += [f"installed {package}" for package in packages.install(host, wanted.get("packages", []))]
     units_changed = _put_files(node, wanted, done)
@@ -81,8 +82,7 @@ def remove_instance(node: Node, step: dict[str, Any], done: list[str]) -> None:
         except EngineMissingError:
             pass
     for path in sorted({*known.get("files", []), *entry.get("files", []), *wanted.get("delete", [])}):
-        if files.delete(host.path(path)):
-            done.append(f"deleted {path}")
+        done += filter(None, [originals.give_back(host, path)])
         files.prune_empty(host.path(path).parent, host.path(CONFIG_ROOT))
     if unit:
         node.systemd.daemon_reload()
@@ -103,8 +103,7 @@ def _put_files(node: Node, wanted: dict[str, Any], done: list[str]) -> bool:
         files.write_wanted(host.path(file["path"]), file)
         done.append(f"wrote {file['path']}")
     for path in wanted.get("delete", []):
-        if files.delete(host.path(path)):
-            done.append(f"deleted {path}")
+        done += filter(None, [originals.give_back(host, path)])
         files.prune_empty(host.path(path).parent, host.path(CONFIG_ROOT))
     touched = [file["path"] for file in wanted.get("files", [])] + wanted.get("delete", [])
     return any(path.startswith((f"{QUADLET_ROOT}/", f"{UNIT_ROOT}/")) for path in touched)
