@@ -42,6 +42,9 @@ def test_what_another_node_needs_for_itself_is_its_own_business(made: Order):
     assert {order.component("front"), order.component("ground-clock"), order.IMAGES, order.prepare("app")} <= local
     assert {order.component("store"), order.job("app-sync"), order.resources("app", "store")} <= everywhere
     assert order.component("ground-clock") not in everywhere
+    _, further = made.needed(order.component("app-worker"))
+    assert {order.component("app"), order.component("store")} <= further
+    assert order.component("front") not in further, "each app needs the one beside it"
 
 
 def test_resources_of_an_owner_do_not_wait_for_themselves(made: Order):

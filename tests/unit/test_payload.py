@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from node_fakes import GID, IMAGE, UID, FakeNode
-from world import World
+from world import World, nothing
 
 from scs_deploy import payload
 from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.converge import converge
@@ -212,6 +212,19 @@ def test_destroy_with_purge_takes_data_too(cloud: Cloud):
     empty.__dict__["desired"] = Desired(dict.fromkeys(cloud.nodes, ()), (), (), {}, {}, ())
     cloud.apply(cloud.changed(empty).plan(purge=True))
     assert not cloud.nodes["n1"].host.path("/var/lib/scs-deploy/data/store").exists()
+
+
+def test_a_unit_is_written_after_what_it_starts():
+    """Also where a role lists it first: a crash in between must not leave a unit without its files."""
+    world = LocalWorld()
+    app = world.instance("n1/app")
+    turned = replace(app, files=tuple(reversed(app.files)))
+    world.__dict__["desired"] = replace(world.desired, instances={**world.desired.instances, "n1": (turned,)})
+    plan = world.plan({"n1": nothing("n1", world.sealed)})
+    wave = next(wave for wave in plan.waves if any(step.id == "n1/app#files" for step in wave.steps))
+    sent = payload.converge("run", wave, "n1", "podman", "me", world.sealed, world.resolve, False)
+    (step,) = [one for one in sent["steps"] if one["id"] == "n1/app#files"]
+    assert step["instance"]["files"][-1]["path"] == "/etc/containers/systemd/app.container"
 
 
 def test_files_are_there_before_the_job_and_nothing_runs_yet(cloud: Cloud):

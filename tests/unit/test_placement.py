@@ -105,7 +105,8 @@ def test_absent_nodes_carry_nothing_and_maintenance_keeps_its_place():
 
 
 def test_a_new_choice_avoids_a_node_in_maintenance():
-    assert nodes(placed([("r1", "", ("a1", "a2"))], state="a1"), "store") == ["a2"]
+    placement = placed([("r1", "", ("a1", "a2"))], state="a1")
+    assert (nodes(placement, "app-worker"), nodes(placement, "store")) == (["a2"], ["a2"])
 
 
 def test_a_service_that_is_off_is_nowhere():
