@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -53,18 +53,17 @@ def until(condition: Callable[[], Any], what: str, seconds: float = 60, pause: f
 
 @dataclass
 class Cloud:
-    """A region folder and its lab; ``environment`` is added to that of every command."""
+    """A region folder and its lab."""
 
     folder: Path
     node: str = "n1"
-    environment: dict[str, str] = field(default_factory=dict)
 
     # -- the program ---------------------------------------------------------------------------------------------------
 
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
         """Start a command of the program in a process group of its own."""
         command = [*PROGRAM, *arguments]
-        environment = {**os.environ, **self.environment, "SCS_DEPLOY_REGION": str(self.folder), "NO_COLOR": "1"}
+        environment = {**os.environ, "SCS_DEPLOY_REGION": str(self.folder), "NO_COLOR": "1"}
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         return subprocess.Popen(
             command, cwd=REPOSITORY, env=environment, text=True, start_new_session=True, **{**pipes, **options}
