@@ -356,11 +356,14 @@ class Renderer:
             port = _port(component, health.http)
             scheme = "https" if port.tls else "http"
             ca = f"{names.instance_folder(placed.name)}{names.TLS_TARGET}/ca.pem" if port.tls else ""
-            return {
+            asked = {
                 "http": [scheme, address_on(node, port.network), port.port, health.path],
                 "ca": ca,
                 "timeout": timeout,
             }
+            if health.frontend and port.frontend and (vip := self.topology.vip(port.frontend.networks[0])):
+                asked["front"] = [scheme, vip, port.frontend.port or port.port, health.path]
+            return asked
         if health.unix:
             return {"unix": self.templates.string(placed.service, health.unix, context), "timeout": timeout}
         if health.command:

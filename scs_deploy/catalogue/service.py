@@ -83,6 +83,7 @@ class Health(Description):
     tcp: str = Field("", description="Name of a port that must accept a connection")
     http: str = Field("", description="Name of a port that must answer ``path`` with status 2xx or 3xx")
     path: str = "/"
+    frontend: bool = Field(False, description="With http: after a start, the port's frontend must answer as well")
     unix: str = Field("", description="Host path (template) of a socket that must accept a connection")
     command: tuple[str, ...] = Field((), description="Command inside the container; costs an exec, so the last resort")
     timeout: int = Field(60, description="Seconds to wait after a start; the region's patience factor multiplies it")

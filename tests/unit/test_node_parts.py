@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -276,3 +278,24 @@ def test_purge_never_leaves_the_data_root(tmp_path: Path) -> None:
     (result,) = converge(wave(step), node)["results"]
     assert result["status"] == "failed"
     assert node.host.path("/home/anna").is_dir()
+
+
+def test_a_start_counts_once_the_frontend_answers_too(tmp_path: Path) -> None:
+    node = FakeNode(tmp_path)
+    statuses = [503, 503, 200]
+
+    class Front(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(statuses.pop(0) if self.path == "/front" else 200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Front) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        asked = {"http": ["http", "127.0.0.1", server.server_port, "/"], "timeout": 30}
+        front = {"front": ["http", "127.0.0.1", server.server_port, "/front"]}
+        health.await_healthy("x", "", asked | front, lambda argv: Done(0, "", ""), node.host, node.systemd)
+        server.shutdown()
+    assert not statuses

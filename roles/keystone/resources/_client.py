@@ -6,12 +6,16 @@ import functools
 import json
 import ssl
 import threading
+import time
 import urllib.error
 import urllib.request
 from typing import Any
 
 TIMEOUT = 10.0
 """Seconds that one request may take."""
+
+PAUSES = (0.2, 1.0, 2.0)
+"""Seconds before a question whose connection was dropped is asked again."""
 
 _token_lock = threading.Lock()
 
@@ -98,22 +102,34 @@ def _password_login(user: str, domain_id: str, password: str) -> dict[str, Any]:
 def _send(
     url: str, tls: ssl.SSLContext | None, method: str, path: str, body: Any, headers: dict[str, str]
 ) -> tuple[str, dict[str, Any]]:
-    """Return the token of the answer's header, if any, and its body."""
+    """Return the token of the answer's header, if any, and its body.
+
+    A worker that is replaced drops its connections: what only asks is asked again.
+    """
     data = None if body is None else json.dumps(body).encode()
     asked = urllib.request.Request(  # noqa: S310 - the URL is ours
         url + path, data, {"Content-Type": "application/json", "Accept": "application/json", **headers}, method=method
     )
-    try:
-        with urllib.request.urlopen(asked, timeout=TIMEOUT, context=tls) as answer:  # noqa: S310
-            text = answer.read()
-            return answer.headers.get("X-Subject-Token", ""), json.loads(text) if text else {}
-    except urllib.error.HTTPError as error:
-        raise RefusedError(
-            error.code, f"keystone answers {error.code} to {method} {path}: {_message(error)}"
-        ) from error
-    except (OSError, TimeoutError) as error:
-        reason = getattr(error, "reason", None) or error
-        raise ConnectionError(f"keystone at {url} does not answer: {reason}") from error
+    pauses = PAUSES if method == "GET" or path == "/auth/tokens" else ()
+    for pause in (*pauses, None):
+        try:
+            return _once(asked, tls)
+        except urllib.error.HTTPError as error:
+            raise RefusedError(
+                error.code, f"keystone answers {error.code} to {method} {path}: {_message(error)}"
+            ) from error
+        except (OSError, TimeoutError) as error:
+            reason = getattr(error, "reason", None) or error
+            if pause is None or not isinstance(reason, (ConnectionResetError, ConnectionAbortedError)):
+                raise ConnectionError(f"keystone at {url} does not answer: {reason}") from error
+            time.sleep(pause)
+    raise AssertionError("the last try returns or raises")
+
+
+def _once(asked: urllib.request.Request, tls: ssl.SSLContext | None) -> tuple[str, dict[str, Any]]:
+    with urllib.request.urlopen(asked, timeout=TIMEOUT, context=tls) as answer:  # noqa: S310
+        text = answer.read()
+        return answer.headers.get("X-Subject-Token", ""), json.loads(text) if text else {}
 
 
 def _message(error: urllib.error.HTTPError) -> str:

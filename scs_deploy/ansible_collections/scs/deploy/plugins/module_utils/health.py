@@ -47,13 +47,16 @@ def check(
 
 
 def await_healthy(name: str, unit: str, health: dict[str, Any], execute: Execute, host: Host, systemd: Systemd) -> None:
-    """Ask with growing pauses until healthy; raise StepError with the last log lines after ``health["timeout"]`` seconds, or
+    """Ask with growing pauses until healthy, and seen to be so by its load balancer (``front``); raise StepError with the last log lines after ``health["timeout"]`` seconds, or
     as soon as systemd gave up on the unit."""
     limit = float(health.get("timeout", DEFAULT_TIMEOUT))
     began, pause = host.now(), 0.05
     while True:
         state = systemd.unit(unit) if unit else None
         healthy, why = check(health, state, execute, host)
+        if healthy and "front" in health:
+            healthy, why = check({**health, "http": health["front"]}, state, execute, host)
+            why = f"its frontend: {why}" if why else ""
         failed = state is not None and state.active == "failed"
         if healthy or (healthy is None and not failed):
             return
