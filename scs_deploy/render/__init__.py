@@ -1,0 +1,6 @@
+"""The pure function from region, placement and facts to ``Desired``: every file, container, job and resource in full."""
+
+from scs_deploy.render.renderer import Renderer
+from scs_deploy.render.scope import SECRET_MAPPINGS, ImageChoice
+
+__all__ = ["SECRET_MAPPINGS", "ImageChoice", "Renderer"]

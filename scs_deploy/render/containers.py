@@ -1,0 +1,102 @@
+"""The container of an instance: what it runs and sees, and how its health is asked and its configuration reloaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from scs_deploy import names
+from scs_deploy.catalogue.service import Component, Port
+from scs_deploy.context import address_on
+from scs_deploy.desired import Container, File, Mounted
+from scs_deploy.errors import InputError
+from scs_deploy.render.files import ENTRY
+from scs_deploy.render.scope import Scope
+
+
+def container(scope: Scope, files: Iterable[File], job: bool = False) -> Container:
+    """Return the container that sees ``files``; a ``job`` alone sees what only jobs may. Raises ``InputError``."""
+    component, given = scope.component, scope.given
+    limits = {key: str(value) for key, value in component.limits if value and key != "memory"}
+    controllers = given.facts.get(scope.node.name, {}).get("cgroup", {}).get("controllers", ())
+    if component.limits.memory and "memory" in controllers:
+        limits["memory"] = scope.string(component.limits.memory)
+    return Container(
+        name=scope.placed.name,
+        image=given.image(component.image).id,
+        command=(ENTRY,) if component.entry else tuple(scope.string(part) for part in component.command),
+        user=given.user(component.user),
+        environment={key: scope.string(value) for key, value in component.environment.items()},
+        mounts=tuple(_mounts(scope, files, job)),
+        capabilities=component.capabilities,
+        devices=component.devices,
+        security=component.security,
+        tmpfs=component.tmpfs,
+        limits=limits,
+        init=component.init,
+        read_only=component.read_only,
+        pid=component.pid,
+        ipc=component.ipc,
+        cgroupns=component.cgroupns,
+    )
+
+
+def _mounts(scope: Scope, files: Iterable[File], job: bool) -> Iterable[Mounted]:
+    component, folder = scope.component, scope.folder
+    whole = [target.rstrip("/") for target in component.folders]
+    if component.tls:
+        whole.append(names.TLS_TARGET)
+    whole += [spec.target for spec in component.files if spec.secret and scope.is_mapping(spec.secret)]
+    for target in dict.fromkeys(whole):
+        yield Mounted(f"{folder}{target}", target)
+    for file in files:
+        target = file.path.removeprefix(folder)
+        if file.bookkeeping or (file.jobs_only and not job) or any(target.startswith(f"{one}/") for one in whole):
+            continue
+        yield Mounted(file.path, target)
+    for data in component.data:
+        yield Mounted(scope.data_path(data), data.target, "rw")
+    for mount in component.mounts:
+        yield Mounted(mount.source, mount.inside, mount.mode, mount.propagation)
+
+
+def health(scope: Scope) -> dict[str, Any]:
+    """Return the question that tells whether the instance works, with its timeout in seconds; empty if there is none."""
+    component, node, topology = scope.component, scope.node, scope.given.topology
+    asked = component.health
+    timeout = int(asked.timeout * topology.region.patience)
+    if asked.tcp:
+        port = _port(component, asked.tcp)
+        return {"tcp": [address_on(node, port.network), port.port], "timeout": timeout}
+    if asked.http:
+        port = _port(component, asked.http)
+        scheme = "https" if port.tls else "http"
+        question = {
+            "http": [scheme, address_on(node, port.network), port.port, asked.path],
+            "ca": f"{scope.folder}{names.TLS_TARGET}/ca.pem" if port.tls else "",
+            "timeout": timeout,
+        }
+        if asked.frontend and port.frontend and (vip := topology.vip(port.frontend.networks[0])):
+            question["front"] = [scheme, vip, port.frontend.port or port.port, asked.path]
+        return question
+    if asked.unix:
+        return {"unix": scope.string(asked.unix), "timeout": timeout}
+    if asked.command:
+        return {"command": list(asked.command), "timeout": timeout}
+    return {"unit": True, "timeout": timeout} if component.kind == "container" or component.unit else {}
+
+
+def _port(component: Component, name: str) -> Port:
+    for port in component.ports:
+        if port.name == name:
+            return port
+    raise InputError(f"health names the unknown port {name}", fix="correct health in service.yml")
+
+
+def reload_action(component: Component) -> dict[str, Any]:
+    """Return what makes the instance read its configuration again; empty if only a restart does."""
+    if component.reload is None:
+        return {}
+    if component.reload.command:
+        return {"command": list(component.reload.command)}
+    return {"signal": component.reload.signal}

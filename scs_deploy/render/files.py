@@ -1,0 +1,180 @@
+"""Files and folders of an instance: configuration, entry scripts, certificates and hooks."""
+
+from __future__ import annotations
+
+from scs_deploy import names, overrides
+from scs_deploy.catalogue.service import ConfigFile, Job
+from scs_deploy.context import address_on
+from scs_deploy.desired import CertificateNames, File, Folder
+from scs_deploy.errors import InputError
+from scs_deploy.references import OPEN, reference
+from scs_deploy.render.scope import Scope
+
+ENTRY = "/scs-entry"
+"""Where an entry script is mounted."""
+
+
+def script(job: Job) -> str:
+    """Where the entry script of a job is mounted."""
+    return f"/scs-job-{job.name}"
+
+
+def config_files(scope: Scope) -> list[File]:
+    """Return entry scripts, of jobs too, rendered templates with the operator's changes, and secrets.
+
+    Raises ``InputError`` for a template that fails and an unknown secret.
+    """
+    component = scope.component
+    files: list[File] = []
+    if component.entry:
+        text = scope.text(component.entry)
+        files.append(File(scope.host_path(ENTRY), text, "0755", 0, 0, masked=_masked(text)))
+    for job in scope.service.jobs:
+        if job.entry and job.home == scope.placed.component:
+            text = scope.text(job.entry)
+            path = scope.host_path(script(job))
+            files.append(File(path, text, "0755", 0, 0, "none", masked=_masked(text), jobs_only=True))
+    for spec in component.files:
+        files += _secret_files(scope, spec) if spec.secret else [_config_file(scope, spec)]
+    return files
+
+
+def _config_file(scope: Scope, spec: ConfigFile) -> File:
+    uid, gid = _owner_ids(scope, spec)
+    target = scope.string(spec.target)
+    text = scope.text(spec.template)
+    changes = scope.node.services[scope.placed.service].config
+    override = changes.get(target) or changes.get(spec.template)
+    if override:
+        text = overrides.merge(text, spec.format, override, where=f"services.{scope.service.name}.config[{target}]")
+    return File(
+        scope.host_path(target),
+        text,
+        "0755" if spec.executable else spec.mode,
+        uid,
+        gid,
+        spec.effect,
+        masked=_masked(text),
+        opaque=_without_key(text),
+        jobs_only=spec.jobs_only,
+    )
+
+
+def _secret_files(scope: Scope, spec: ConfigFile) -> list[File]:
+    uid, gid = _owner_ids(scope, spec)
+    path = scope.host_path(scope.string(spec.target))
+    return [
+        File(
+            f"{path}/{key}" if key else path,
+            text,
+            spec.mode,
+            uid,
+            gid,
+            spec.effect,
+            opaque=True,
+            jobs_only=spec.jobs_only,
+        )
+        for key, text in _secret_texts(scope, spec.secret)
+    ]
+
+
+def _secret_texts(scope: Scope, secret: str) -> list[tuple[str, str]]:
+    """Return keys and references; the key is empty where the secret is one value."""
+    service = scope.service
+    if secret not in service.secrets:
+        raise InputError(f"service {service.name} has no secret {secret}", where=f"roles/{service.name}/service.yml")
+    if not scope.is_mapping(secret):
+        return [("", reference(secret))]
+    return [(key, reference(secret)[key]) for key in scope.given.secret_keys.get(secret, ())]
+
+
+def _owner_ids(scope: Scope, spec: ConfigFile) -> tuple[int, int]:
+    users = scope.given.topology.users
+    return users.uid(spec.user), users.gid(spec.group or scope.component.user)
+
+
+def certificate_names(scope: Scope) -> CertificateNames | None:
+    """Return what the certificate of an instance is to be valid for; None if it has none."""
+    placed, node, component = scope.placed, scope.node, scope.component
+    if component.tls is None:
+        return None
+    topology = scope.given.topology
+    addresses = {address_on(node, port.network) for port in component.ports} or {address_on(node, "api")}
+    dns = [placed.component, node.name, f"{node.name}.{topology.region.domain}"]
+    dns += [scope.string(name) for name in component.tls.names]
+    if component.tls.vips or any(port.frontend for port in component.ports):
+        for network in topology.region.networks.values():
+            if network.vip or network.vip6:
+                dns.append(topology.vip_name(network.name))
+                addresses |= {str(address) for address in (network.vip, network.vip6) if address}
+    return CertificateNames(f"{placed.name}.{node.name}", tuple(dict.fromkeys(dns)), tuple(sorted(addresses)))
+
+
+def tls_files(scope: Scope) -> list[File]:
+    """Return the CA, certificate and key of an instance, as references."""
+    tls = scope.component.tls
+    if tls is None:
+        return []
+    users = scope.given.topology.users
+    uid, gid = users.uid(tls.user), users.gid(tls.user)
+    folder = f"{scope.folder}{names.TLS_TARGET}"
+    value = reference(f"cert:{scope.node.name}:{scope.placed.name}")
+    return [
+        File(f"{folder}/ca.pem", value["ca"], "0644", 0, 0, tls.effect),
+        File(f"{folder}/cert.pem", value["cert"], "0644", uid, gid, tls.effect),
+        File(f"{folder}/key.pem", value["key"], "0400", uid, gid, tls.effect, opaque=True),
+        File(f"{folder}/bundle.pem", value["bundle"], "0400", uid, gid, tls.effect, opaque=True),
+    ]
+
+
+def hook_files(scope: Scope) -> list[File]:
+    """Return the scripts that the node runs around changes of the instance."""
+    texts = scope.given.templates.texts
+    return [
+        File(
+            f"{scope.folder}/hooks/{hook}",
+            texts[f"{scope.placed.service}/hooks/{hook}"],
+            "0755",
+            0,
+            0,
+            "none",
+            bookkeeping=True,
+        )
+        for hook in scope.component.hooks
+    ]
+
+
+def folders(scope: Scope) -> tuple[list[Folder], list[Folder]]:
+    """Return folders to create at each boot (by the unit) and folders that converge keeps."""
+    component = scope.component
+    users = scope.given.topology.users
+    keep = [
+        Folder(scope.data_path(data), data.mode, users.uid(data.user), users.gid(data.user), data=True)
+        for data in component.data
+    ]
+    if component.tls:
+        keep.append(Folder(f"{scope.folder}{names.TLS_TARGET}", "0750", 0, users.gid(component.tls.user)))
+    for spec in component.files:
+        if spec.secret and scope.is_mapping(spec.secret):
+            keep.append(Folder(f"{scope.folder}{spec.target}", "0750", *_owner_ids(scope, spec)))
+    boot: list[Folder] = []
+    for mount in component.mounts:
+        if mount.create:
+            folder = Folder(mount.source, mount.create_mode, users.uid(mount.user), users.gid(mount.user))
+            (boot if mount.source.startswith("/run/") else keep).append(folder)
+    return boot, keep
+
+
+def _without_key(text: str) -> bool:
+    """Tell whether a reference stands where no key can be masked: then the node never sends the old content."""
+    return OPEN in text and any(OPEN in _key(line) for line in text.splitlines() if OPEN in line)
+
+
+def _key(line: str) -> str:
+    return line.partition("=")[0].partition(":")[0].strip().strip('"')
+
+
+def _masked(text: str) -> tuple[str, ...]:
+    """Return the keys of lines that hold a reference, so that a node masks the same keys in the old content."""
+    keys = {_key(line) for line in text.splitlines() if OPEN in line} if OPEN in text else set()
+    return tuple(sorted(key for key in keys if key and OPEN not in key))

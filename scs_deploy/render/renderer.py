@@ -1,0 +1,101 @@
+"""Visits every placed instance and puts its files, unit and container together; adds jobs and resources."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from scs_deploy import names
+from scs_deploy.context import Topology
+from scs_deploy.desired import CertificateNames, Desired, File, Instance, Item, Owner
+from scs_deploy.errors import InputError
+from scs_deploy.references import find
+from scs_deploy.render.containers import container, health, reload_action
+from scs_deploy.render.files import certificate_names, config_files, folders, hook_files, tls_files
+from scs_deploy.render.jobs import jobs
+from scs_deploy.render.resources import items_of, owner_files, owners_of
+from scs_deploy.render.scope import Given, ImageChoice, Scope
+from scs_deploy.templates import TemplateSet
+from scs_deploy.units import UNITS
+
+
+class Renderer:
+    """Holds what does not change between instances; ``render`` does the work."""
+
+    def __init__(
+        self,
+        topology: Topology,
+        templates: TemplateSet,
+        images: Mapping[str, ImageChoice],
+        secret_keys: Mapping[str, tuple[str, ...]],
+        facts: Mapping[str, Mapping[str, Any]],
+    ) -> None:
+        self.given = Given(topology, templates, images, secret_keys, facts)
+
+    def render(self) -> Desired:
+        """Render the nodes whose facts are known, and the jobs and resources that such nodes are home to.
+
+        Raises ``InputError`` for a template that fails, an unknown port, secret or image.
+        """
+        given = self.given
+        owners = owners_of(given)
+        items = items_of(given, owners)
+        instances: dict[str, tuple[Instance, ...]] = {}
+        certificates: dict[tuple[str, str], CertificateNames] = {}
+        for node in given.topology.nodes:
+            if node.name not in given.facts:
+                continue
+            scopes = [given.scope(placed) for placed in given.topology.placement.on(node.name)]
+            instances[node.name] = tuple(_instance(scope, owners, items) for scope in scopes)
+            found = {(node.name, scope.placed.name): certificate_names(scope) for scope in scopes}
+            certificates |= {key: wanted for key, wanted in found.items() if wanted}
+        wanted_secrets = tuple(name for service in given.deployed() for name in service.secrets)
+        return Desired(instances, tuple(jobs(given)), items, owners, certificates, wanted_secrets)
+
+
+def _instance(scope: Scope, owners: Mapping[str, Owner], items: tuple[Item, ...]) -> Instance:
+    placed, service, component = scope.placed, scope.service, scope.component
+    files = [*config_files(scope), *tls_files(scope)]
+    owner = owners.get(placed.service)
+    if owner and (owner.node, owner.instance) == (scope.node.name, placed.name):
+        files += owner_files(scope, items)
+    files += hook_files(scope)
+    common: dict[str, Any] = {
+        "node": scope.node.name,
+        "name": placed.name,
+        "service": placed.service,
+        "component": placed.component,
+        "kind": component.kind,
+        "health": health(scope),
+        "stop_timeout": component.stop.timeout,
+        "reload_action": reload_action(component),
+        "pause": component.pause,
+        "quorum": component.quorum,
+    }
+    if component.kind == "host":
+        return Instance(
+            **common,
+            unit=component.unit,
+            files=tuple(files),
+            folders=(),
+            packages=component.packages,
+            apply=tuple(scope.string(part) for part in component.apply),
+        )
+    run = container(scope, files)
+    boot, keep = folders(scope)
+    path, text = UNITS[scope.node.engine](run, boot, component.stop.timeout, component.stop.signal)
+    if next(find(text), None):
+        raise InputError(
+            f"component {placed.component} has a secret in its command or environment",
+            where=f"roles/{service.name}/service.yml",
+            why="both stand in a unit that everybody on the node may read",
+            fix="put it into a file (files: with template or secret) and let the program read that",
+        )
+    return Instance(
+        **common,
+        unit=names.unit_name(placed.name),
+        files=(*files, File(path, text, "0644", 0, 0)),
+        folders=tuple(keep),
+        container=run,
+        image_reference=scope.given.image(component.image).reference,
+    )

@@ -1,0 +1,113 @@
+"""Resources behind APIs: who owns which kinds, the items that are wanted, and the files their reconcilers need."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from scs_deploy.catalogue.service import Resource
+from scs_deploy.desired import File, Item, Owner
+from scs_deploy.errors import InputError
+from scs_deploy.references import reference
+from scs_deploy.render.scope import Given, Scope
+
+
+def owners_of(given: Given) -> dict[str, Owner]:
+    """Return the services that keep resources, by name; only those whose home node is known."""
+    services = given.topology.catalogue.services.values()
+    kept_kinds = {resource.kind for service in services for resource in service.resources if resource.keep}
+    owners = {}
+    for service in given.deployed():
+        name, owns = service.name, service.owns
+        placed = given.topology.placement.of(owns.component) if owns else ()
+        if owns and placed and placed[0].node in given.facts:
+            kept = tuple(kind for kind in owns.kinds if f"{name}.{kind}" in kept_kinds)
+            owners[name] = Owner(name, placed[0].node, placed[0].name, owns.component, owns.kinds, kept)
+    return owners
+
+
+def items_of(given: Given, owners: Mapping[str, Owner]) -> tuple[Item, ...]:
+    """Return what services want of owners; raises ``InputError`` for a kind that nobody keeps."""
+    items: list[Item] = []
+    for service in given.deployed():
+        if not service.resources:
+            continue
+        placed = next(
+            (p for p in given.topology.placement.placed if p.service == service.name and p.node in given.facts), None
+        )
+        if placed is None:
+            continue
+        scope = given.scope(placed)
+        for resource in service.resources:
+            items += _expand(scope, resource, owners)
+    return tuple(items)
+
+
+def _expand(scope: Scope, resource: Resource, owners: Mapping[str, Owner]) -> Iterable[Item]:
+    service, given = scope.service, scope.given
+    owner, _, kind = resource.kind.partition(".")
+    if owner not in owners and given.topology.placement.of(_owner_component(given, owner)):
+        return  # its home node is not known yet
+    if owner not in owners or kind not in owners[owner].kinds:
+        raise InputError(
+            f"resource {resource.kind} of service {service.name} has no owner",
+            why=f"service {owner} is not deployed, or does not keep resources of kind {kind}",
+            fix=f"enable services.{owner}, or add {owner} to needs in roles/{service.name}/service.yml",
+        )
+    each = given.templates.value(service.name, resource.each, scope.context) if resource.each else [None]
+    for value in each:
+        inner = replace(scope, context={**scope.context, "item": value})
+        yield Item(
+            owner,
+            kind,
+            inner.string(resource.name),
+            _deep(inner, resource.attrs),
+            service.name,
+            reference(resource.secret) if resource.secret else "",
+            resource.keep,
+        )
+
+
+def _owner_component(given: Given, service: str) -> str:
+    found = given.topology.catalogue.services.get(service)
+    return found.owns.component if found and found.owns else ""
+
+
+def _deep(scope: Scope, value: Any) -> Any:
+    if isinstance(value, str):
+        return scope.string(value)
+    if isinstance(value, Mapping):
+        return {key: _deep(scope, inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_deep(scope, inner) for inner in value]
+    return value
+
+
+def owner_files(scope: Scope, items: Iterable[Item]) -> list[File]:
+    """Return what the home of a service's resources needs to keep them: reconcilers, their context and the wanted items."""
+    service, texts = scope.service, scope.given.templates.texts
+    assert service.owns  # noqa: S101 - an owner's service has it
+    folder = f"{scope.folder}/resources"
+    given = {key: scope.string(value) for key, value in service.owns.context.items()}
+    wanted = [
+        {"kind": item.kind, "name": item.name, "attrs": item.attrs, "secret": item.secret}
+        for item in items
+        if item.owner == service.name
+    ]
+
+    def code(name: str, text: str) -> File:
+        return File(f"{folder}/{name}", text, "0644", 0, 0, "none", bookkeeping=True)
+
+    def note(name: str, value: object) -> File:
+        text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False)
+        return File(f"{folder}/{name}", text, "0600", 0, 0, "none", opaque=True, bookkeeping=True)
+
+    scripts = [code(f"{kind}.py", texts[f"{service.name}/resources/{kind}.py"]) for kind in service.owns.kinds]
+    shared = [
+        code(name.rpartition("/")[2], text)
+        for name, text in texts.items()
+        if name.startswith(f"{service.name}/resources/_")
+    ]
+    return [*scripts, *shared, note("context.json", given), note("wanted.json", wanted)]

@@ -1,0 +1,115 @@
+"""What rendering is given for a region, and the world as one instance in it sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from scs_deploy import names
+from scs_deploy.catalogue.service import Component, DataFolder, Service
+from scs_deploy.context import SHARED, Topology, context_for
+from scs_deploy.errors import InputError
+from scs_deploy.model.region import Node
+from scs_deploy.placement import Placed
+from scs_deploy.templates import TemplateSet
+
+SECRET_MAPPINGS = {"fernet", "ssh-key"}
+"""Types of secrets whose value is a mapping: such a secret becomes a folder of files."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageChoice:
+    """The image of a component as images.lock names it."""
+
+    id: str
+    reference: str
+    packages_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What does not change between instances."""
+
+    topology: Topology
+    templates: TemplateSet
+    images: Mapping[str, ImageChoice]
+    secret_keys: Mapping[str, tuple[str, ...]]
+    """Secret whose value is a mapping -> its keys."""
+    facts: Mapping[str, Mapping[str, Any]]
+    """Node -> facts, of the nodes whose facts are known."""
+    _shared: dict[tuple[str, str], str] = field(default_factory=dict, repr=False, compare=False)
+
+    def deployed(self) -> list[Service]:
+        """Return the services that have an instance somewhere, in the order of the catalogue."""
+        placed = {one.service for one in self.topology.placement.placed}
+        return [service for name, service in self.topology.catalogue.services.items() if name in placed]
+
+    def scope(self, placed: Placed) -> Scope:
+        """Return the world of one instance."""
+        node = self.topology.by_name[placed.node]
+        service, component = self.topology.catalogue.component(placed.component)
+        context = context_for(self.topology, node, placed, component, self.facts.get(node.name, {}))
+        return Scope(self, node, placed, service, component, context)
+
+    def image(self, name: str) -> ImageChoice:
+        """Return the image that was built under a name; raises ``InputError`` if none was."""
+        try:
+            return self.images[name]
+        except KeyError:
+            raise InputError(
+                f"image {name} is not in images.lock",
+                why="it was never built for this region",
+                fix=f"scs-deploy image build {name}",
+            ) from None
+
+    def user(self, name: str) -> str:
+        """Return ``uid:gid`` of a user."""
+        return f"{self.topology.users.uid(name)}:{self.topology.users.gid(name)}"
+
+    def text(self, service: str, name: str, context: Mapping[str, Any]) -> str:
+        """Render a template, once where every instance would get the same text: /etc/hosts has a line per node on every node."""
+        if (service, name) in self._shared:
+            return self._shared[service, name]
+        text = self.templates.file(service, name, context)
+        used = self.templates.uses(service, name)
+        if used is not None and used <= SHARED:
+            self._shared[service, name] = text
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """One instance: where it is, what describes it and what its templates see."""
+
+    given: Given
+    node: Node
+    placed: Placed
+    service: Service
+    component: Component
+    context: Mapping[str, Any]
+
+    @property
+    def folder(self) -> str:
+        """The folder on the host that holds the files of the instance."""
+        return names.instance_folder(self.placed.name)
+
+    def string(self, text: str) -> str:
+        """Render a string of service.yml."""
+        return self.given.templates.string(self.service.name, text, self.context)
+
+    def text(self, template: str) -> str:
+        """Render a template file of the service."""
+        return self.given.text(self.service.name, template, self.context)
+
+    def host_path(self, target: str) -> str:
+        """Where a file lies on the host that the instance sees as ``target``."""
+        return target if self.component.kind == "host" else f"{self.folder}/{target.lstrip('/')}"
+
+    def data_path(self, data: DataFolder) -> str:
+        """Where a data folder lies on the host."""
+        return f"{names.DATA_ROOT}/{self.placed.service if data.shared else self.placed.name}/{data.name}"
+
+    def is_mapping(self, secret: str) -> bool:
+        """Tell whether a secret of the service is a folder of files."""
+        return self.service.secrets[secret].type in SECRET_MAPPINGS
