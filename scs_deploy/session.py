@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from scs_deploy import diff, paths, payload, runner
+from scs_deploy import diff, paths
 from scs_deploy.catalogue.load import Catalogue, load_catalogue
 from scs_deploy.context import Topology
 from scs_deploy.desired import Desired
-from scs_deploy.errors import DeployError, InputError, UsageError
+from scs_deploy.errors import InputError, UsageError
+from scs_deploy.facts import FactsCache
 from scs_deploy.images import read_lock
 from scs_deploy.lab import Lab, LabSpec
 from scs_deploy.model.load import find_region, load_region
 from scs_deploy.model.region import Node, Region
+from scs_deploy.observe import Observation, Observer, Progress, unreachable_error
 from scs_deploy.order import Order, order_of
 from scs_deploy.pki import Certificate, CertificateRequest
 from scs_deploy.placement import Placement, place
@@ -33,22 +34,9 @@ from scs_deploy.secrets import Vault
 from scs_deploy.ssh import Connection
 from scs_deploy.templates import TemplateSet
 
+__all__ = ["PLACEMENT_LOCK", "Observation", "Progress", "Session", "unreachable_error"]
+
 PLACEMENT_LOCK = "placement.lock"
-
-Progress = Callable[[str, str], None]
-"""Called with a node and its state as answers come in."""
-
-
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """What the nodes said, and the facts that desired state was rendered with."""
-
-    observed: Mapping[str, Mapping[str, Any]]
-    unreachable: Mapping[str, str]
-    sealed: Sealed
-    rounds: int
-    gone: tuple[str, ...] = ()
-    """Nodes in state absent that do not answer any more, as is to be expected."""
 
 
 class Session:
@@ -58,7 +46,6 @@ class Session:
         self.folder = folder
         self._vault_password = vault_password
         self.generated: list[str] = []
-        self._facts: dict[str, Mapping[str, Any]] = {}
 
     @classmethod
     def open(cls, region: str | None, vault_password: Path | None = None) -> Session:
@@ -130,6 +117,10 @@ class Session:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return folder
 
+    @cached_property
+    def _known(self) -> FactsCache:
+        return FactsCache(self.state / "facts")
+
     # -- placement.lock ----------------------------------------------------------------------------------------------------
 
     def _placement_lock(self) -> dict[str, list[str]]:
@@ -184,7 +175,7 @@ class Session:
 
     def render(self) -> Sealed:
         """Render and seal every node whose facts are known."""
-        known = {name: facts["facts"] for name in self.nodes if (facts := self._cached_facts(name))}
+        known = {name: facts["facts"] for name in self.nodes if (facts := self._known.get(name))}
         locked = read_lock(self.folder).images
         images = {name: ImageChoice(one.id, one.reference, one.packages_digest) for name, one in locked.items()}
         keys = {name: tuple(value) for name in self.vault.names if isinstance(value := self.vault.get(name), Mapping)}
@@ -194,50 +185,16 @@ class Session:
     # -- observe -----------------------------------------------------------------------------------------------------------
 
     def observe(self, limit: Iterable[str] = (), progress: Progress | None = None) -> Observation:
-        """Look at every node once.
-
-        A node seen for the first time, and one whose facts have changed, is looked at a second time with what its facts make of
-        it; ``rounds`` tells.
-        """
+        """Look at every node, or at those of ``limit`` (nodes, groups, racks); raises ``UsageError`` for unknown names."""
         chosen = self._limited(limit)
-        leaving = {name for name, node in chosen.items() if node.state == "absent"}
-        strangers = {n: node for n, node in chosen.items() if n not in leaving and not self._cached_facts(n)}
-        met, lost = self._ask(strangers, _nothing(), progress)
-        self._learn(met)
-        sealed = self.render()
-        answers, unreachable = self._ask({n: node for n, node in chosen.items() if n not in lost}, sealed, progress)
-        changed = self._learn(answers)
-        if changed:
-            sealed = self.render()
-            again, gone = self._ask({name: chosen[name] for name in changed}, sealed, progress)
-            answers = {name: answer for name, answer in {**answers, **again}.items() if name not in gone}
-            unreachable |= gone
-        unreachable |= lost
-        return Observation(
-            answers,
-            {name: why for name, why in unreachable.items() if name not in leaving},
-            sealed,
-            1 + bool(strangers) + bool(changed),
-            tuple(name for name in unreachable if name in leaving),
-        )
+        return self._observer().observe(chosen, progress)
 
-    def _learn(self, answers: Mapping[str, Mapping[str, Any]]) -> list[str]:
-        """Keep the facts that came back; return the nodes that sent some."""
-        fresh = [name for name, answer in answers.items() if answer.get("facts")]
-        for name in fresh:
-            self._cache_facts(name, {"facts": answers[name]["facts"], "facts_digest": answers[name]["facts_digest"]})
-        return fresh
+    def destruction(self, progress: Progress | None = None) -> Observation:
+        """Look at the nodes as if nothing were wanted on them: all that is managed there is then unexpected."""
+        return self._observer().destruction(self.nodes, progress)
 
-    def _ask(
-        self, nodes: Mapping[str, Node], sealed: Sealed, progress: Progress | None
-    ) -> tuple[dict[str, Mapping[str, Any]], dict[str, str]]:
-        questions = {
-            name: payload.observe(name, node.engine, sealed, str(self._cached_facts(name).get("facts_digest", "")))
-            for name, node in nodes.items()
-            if node.state != "maintenance"
-        }
-        got = runner.run("observe.yml", self.connections, questions, progress)
-        return dict(got.answers), {**got.unreachable, **got.failed}
+    def _observer(self) -> Observer:
+        return Observer(self.connections, self._known, self.render)
 
     def _limited(self, limit: Iterable[str]) -> dict[str, Node]:
         wanted = tuple(limit)
@@ -258,26 +215,8 @@ class Session:
 
     def facts(self, node: str) -> Mapping[str, Any]:
         """Return what is known of a node; empty if it was never reached."""
-        found: Mapping[str, Any] = self._cached_facts(node).get("facts", {})
+        found: Mapping[str, Any] = self._known.get(node).get("facts", {})
         return found
-
-    def _cached_facts(self, node: str) -> Mapping[str, Any]:
-        if node not in self._facts:
-            self._facts[node] = self._read_facts(node)
-        return self._facts[node]
-
-    def _read_facts(self, node: str) -> dict[str, Any]:
-        try:
-            data = json.loads((self.state / "facts" / f"{node}.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return data if isinstance(data, dict) else {}
-
-    def _cache_facts(self, node: str, known: Mapping[str, Any]) -> None:
-        self._facts[node] = known
-        folder = self.state / "facts"
-        folder.mkdir(exist_ok=True)
-        (folder / f"{node}.json").write_text(json.dumps(known), encoding="utf-8")
 
     # -- plan --------------------------------------------------------------------------------------------------------------
 
@@ -309,21 +248,11 @@ class Session:
         )
         return replace(plan, notes=(*plan.notes, *gone))
 
-    def destruction(self, progress: Progress | None = None) -> Observation:
-        """Look at the nodes as if nothing were wanted on them: all that is managed there is then unexpected."""
-        answers, unreachable = self._ask(self.nodes, _nothing(), progress)
-        return Observation(answers, unreachable, _nothing(), 1)
-
     def node(self, name: str) -> Node:
         """Return a node by name; raises ``UsageError`` with the known names."""
         if name not in self.nodes:
             raise UsageError(f"there is no node {name}", fix=f"known nodes: {', '.join(self.nodes)}")
         return self.nodes[name]
-
-
-def _nothing() -> Sealed:
-    """Desired state of a region without anything: what a node then reports is all that is managed there, and its facts."""
-    return seal(Desired({}, (), (), {}, {}, ()), lambda name: "")
 
 
 def _pem(certificate: Certificate) -> Mapping[str, str]:
@@ -333,16 +262,3 @@ def _pem(certificate: Certificate) -> Mapping[str, str]:
         "ca": certificate.ca_pem,
         "bundle": certificate.cert_pem + certificate.ca_pem + certificate.key_pem,
     }
-
-
-def unreachable_error(unreachable: Mapping[str, str]) -> DeployError:
-    """One error that names every node, or owner of resources, that could not tell its state."""
-    lines = [
-        f"{name}: {why.strip().splitlines()[0] if why.strip() else 'no answer'}"
-        for name, why in sorted(unreachable.items())
-    ]
-    return DeployError(
-        f"not everything could be observed: {', '.join(sorted(unreachable))}",
-        why="; ".join(lines),
-        fix="repair the node or its network, or set state: maintenance for it in region.yml",
-    )
