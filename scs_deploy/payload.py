@@ -82,6 +82,7 @@ def _step(step: Step, sealed: Sealed, resolver: Resolver, purge: bool) -> dict[s
 def _job(job: JobRun, sealed: Sealed, resolver: Resolver) -> dict[str, Any]:
     return {
         "name": job.name,
+        "instance": job.instance,
         "digest": sealed.jobs[job.id],
         "timeout": job.timeout,
         "container": _container(job.container, resolver),

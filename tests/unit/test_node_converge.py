@@ -258,6 +258,26 @@ def test_host_instance_records_what_was_applied(node: FakeNode) -> None:
     assert not settled(node, newer)
 
 
+def test_purge_forgets_what_the_jobs_of_the_instance_made_and_removal_does_not(node: FakeNode) -> None:
+    wanted = Wanted()
+    job = {"kind": "job", "digest": "d1", "timeout": 9, "needs": [],
+           "container": {"name": "job", "image": "a" * 64, "command": ["true"]}}  # fmt: skip
+    for name, instance in (("own", "cache"), ("other", "db")):
+        apply(node, wanted.step("create"))
+        apply(node, {**job, "id": f"n1/{name}", "name": name, "instance": instance})
+    asked = looked(jobs={"own": "d1", "other": "d1"})
+    apply(node, wanted.step("remove"))
+    assert {name: one["state"] for name, one in observe(asked, node)["jobs"].items()} == {
+        "own": "done",
+        "other": "done",
+    }
+    apply(node, wanted.step("remove", purge=True))
+    assert {name: one["state"] for name, one in observe(asked, node)["jobs"].items()} == {
+        "own": "never",
+        "other": "done",
+    }
+
+
 def test_job_runs_once_and_again_after_a_failure(node: FakeNode) -> None:
     job = {"id": "n1/sync", "kind": "job", "name": "sync", "digest": "d1", "timeout": 9, "needs": [],
            "container": {"name": "job-sync", "image": "a" * 64, "command": ["true"]}}  # fmt: skip

@@ -89,6 +89,7 @@ def remove_instance(node: Node, step: dict[str, Any], done: list[str]) -> None:
     if step.get("purge"):
         for path in sorted({*known.get("data", []), *entry.get("data", [])}):
             _purge(node, path, done)
+        records.forget_jobs(host, name)
     records.forget_record(host, name)
     records.forget(host, name)
 

@@ -22,7 +22,7 @@ def run_job(node: Node, step: dict[str, Any], done: list[str]) -> None:
                 why=f"its container {container['name']} still runs",
                 fix="wait for it, or remove the container on the node, then apply again",
             )
-        records.write_job(node.host, name, "started", step["digest"])
+        records.write_job(node.host, name, "started", step["digest"], step.get("instance", ""))
         ended = node.engine.run_job(container, {LABEL_JOB: name}, timeout, pids_limit(node))
     except EngineError as error:
         raise engine_failure(error) from error
@@ -40,7 +40,7 @@ def run_job(node: Node, step: dict[str, Any], done: list[str]) -> None:
             fix="the log lines below say why; then apply again",
             log=ended.log,
         )
-    records.write_job(node.host, name, "done", step["digest"])
+    records.write_job(node.host, name, "done", step["digest"], step.get("instance", ""))
     done.append(f"ran job {name}")
 
 

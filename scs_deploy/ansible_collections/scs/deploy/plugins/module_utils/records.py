@@ -117,5 +117,12 @@ def job(host: Host, name: str) -> dict[str, Any]:
     return {"state": found.get("state", "never"), "digest": found.get("digest", "")}
 
 
-def write_job(host: Host, name: str, state: str, digest: str) -> None:
-    _write(host, f"{STATE_ROOT}/jobs/{name}.json", {"state": state, "digest": digest})
+def write_job(host: Host, name: str, state: str, digest: str, instance: str = "") -> None:
+    _write(host, f"{STATE_ROOT}/jobs/{name}.json", {"state": state, "digest": digest, "instance": instance})
+
+
+def forget_jobs(host: Host, instance: str) -> None:
+    """The jobs of an instance whose data is gone have to be done anew."""
+    for path in sorted(host.path(f"{STATE_ROOT}/jobs").glob("*.json")):
+        if _read(host, f"{STATE_ROOT}/jobs/{path.name}").get("instance") == instance:
+            files.delete(path)
