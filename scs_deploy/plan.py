@@ -191,6 +191,7 @@ def read_saved(text: str, origin: str) -> Saved:
             str(data["digest"]),
         )
     except (ValueError, KeyError, TypeError) as error:
+        why = f"it has no {error}" if isinstance(error, KeyError) else str(error)
         raise InputError(
-            "this is not a saved plan", where=origin, why=str(error), fix="scs-deploy plan --out FILE writes one"
+            "this is not a saved plan", where=origin, why=why, fix="scs-deploy plan --out FILE writes one"
         ) from error

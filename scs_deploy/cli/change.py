@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -56,7 +57,7 @@ def plan_command(
     session = common.session(region, vault_password)
     plan, _ = make(session, limit or [], purge, service or [])
     if out:
-        out.write_text(saved(plan), encoding="utf-8")
+        _write(out, saved(plan))
     if as_json:
         common.print_json(plan.as_json())
     else:
@@ -134,11 +135,25 @@ def apply_command(
             raise unreachable_error(plan.unknown)
 
 
+def _write(out: Path, text: str) -> None:
+    """For its owner only: diffs show how a region is built. Written in place, since it may be a pipe or /dev/stdout."""
+    try:
+        with os.fdopen(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as stream:
+            stream.write(text)
+    except OSError as error:
+        why, fix = error.strerror or str(error), "check the disk and who may write"
+        raise DeployError("the plan cannot be saved", where=str(out), why=why, fix=fix) from error
+
+
 def _read(planfile: Path) -> Saved:
     try:
         text = planfile.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError("the plan file cannot be read", where=str(planfile), why=str(error)) from error
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        fix = "give a file that scs-deploy plan --out wrote"
+        raise InputError(
+            "the plan file cannot be read", where=str(planfile), why=why or "unreadable", fix=fix
+        ) from error
     return read_saved(text, str(planfile))
 
 

@@ -86,7 +86,8 @@ def ssh(
     region: Region = None,
 ) -> None:  # fmt: skip
     """Open a shell on a node, or run a command there as root."""
-    raise typer.Exit(_lab(region).ssh(node, command or []))
+    words = command or []
+    raise typer.Exit(_lab(region).ssh(node, words[1:] if words[:1] == ["--"] else words))
 
 
 @app.command(epilog=f"{EXAMPLES}scs-deploy lab reset n1")

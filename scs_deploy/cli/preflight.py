@@ -56,8 +56,9 @@ def preflight(region: RegionOption = None, as_json: JsonOption = False) -> None:
             style = _STYLES[finding.severity]
             common.out.print(f"[{style}]{finding.severity:7}[/{style}] {escape(str(finding))}")
         errors = sum(finding.severity == "error" for finding in findings)
+        nodes = len(observation.observed)
         common.out.print(
-            f"{len(observation.observed)} nodes looked at: {errors} errors, {len(findings) - errors} other findings"
+            f"{nodes} node{'s' * (nodes != 1)} looked at: {errors} errors, {len(findings) - errors} other findings"
         )
     if observation.unreachable:
         raise unreachable_error(observation.unreachable)

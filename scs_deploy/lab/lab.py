@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shlex
 import shutil
 import subprocess
 import time
@@ -155,7 +156,9 @@ class Lab:
     def ssh(self, name: str, argv: Sequence[str] = ()) -> int:
         """An interactive shell or a command on a node, on the caller's terminal; the exit code."""
         command = self.ssh_command(name)
-        return subprocess.run([*command[:-1], *([] if argv else ["-t"]), command[-1], *argv], check=False).returncode
+        # One argument is a line for the node's shell; several are words that shell must not split again.
+        line = list(argv) if len(argv) < 2 else [shlex.join(argv)]
+        return subprocess.run([*command[:-1], *([] if argv else ["-t"]), command[-1], *line], check=False).returncode
 
     def ssh_command(self, name: str) -> list[str]:
         command = keys.ssh_command(self.files.private_key, self.files.known_hosts, self.address(name))

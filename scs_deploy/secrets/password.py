@@ -35,13 +35,10 @@ def read(folder: Path, source: Path | None = None) -> SecretValue:
         source = Path(os.environ[VARIABLE_FILE])
     file = (source or default_file(folder)).expanduser()
     if not file.is_file():
-        raise InputError(
-            "the vault's password was not found",
-            where=str(file),
-            why="no such file",
-            fix=f"run 'scs-deploy secrets init', restore the file from your backup, set {VARIABLE}, "
-            "or give --vault-password-file",
-        )
+        fix = f"restore the file from your backup, set {VARIABLE}, or give --vault-password-file"
+        if not (folder / "secrets.yml").exists():
+            fix = f"run 'scs-deploy secrets init', {fix}"
+        raise InputError("the vault's password was not found", where=str(file), why="no such file", fix=fix)
     password = _run(file) if os.access(file, os.X_OK) else _read(file)
     if not password:
         raise InputError("the vault's password is empty", where=str(file), fix="put the password into its first line")

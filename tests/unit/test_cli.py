@@ -7,11 +7,15 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+from typer.testing import CliRunner
 from world import BASE, ROLES, World, nothing
 
 from scs_deploy import paths
 from scs_deploy.apply import Report, Result
 from scs_deploy.cli import change, common, main
+from scs_deploy.cli import lab as lab_cli
+from scs_deploy.errors import DeployError
+from scs_deploy.lab.lab import Lab
 from scs_deploy.locks import RegionLock
 from scs_deploy.plan import saved
 from scs_deploy.session import Observation
@@ -316,3 +320,26 @@ def test_help_shows_examples(arguments, call):
 
 def test_version(call):
     assert call("--version")[1].startswith("scs-deploy ")
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [(["--", "sh", "-c", "echo a  b"], ["sh -c 'echo a  b'"]), (["--", "a | b"], ["a | b"]), (["id"], ["id"])],
+)
+def test_lab_ssh_keeps_words_whole(monkeypatch, words, line):
+    ran: list[list[str]] = []
+    lab = object.__new__(Lab)
+    monkeypatch.setattr(Lab, "ssh_command", lambda self, name: ["ssh", "root@n1"])
+    monkeypatch.setattr(
+        "scs_deploy.lab.lab.subprocess.run", lambda argv, **_: ran.append(argv) or SimpleNamespace(returncode=7)
+    )
+    monkeypatch.setattr("scs_deploy.cli.lab._lab", lambda region: lab)
+    assert CliRunner().invoke(lab_cli.app, ["ssh", "n1", *words]).exit_code == 7
+    assert ran == [["ssh", "root@n1", *line]]
+
+
+def test_a_saved_plan_is_for_its_owner_only(tmp_path):
+    change._write(tmp_path / "tonight.plan", "text")
+    assert (tmp_path / "tonight.plan").stat().st_mode & 0o777 == 0o600
+    with pytest.raises(DeployError, match=r"cannot be saved"):
+        change._write(tmp_path / "absent" / "tonight.plan", "text")

@@ -150,6 +150,17 @@ def test_bad_password_sources(folder, tmp_path, content, mode, message):
     assert "half-a-password" not in str(caught.value)
 
 
+def test_a_lost_password_is_not_made_anew_over_a_vault(folder, tmp_path):
+    absent = tmp_path / "absent"
+    (folder / "secrets.yml").unlink(missing_ok=True)
+    with pytest.raises(InputError, match="secrets init"):
+        password.read(folder, absent)
+    (folder / "secrets.yml").write_text("$ANSIBLE_VAULT;1.1;AES256\n")
+    with pytest.raises(InputError) as caught:
+        password.read(folder, absent)
+    assert "secrets init" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     "damage", ["wrong password", "flipped byte", "cut off", "clear text", "empty", "binary", "absent"]
 )

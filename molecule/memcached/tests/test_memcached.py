@@ -6,16 +6,19 @@ import json
 from typing import Any
 
 PORT = 11211
+TLS = "/etc/scs-deploy/memcached/etc/scs-tls"
 
 CLIENT = """
 import json, socket, ssl, sys
-address, ca = sys.argv[1:]
-trust = ssl.create_default_context(cafile=ca)
+address, folder, *key = sys.argv[1:]
+trust = ssl.create_default_context(cafile=folder + "/ca.pem")
+if key:
+    trust.load_cert_chain(folder + "/cert.pem", folder + "/key.pem")
 with socket.create_connection((address, 11211), 5) as plain, trust.wrap_socket(plain, server_hostname=address) as link:
     link.sendall(b"set probe 0 30 5\\r\\nhello\\r\\nget probe\\r\\n")
     text = b""
     while b"END" not in text:
-        text += link.recv(1000)
+        text += link.recv(1000) or sys.exit("the server closed the connection")
     print(json.dumps({"version": link.version(), "answer": text.decode()}))
 """
 
@@ -38,10 +41,16 @@ def test_it_listens_on_one_address_and_not_on_udp(host: Any) -> None:
 
 def test_it_stores_over_tls(host: Any) -> None:
     (address,) = listeners(host)
-    ca = "/etc/scs-deploy/memcached/etc/scs-tls/ca.pem"
-    answer = json.loads(host.check_output("python3 -c %s %s %s", CLIENT, address, ca))
+    answer = json.loads(host.check_output("python3 -c %s %s %s key", CLIENT, address, TLS))
     assert answer["version"] in ("TLSv1.2", "TLSv1.3")
     assert "VALUE probe" in answer["answer"]
+
+
+def test_it_turns_away_clients_without_a_certificate(host: Any) -> None:
+    (address,) = listeners(host)
+    refused = host.run("timeout 10 python3 -c %s %s %s", CLIENT, address, TLS)
+    assert refused.rc == 1
+    assert "VALUE" not in refused.stdout
 
 
 def test_it_does_not_speak_plain_text(host: Any) -> None:
