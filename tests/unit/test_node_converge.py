@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
+import os
+import socket
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -163,6 +166,29 @@ def test_health_timeout_has_the_log_and_the_process_counts_as_restarted(node: Fa
     found = seen(node, wanted)
     assert found["healthy"] is False
     assert found["running"]["start"] == "s1"
+
+
+def test_whoever_else_has_the_port_is_named_and_not_taken_for_the_instance(node: FakeNode) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as squatter:
+        port = squatter.getsockname()[1]
+        node.host.answers["ss"] = Done(0, 'LISTEN 0 5 127.0.0.1:1 0.0.0.0:* users:(("nc",pid=4711,fd=3))', "")
+        wanted = Wanted(health={"tcp": ["127.0.0.1", port], "timeout": 5})
+        (result,) = apply(node, wanted.step("create"))
+    assert "its port is in use" in result["error"]["what"]
+    assert f"nc (process 4711) listens on port {port}" in result["error"]["why"]
+    assert seen(node, wanted)["running"] is None
+
+
+def test_a_full_disk_is_told_with_the_file(node: FakeNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    wanted = Wanted()
+    monkeypatch.setattr(os, "fsync", full)
+    (result,) = apply(node, wanted.step("create"))
+    assert result["status"] == "failed"
+    assert str(node.host.root) in result["error"]["what"]
+    assert "free space" in result["error"]["fix"]
 
 
 def test_missing_image_is_an_error_before_anything_is_written(node: FakeNode) -> None:

@@ -34,7 +34,8 @@ def write(path: Path, content: bytes, mode: int, uid: int, gid: int) -> None:
             os.fchmod(descriptor, mode)
             os.fsync(descriptor)
         new.replace(path)
-    except OSError:
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a full disk shows at a descriptor, which has no name
         new.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)

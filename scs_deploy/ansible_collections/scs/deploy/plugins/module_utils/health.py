@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import socket
 import ssl
 from collections.abc import Callable, Sequence
@@ -16,6 +17,8 @@ from .systemd import Systemd, Unit
 DEFAULT_TIMEOUT = 60.0
 ONCE = 2.0
 """Seconds that one question may take."""
+
+_PROCESS = re.compile(r'"(?P<name>[^"]+)",pid=(?P<pid>\d+)')
 
 Execute = Callable[[Sequence[str]], Done]
 
@@ -44,6 +47,20 @@ def check(
     if health.get("unit") and unit is not None:
         return unit.running, "" if unit.running else f"the unit is {unit.active} ({unit.sub})"
     return None, ""
+
+
+def listener(health: dict[str, Any], host: Host) -> str:
+    """Who answers where the instance is to listen, although it does not run; empty when nobody does."""
+    address, port = health["tcp"] if "tcp" in health else health.get("http", ["", "", 0])[1:3]
+    if not address:
+        return ""
+    try:
+        socket.create_connection((address, int(port)), timeout=ONCE).close()
+    except OSError:
+        return ""
+    found = _PROCESS.search(host.run(["ss", "-Hltnp", f"sport = :{port}"]).out)
+    who = f"{found['name']} (process {found['pid']})" if found else "another process"
+    return f"{who} listens on port {port}"
 
 
 def await_healthy(name: str, unit: str, health: dict[str, Any], execute: Execute, host: Host, systemd: Systemd) -> None:

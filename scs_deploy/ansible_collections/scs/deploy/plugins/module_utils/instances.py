@@ -149,11 +149,13 @@ def _bring_into_force(node: Node, step: dict[str, Any], state: Unit | None, done
             _command(node, wanted["apply"], name)
             done.append("applied")
         if unit and not (wanted.get("apply") and running):
+            _refuse_taken(node, wanted, running)
             node.systemd.restart(unit, patience)
             done.append(f"restarted {unit}" if running else f"started {unit}")
         _record_start(node, wanted)
         return True
     if step.get("start_if_stopped") and unit and not running:
+        _refuse_taken(node, wanted, running)
         node.systemd.restart(unit, patience)
         done.append(f"started {unit}")
         _record_start(node, wanted)
@@ -164,6 +166,19 @@ def _bring_into_force(node: Node, step: dict[str, Any], state: Unit | None, done
         _record_reload(node, wanted)
         return True
     return False
+
+
+def _refuse_taken(node: Node, wanted: dict[str, Any], running: bool) -> None:
+    """Whoever else listens where this instance is to would pass for it, and be believed healthy."""
+    name = wanted["name"]
+    if running or (wanted["kind"] == "container" and node.container(name)):
+        return
+    if who := health.listener(wanted.get("health", {}), node.host):
+        raise StepError(
+            f"{name} cannot start, its port is in use",
+            why=f"{who}, and does not belong to it",
+            fix="stop that process or let it listen elsewhere, then apply again",
+        )
 
 
 def _reload(node: Node, wanted: dict[str, Any]) -> None:

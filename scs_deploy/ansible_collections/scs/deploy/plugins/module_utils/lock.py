@@ -37,7 +37,11 @@ def node_lock(host: Host, holder: str, run: str, patience: float = 5.0) -> Itera
                 raise Locked(_holder(descriptor))
             host.sleep(0.2)
         text = json.dumps({"holder": holder, "run": run, "since": host.now(), "pid": os.getpid()})
-        os.pwrite(descriptor, text.encode().ljust(512), 0)
+        try:
+            os.pwrite(descriptor, text.encode().ljust(512), 0)
+        except OSError as error:
+            error.filename = str(path)
+            raise
         yield
         os.ftruncate(descriptor, 0)
     finally:
