@@ -87,7 +87,7 @@ def ssh(
 ) -> None:  # fmt: skip
     """Open a shell on a node, or run a command there as root."""
     words = command or []
-    raise typer.Exit(_lab(region).ssh(node, words[1:] if words[:1] == ["--"] else words))
+    raise typer.Exit(_up(_lab(region)).ssh(node, words[1:] if words[:1] == ["--"] else words))
 
 
 @app.command(epilog=f"{EXAMPLES}scs-deploy lab reset n1")
@@ -99,7 +99,7 @@ def reset(node: Node, region: Region = None) -> None:
 @app.command(epilog=f"{EXAMPLES}scs-deploy lab reboot n1")
 def reboot(node: Node, region: Region = None) -> None:
     """Reboot a node as ``systemctl reboot`` does, and wait until it is back."""
-    _lab(region).reboot(node)
+    _up(_lab(region)).reboot(node)
 
 
 @app.command(
@@ -113,10 +113,14 @@ def execute(
     """Run a command of this machine where the lab's networks are and the region's names are known."""
     folder = find_region(region, inventories_search())
     loaded = load_region(folder, load_catalogue(roles_search()))
-    lab = Lab(LabSpec.from_region(loaded))
-    if not lab.files.folder.is_dir():
-        raise UsageError("the lab is not up", where=loaded.name, fix="scs-deploy lab up")
+    lab = _up(Lab(LabSpec.from_region(loaded)))
     raise typer.Exit(lab.execute(with_names(loaded, lab.files.folder, command)))
+
+
+def _up(lab: Lab) -> Lab:
+    if not lab.files.folder.is_dir():
+        raise UsageError("the lab is not up", where=lab.spec.name, fix="scs-deploy lab up")
+    return lab
 
 
 def _print_status(lab: Lab) -> None:

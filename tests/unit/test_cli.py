@@ -334,6 +334,7 @@ def test_lab_ssh_keeps_words_whole(monkeypatch, words, line):
         "scs_deploy.lab.lab.subprocess.run", lambda argv, **_: ran.append(argv) or SimpleNamespace(returncode=7)
     )
     monkeypatch.setattr("scs_deploy.cli.lab._lab", lambda region: lab)
+    monkeypatch.setattr("scs_deploy.cli.lab._up", lambda lab: lab)
     assert CliRunner().invoke(lab_cli.app, ["ssh", "n1", *words]).exit_code == 7
     assert ran == [["ssh", "root@n1", *line]]
 
