@@ -20,6 +20,10 @@ _ANY = ("", "0.0.0.0", "::")  # noqa: S104 - what the node reports
 
 
 def _clock(subject: Subject) -> Iterator[Finding]:
+    services = subject.facts["ntp"]
+    if services and "active" not in services.values():
+        why = ", ".join(f"{name} is {state}" for name, state in services.items())
+        yield subject.finding("warning", "nothing keeps the clock right", why, "start the time service, or apply")
     if subject.asked is None:
         return
     before, after = subject.asked
