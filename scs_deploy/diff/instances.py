@@ -156,6 +156,9 @@ def _effect(instance: Instance, sealed: Sealed, seen: Mapping[str, Any], changes
         return _Effect(restart=True, reasons=named or (earlier,))
     if instance.image and running.get("image") != instance.image:
         return _Effect(restart=True, reasons=(f"it runs the image {str(running.get('image'))[:12]}",))
+    lost = [path for path, entry in seen.get("dirs", {}).items() if entry.get("state") == "absent"]
+    if lost and instance.kind == "container":
+        return _Effect(restart=True, reasons=tuple(f"it still has the deleted folder {path} mounted" for path in lost))
     if late := _started_from_drift(instance, running, seen):
         return _Effect(
             restart=True, reasons=tuple(f"it was started after {path} had been edited by hand" for path in late)

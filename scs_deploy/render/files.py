@@ -157,6 +157,9 @@ def folders(scope: Scope) -> tuple[list[Folder], list[Folder]]:
     for spec in component.files:
         if spec.secret and scope.is_mapping(spec.secret):
             keep.append(Folder(f"{scope.folder}{spec.target}", "0750", *_owner_ids(scope, spec)))
+    kept = {folder.path for folder in keep}
+    mounted = (f"{scope.folder}{target}" for target in component.folders)
+    keep += [Folder(path, "0755", 0, 0) for path in mounted if path not in kept]
     boot: list[Folder] = []
     for mount in component.mounts:
         if mount.create:

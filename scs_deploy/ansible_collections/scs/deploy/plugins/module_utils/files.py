@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import os
 import stat
@@ -89,6 +90,14 @@ def prune_empty(folder: Path, top: Path) -> None:
         except OSError:
             return
         folder = folder.parent
+
+
+def prune_below(folder: Path) -> None:
+    """Remove ``folder`` and every empty folder below it."""
+    below_it = (Path(parent, name) for parent, names, _ in os.walk(folder, topdown=False) for name in names)
+    for found in [*below_it, folder]:
+        with contextlib.suppress(OSError):  # not empty, a link, or not there
+            found.rmdir()
 
 
 def sync_folder(folder: Path) -> None:

@@ -14,7 +14,7 @@ from . import files, health, originals, packages, records
 from .engine import EngineError, EngineMissingError
 from .failure import StepError
 from .node import Node, engine_failure
-from .paths import CONFIG_ROOT, DATA_ROOT, QUADLET_ROOT, UNIT_ROOT
+from .paths import CONFIG_ROOT, DATA_ROOT, QUADLET_ROOT, UNIT_ROOT, instance_folder
 from .systemd import Unit
 
 _MARGIN = 60.0
@@ -84,6 +84,7 @@ def remove_instance(node: Node, step: dict[str, Any], done: list[str]) -> None:
     for path in sorted({*known.get("files", []), *entry.get("files", []), *wanted.get("delete", [])}):
         done += filter(None, [originals.give_back(host, path)])
         files.prune_empty(host.path(path).parent, host.path(CONFIG_ROOT))
+    files.prune_below(host.path(instance_folder(name)))
     if unit:
         node.systemd.daemon_reload()
     if step.get("purge"):
