@@ -110,6 +110,18 @@ def test_a_process_that_was_started_from_an_edited_file_is_restarted(settled: Cl
     assert settled.sql("SELECT @@max_connections") == "2000"
 
 
+def test_a_folder_deleted_under_a_running_container_takes_a_restart(settled: Cloud) -> None:
+    """The container has the deleted folder mounted, and would never see the files that are put back."""
+    before = settled.state()
+    settled.on_node("rm -r /etc/scs-deploy/haproxy/etc/haproxy")
+    (step,) = settled.steps().values()
+    assert (step["id"], step["restart"]) == ("n1/haproxy", True)
+    assert "deleted folder" in str(step["reasons"])
+    settled.apply()
+    assert settled.state()["end"] == before["end"]
+    assert settled.on_node("podman exec haproxy ls /etc/haproxy") == "haproxy.cfg"
+
+
 def test_a_lost_manifest_is_written_anew(settled: Cloud) -> None:
     before = settled.state()
     settled.on_node(f"rm {STATE}/manifest.json")
