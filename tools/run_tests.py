@@ -307,6 +307,8 @@ def main() -> int:
     parser.add_argument("-k", default="")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, interrupted)
+    # A shell starts background jobs with SIGINT ignored, which every program below would inherit.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     (STATE / "logs").mkdir(mode=0o700, parents=True, exist_ok=True)
     os.environ |= environment()
     if options.keep:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -85,3 +87,26 @@ def test_shell_is_found_by_its_first_line(runner: ModuleType, tmp_path: Path):
     for name, text in {"a.sh": "x\n", "b": "#!/bin/bash\n", "c": "#!/usr/bin/python3\n", "d": ""}.items():
         (tmp_path / name).write_text(text)
     assert [name for name in ("a.sh", "b", "c", "d", "e") if runner.is_shell(tmp_path / name)] == ["a.sh", "b"]
+
+
+def test_phases_take_ctrl_c_although_the_shell_began_us_with_it_ignored(runner: ModuleType, monkeypatch: Any):
+    asked = "import signal; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
+    found = []
+
+    def run_all(_: object) -> int:
+        found.append(runner.run(runner.Phase("asked", (sys.executable, "-c", asked), quiet=True)))
+        return 0
+
+    monkeypatch.setattr(runner, "run_all", run_all)
+    monkeypatch.setattr(runner, "ROOT", runner.STATE)
+    monkeypatch.setattr(runner, "clean_up", lambda: None)
+    monkeypatch.setattr(sys, "argv", ["run-tests"])
+    (runner.STATE / ".state").mkdir()
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    terminate = signal.getsignal(signal.SIGTERM)
+    try:
+        runner.main()
+    finally:
+        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGTERM, terminate)
+    assert found == [(0, "True\n")]
