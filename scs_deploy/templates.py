@@ -66,15 +66,22 @@ class TemplateSet:
             raise InputError(self._finding(file, f"{type(error).__name__}: {error}", line, context)) from error
 
     def uses(self, service: str, name: str, folder: str = "templates") -> frozenset[str] | None:
-        """Return the names of the context that a file uses; ``None`` if that cannot be told, since it includes others."""
-        full = f"{service}/{folder}/{name}"
+        """Return the names of the context that a file and those it imports use; ``None`` if that cannot be told."""
+        return self._uses(f"{service}/{folder}/{name}", ())
+
+    def _uses(self, full: str, above: tuple[str, ...]) -> frozenset[str] | None:
         if full not in self._used:
             try:
                 tree = self._environment.parse(self.texts[full])
             except (jinja2.TemplateSyntaxError, KeyError):
                 return None  # rendering it tells what is wrong
-            alone = next(jinja2.meta.find_referenced_templates(tree), self) is self
-            self._used[full] = frozenset(jinja2.meta.find_undeclared_variables(tree)) if alone else None
+            names = [frozenset(jinja2.meta.find_undeclared_variables(tree))]
+            for other in jinja2.meta.find_referenced_templates(tree):
+                found = self._uses(other, (*above, full)) if other and other not in above else None
+                if found is None:  # a name that is only known when it is rendered, or a circle
+                    return self._used.setdefault(full, None)
+                names.append(found)
+            self._used[full] = frozenset().union(*names)
         return self._used[full]
 
     def string(self, service: str, text: str, context: Mapping[str, Any]) -> str:

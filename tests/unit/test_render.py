@@ -10,6 +10,7 @@ from world import ROLES, World, facts
 from scs_deploy.desired import Folder, Mounted
 from scs_deploy.errors import InputError
 from scs_deploy.references import find
+from scs_deploy.templates import TemplateSet
 
 APP = "/etc/scs-deploy/app"
 
@@ -270,9 +271,34 @@ def test_what_is_the_same_everywhere_is_rendered_once(world: World):
     assert world.file("n1/app", "app.conf").text != world.file("n2/app", "app.conf").text
 
 
+ODD = "components:\n  odd: {kind: host, group: all, files: [{template: odd.conf, target: /etc/odd}]}\n"
+
+
 def test_a_template_that_includes_another_is_rendered_for_each_node(tmp_path):
-    service = "components:\n  odd: {kind: host, group: all, files: [{template: odd.conf, target: /etc/odd}]}\n"
     world = own_role(
-        tmp_path, "odd", service, odd_conf="{% include 'odd/templates/in.conf' %}\n", in_conf="{{ node.name }}"
+        tmp_path, "odd", ODD, odd_conf="{% include 'odd/templates/in.conf' %}\n", in_conf="{{ node.name }}"
     )
     assert [world.file(f"{node}/odd", "/etc/odd").text for node in ("n1", "n2")] == ["n1", "n2"]
+
+
+@pytest.mark.parametrize(
+    ("macro", "once"),
+    [("{{ region.name }}{{ word }}", True), ("{{ node.name }}{{ word }}", False), ("{{ region.nam }}", None)],
+)
+def test_macros_of_another_template_count_for_who_imports_them(tmp_path, macro: str, once: bool | None):
+    text = "{% import 'odd/templates/in.conf' as others with context %}\n{{ others.line('x') }}\n"
+    world = own_role(tmp_path, "odd", ODD, odd_conf=text, in_conf=f"{{% macro line(word) %}}{macro}{{% endmacro %}}")
+    if once is None:
+        with pytest.raises(InputError, match="nam") as error:
+            _ = world.desired
+        assert error.value.findings[0].file.endswith("odd/templates/in.conf")
+        return
+    first, second = [world.file(f"{node}/odd", "/etc/odd").text for node in ("n1", "n2")]
+    assert (first is second) is once
+    assert second.strip() == ("worldx" if once else "n2x")
+
+
+@pytest.mark.parametrize("other", ["region.name ~ '/x'", "'odd/templates/odd.conf'", "'odd/templates/missing'"])
+def test_what_a_template_uses_may_be_unknown(tmp_path, other: str):
+    world = own_role(tmp_path, "odd", ODD, odd_conf=f"{{% include {other} %}}")
+    assert TemplateSet.load(world.catalogue).uses("odd", "odd.conf") is None
