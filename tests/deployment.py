@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from scs_deploy.catalogue.load import load_catalogue
 from scs_deploy.lab import Lab, LabSpec
 from scs_deploy.paths import state_dir
 from scs_deploy.session import Session
@@ -23,6 +24,9 @@ from scs_deploy.session import Session
 REPOSITORY = Path(__file__).resolve().parent.parent
 PROGRAM = (sys.executable, "-m", "scs_deploy.cli")
 NODE_STATE = REPOSITORY / "tests" / "integration" / "node_state.py"
+CORE = {"node", "keepalived", "haproxy", "mariadb", "rabbitmq", "memcached", "keystone"}
+"""Services of tests that are about deploying, not about a service: the fewer, the sooner they are done."""
+
 PENDING = 4
 """Exit code of ``plan --detailed-exitcode`` when something would change."""
 
@@ -30,7 +34,7 @@ Done = subprocess.CompletedProcess[str]
 
 
 def write_region(folder: Path, name: str, subnet: int) -> Path:
-    """Make ``folder`` a region like box, under another name and in 10.``subnet``.x.0/24; return it."""
+    """Make ``folder`` a region like box with the core alone, under another name and in 10.``subnet``.x.0/24; return it."""
     text = (REPOSITORY / "inventories" / "box" / "region.yml").read_text()
     text = (
         text.replace("name: box", f"name: {name}")
@@ -38,8 +42,16 @@ def write_region(folder: Path, name: str, subnet: int) -> Path:
         .replace("box.test", f"{name}.test")
     )
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    (folder / "region.yml").write_text(text)
+    data = yaml.safe_load(text)
+    data["services"] = core_only()
+    (folder / "region.yml").write_text(yaml.safe_dump(data, sort_keys=False))
     return folder
+
+
+def core_only(**values: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """What region.yml says about services when just the core runs; ``values`` say more."""
+    others = load_catalogue([REPOSITORY / "roles"]).services.keys() - CORE
+    return {**{name: {"enabled": False} for name in sorted(others)}, **values}
 
 
 def until(condition: Callable[[], Any], what: str, seconds: float = 60, pause: float = 0.2) -> Any:
@@ -113,7 +125,7 @@ class Cloud:
     @contextmanager
     def services(self, **values: Mapping[str, Any]) -> Iterator[None]:
         """Say something else about services for the body, then what was said before."""
-        with self.edited(lambda data: data.update(services=dict(values))):
+        with self.edited(lambda data: data.update(services=core_only(**values))):
             yield
 
     @contextmanager
