@@ -23,16 +23,20 @@ LAYERS = ("debian", "base", "openstack")
 
 BASE_PACKAGES = ("ca-certificates", "iproute2", "procps")
 OPENSTACK_PACKAGES = (
+    "dbconfig-common",
     "python3-keystonemiddleware",
     "python3-memcache",
+    "python3-openstackclient",
     "python3-oslo.cache",
     "python3-oslo.db",
     "python3-oslo.messaging",
     "python3-oslo.policy",
     "python3-oslo.privsep",
     "python3-oslo.service",
+    "python3-pastescript",
     "python3-pymemcache",
     "python3-pymysql",
+    "q-text-as-data",
     "uwsgi-core",
     "uwsgi-plugin-python3",
 )
