@@ -199,7 +199,7 @@ class ResourceOwner(Description):
 class Secret(Description):
     """A generated secret; the region's vault keeps its value."""
 
-    type: Literal["password", "fernet", "hex", "uuid", "cookie", "ssh-key"] = "password"
+    type: Literal["password", "fernet", "hex", "uuid", "cookie", "ssh-key", "cephx"] = "password"
     length: int = Field(32, ge=8)
     count: int = Field(3, description="Keys of a fernet repository")
     description: str = ""

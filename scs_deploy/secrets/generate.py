@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import secrets
 import string
+import struct
+import time
 import uuid
 
 from cryptography.hazmat.primitives import serialization
@@ -25,6 +27,8 @@ def generate(name: str, wanted: Secret) -> Value:
         return _ssh_key(name)
     if wanted.type == "uuid":
         return SecretValue(uuid.uuid4())
+    if wanted.type == "cephx":
+        return _cephx()
     alphabet = {
         "password": string.ascii_letters + string.digits,
         "hex": string.digits + "abcdef",
@@ -38,6 +42,12 @@ def _fernet(count: int) -> Value:
     return {
         str(number): SecretValue(base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()) for number in range(count)
     }
+
+
+def _cephx() -> Value:
+    """A key as Ceph makes it: type 1 (AES), seconds and nanoseconds of its birth, length, 16 random bytes."""
+    key = secrets.token_bytes(16)
+    return SecretValue(base64.b64encode(struct.pack("<HIIH", 1, int(time.time()), 0, len(key)) + key).decode())
 
 
 def _ssh_key(name: str) -> Value:

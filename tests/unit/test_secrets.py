@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import stat
+import struct
 import subprocess
 import sys
 import threading
@@ -27,6 +28,7 @@ WANTED = {
     "fernet-keys": Secret(type="fernet", count=4),
     "hash": Secret(type="hex", length=31),
     "fsid": Secret(type="uuid"),
+    "cephx": Secret(type="cephx"),
     "erlang": Secret(type="cookie", length=20),
     "nova-ssh": Secret(type="ssh-key"),
 }
@@ -59,6 +61,8 @@ def test_generates_each_type(vault):
     assert re.fullmatch(r"[0-9a-f]{31}", vault.get("hash"))
     assert re.fullmatch(r"[A-Z]{20}", vault.get("erlang"))
     assert str(uuid.UUID(vault.get("fsid"))) == vault.get("fsid")
+    kind, _, _, length = struct.unpack_from("<HIIH", key := base64.b64decode(vault.get("cephx")))
+    assert (kind, length, len(key)) == (1, 16, 28)
     keys = vault.get("fernet-keys")
     assert list(keys) == ["0", "1", "2", "3"]
     assert {len(base64.urlsafe_b64decode(key)) for key in keys.values()} == {32}

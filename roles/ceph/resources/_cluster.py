@@ -1,0 +1,86 @@
+"""Commands to the monitors, run by Ceph's own library inside the container of a monitor: one exec for all of a pass."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+MARK = "scs-deploy/"
+"""Prefix in the cluster's key-value store of what was made by us: only that is ever reported as no longer wanted."""
+
+TIMEOUT = 15
+_SCRIPT = """
+import json, sys, rados
+given = json.loads(GIVEN)
+cluster = rados.Rados(name="mon.", conffile="/etc/ceph/ceph.conf", conf={
+    "keyring": "/var/lib/ceph/mon/store/keyring", "client_mount_timeout": str(given["timeout"]),
+    "rados_mon_op_timeout": str(given["timeout"])})
+try:
+    cluster.connect()
+except rados.Error as error:
+    sys.exit(f"no quorum of monitors answers: {error}")
+answers = []
+for command, data in given["commands"]:
+    code, text, why = cluster.mon_command(json.dumps(command), data.encode())
+    answers.append([code, text.decode(), why])
+    if code < 0:
+        break
+print(json.dumps(answers))
+"""
+
+Command = Mapping[str, Any]
+
+_LOOK: tuple[Command, ...] = (
+    {"prefix": "auth ls", "format": "json"},
+    {"prefix": "config-key ls", "format": "json"},
+    {"prefix": "osd pool ls", "detail": "detail", "format": "json"},
+    {"prefix": "osd crush rule dump", "format": "json"},
+)
+_seen: dict[str, Any] = {}
+
+
+def look(context: Mapping[str, str]) -> dict[str, Any]:
+    """Return everything that the kinds compare, asked once: ``keys``, ``marks``, ``pools``, ``rules``."""
+    if not _seen:
+        keys, marks, pools, rules = (json.loads(text) for text in run(context, *((one, "") for one in _LOOK)))
+        marks = {name.removeprefix(MARK) for name in marks if name.startswith(MARK)}
+        _seen.update(keys=keys["auth_dump"], marks=marks, pools=pools, rules=rules)
+    return _seen
+
+
+def run(context: Mapping[str, str], *commands: tuple[Command, str]) -> list[str]:
+    """Carry out monitor commands, each with its input data, in order, and return their outputs.
+
+    Raises ``RuntimeError`` with the monitors' own words, which hold no keys.
+    """
+    given = json.dumps({"timeout": TIMEOUT, "commands": commands})
+    done = subprocess.run(
+        [context["engine"], "exec", "--interactive", context["container"], "python3", "-I", "-"],
+        input=f"GIVEN = {given!r}\n{_SCRIPT}",
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT * 4,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError((done.stderr.strip().splitlines() or ["no reason given"])[-1])
+    answers = json.loads(done.stdout)
+    code, _, why = answers[-1] if answers else (0, "", "")
+    if code < 0:
+        raise RuntimeError(f"{commands[len(answers) - 1][0]['prefix']}: {why or code}")
+    return [text for _, text, _ in answers]
+
+
+def mark(kind: str, name: str) -> tuple[Command, str]:
+    return {"prefix": "config-key set", "key": f"{MARK}{kind}/{name}", "val": "1"}, ""
+
+
+def unmark(kind: str, name: str) -> tuple[Command, str]:
+    return {"prefix": "config-key rm", "key": f"{MARK}{kind}/{name}"}, ""
+
+
+def told(wanted: Sequence[str] | Mapping[str, Any], actual: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of the actual attributes that were asked about."""
+    return {key: actual.get(key) for key in wanted}

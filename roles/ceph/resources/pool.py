@@ -1,0 +1,126 @@
+"""Pools: attributes ``application`` (rbd), ``size``, ``min_size`` and ``pg_num``; what is left out follows the settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import _cluster
+from ._cluster import Command
+
+BUCKETS = {"node": "host", "rack": "rack", "fire_zone": "room"}
+
+
+def observe(context: dict[str, Any], wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the wanted pools that exist, and ours that are no longer wanted."""
+    seen = _cluster.look(context)
+    return items(context, seen["pools"], seen["rules"], seen["marks"], wanted)
+
+
+def items(
+    context: dict[str, Any],
+    rows: list[dict[str, Any]],
+    rules: list[dict[str, Any]],
+    marks: set[str],
+    wanted: list[dict[str, Any]],
+) -> list[dict[str, Any]]:
+    """Compare the answer of ``osd pool ls detail`` with what is wanted.
+
+    A default that the item does not name shows as part of ``application``, so that another value of it is a difference too.
+    """
+    asked = {item["name"]: item.get("attrs", {}) for item in wanted}
+    names = {rule["rule_id"]: rule["rule_name"] for rule in rules}
+    found = []
+    for row in rows:
+        name = row["pool_name"]
+        actual = {
+            "application": " ".join(sorted(row.get("application_metadata", {}))),
+            "size": row["size"],
+            "min_size": row["min_size"],
+            "rule": names.get(row["crush_rule"], ""),
+            "pg_num": row.get("pg_num_target", row["pg_num"]),
+        }
+        if name in asked:
+            full = defaults(context, asked[name])
+            other = [f"{key} {actual[key]}" for key in ("size", "min_size", "rule") if actual[key] != full[key]]
+            if hidden := [one for one in other if one.partition(" ")[0] not in asked[name]]:
+                actual["application"] += f" ({', '.join(hidden)})"
+            found.append({"name": name, "attrs": _cluster.told(asked[name], actual), "secret": ""})
+        elif f"pool/{name}" in marks:
+            found.append({"name": name, "attrs": actual, "secret": ""})
+    return found
+
+
+def defaults(context: dict[str, Any], attrs: dict[str, Any]) -> dict[str, Any]:
+    """Return the attributes with what follows from region and settings; values of strings become numbers."""
+    size = int(attrs.get("size") or context["size"])
+    return {
+        "application": attrs.get("application", "rbd"),
+        "size": size,
+        "min_size": int(attrs.get("min_size") or size - size // 2),
+        "rule": attrs.get("rule", f"scs-{context['failure_domain']}"),
+        "pg_num": int(attrs.get("pg_num") or context["pg_num"]),
+    }
+
+
+def apply(context: dict[str, Any], changes: list[dict[str, Any]]) -> list[str]:
+    """Create, change or delete; deleting takes the data along, so it is only asked for with --purge."""
+    there = {row["pool_name"] for row in _cluster.look(context)["pools"]}
+    for change in changes:
+        _cluster.run(context, *commands(context, change, change["name"] in there))
+    past = {"create": "created", "update": "updated", "delete": "deleted with its data"}
+    return [f"pool {change['name']}: {past[change['op']]}" for change in changes]
+
+
+def commands(context: dict[str, Any], change: dict[str, Any], there: bool) -> list[tuple[Command, str]]:
+    """Return the monitor commands of one change; running them twice does no harm."""
+    name = change["name"]
+    if change["op"] == "delete":
+        return _delete(name) if there else [_cluster.unmark("pool", name)]
+    wanted = defaults(context, change.get("attrs", {}))
+    rule = {
+        "prefix": "osd crush rule create-replicated",
+        "name": wanted["rule"],
+        "root": "default",
+        "type": BUCKETS[context["failure_domain"]],
+    }
+    found: list[tuple[Command, str]] = [(rule, "")]
+    if not there:
+        found.append((_create(name, wanted), ""))
+    sure = {"yes_i_really_mean_it": True} if wanted["size"] == 1 else {}
+    found += [
+        (_set(name, "crush_rule", wanted["rule"]), ""),
+        ({**_set(name, "size", wanted["size"]), **sure}, ""),
+        (_set(name, "min_size", wanted["min_size"]), ""),
+    ]
+    if there and wanted["pg_num"]:
+        found.append((_set(name, "pg_num", wanted["pg_num"]), ""))
+    enable = {"prefix": "osd pool application enable", "pool": name, "app": wanted["application"]}
+    return [*found, ({**enable, "yes_i_really_mean_it": True}, ""), _cluster.mark("pool", name)]
+
+
+def _create(name: str, wanted: dict[str, Any]) -> Command:
+    automatic = not wanted["pg_num"]
+    return {
+        "prefix": "osd pool create",
+        "pool": name,
+        "pool_type": "replicated",
+        "rule": wanted["rule"],
+        "pg_num": wanted["pg_num"] or 8,
+        "autoscale_mode": "on" if automatic else "off",
+        **({"pg_num_min": 8} if automatic else {}),
+    }
+
+
+def _set(name: str, variable: str, value: object) -> dict[str, Any]:
+    return {"prefix": "osd pool set", "pool": name, "var": variable, "val": str(value)}
+
+
+def _delete(name: str) -> list[tuple[Command, str]]:
+    allow = {"prefix": "config set", "who": "mon", "name": "mon_allow_pool_delete"}
+    delete = {"prefix": "osd pool delete", "pool": name, "pool2": name, "yes_i_really_really_mean_it": True}
+    return [
+        ({**allow, "value": "true"}, ""),
+        (delete, ""),
+        ({**allow, "value": "false"}, ""),
+        _cluster.unmark("pool", name),
+    ]
