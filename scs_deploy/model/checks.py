@@ -22,18 +22,21 @@ from scs_deploy.model.source import PathTuple, Source
 from scs_deploy.releases import release_names
 
 
-def check_region(source: Source, region: RegionSection, catalogue: Catalogue) -> Iterator[Finding]:
-    """Errors and warnings."""
+def check_region(
+    source: Source, region: RegionSection, catalogue: Catalogue, *, whole: bool = True
+) -> Iterator[Finding]:
+    """Errors and warnings; not ``whole``: only contradictions that nothing that was left out could dissolve."""
     if region.release not in release_names():
         yield source.finding(
             ("release",), f"the release {region.release} is not known", fix=choose(region.release, release_names())
         )
     yield from _machines(source, region)
     yield from _disks(source, region)
-    yield from _needs(source, region, catalogue)
     yield from check_networks(source, region)
     yield from check_addresses(source, region, catalogue)
-    yield from check_placement(source, region, catalogue)
+    if whole:
+        yield from _needs(source, region, catalogue)
+        yield from check_placement(source, region, catalogue)
 
 
 @dataclass(slots=True)

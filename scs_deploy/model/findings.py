@@ -56,7 +56,7 @@ def of_pydantic(
     """Findings of a model; ``schema`` is the model's JSON Schema, ``renamed`` names successors of keys."""
     for detail in error.errors(include_url=False):
         kind, value = detail["type"], detail["input"]
-        path, is_key = _real_path(source.data, detail["loc"])
+        path, is_key = real_path(source.data, detail["loc"])
         context = detail.get("ctx", {})
         if kind == "extra_forbidden":
             yield unknown_key(source, path, schema, renamed)
@@ -159,7 +159,7 @@ def _resolved(root: Schema, node: Schema) -> Schema:
             return node
 
 
-def _real_path(data: Any, loc: Sequence[str | int]) -> tuple[PathTuple, bool]:
+def real_path(data: Any, loc: Sequence[str | int]) -> tuple[PathTuple, bool]:
     """The part of a pydantic location that exists in the data, and whether it is about a key."""
     path: list[str | int] = []
     here = data

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,16 @@ from scs_deploy.catalogue.load import Catalogue
 from scs_deploy.errors import Finding, InputError, UsageError
 from scs_deploy.model.checks import check_region
 from scs_deploy.model.fields import RENAMED
-from scs_deploy.model.findings import of_pydantic, suggest
+from scs_deploy.model.findings import of_pydantic, real_path, suggest
 from scs_deploy.model.region import Region, RegionSection
 from scs_deploy.model.resolve import resolve
 from scs_deploy.model.settings import check_services
-from scs_deploy.model.source import Source, describe, parse_yaml, scan_yaml
+from scs_deploy.model.source import PathTuple, Source, describe, parse_yaml, scan_yaml, show_path
 
 FILE = "region.yml"
+
+ROUNDS = 5
+"""Leaving something out may show the next mistake of form; a file with more layers of them than this is not looked at further."""
 
 
 def find_region(name_or_path: str | None, search: Sequence[Path]) -> Path:
@@ -84,13 +88,50 @@ def region_of(source: Source, folder: Path, catalogue: Catalogue) -> Region:
         section = RegionSection.model_validate(source.data)
     except ValidationError as error:
         findings += of_pydantic(source, error, _schema(), RENAMED)
+        findings += _contradictions_besides(source, error, catalogue)
         raise InputError(_in_order(findings)) from error
     if findings:
-        raise InputError(_in_order(findings))
+        raise InputError(_in_order([*findings, *check_region(source, section, catalogue)]))
     found = list(check_region(source, section, catalogue))
     if any(finding.severity == "error" for finding in found):
         raise InputError(_in_order(found))
     return resolve(section, catalogue, folder, tuple(_in_order(found)))
+
+
+def _contradictions_besides(source: Source, error: ValidationError, catalogue: Catalogue) -> list[Finding]:
+    """Contradictions in what is left when the values that have the wrong form are left out.
+
+    Nothing when no region is left. What may only follow from leaving something out is not said.
+    """
+    data, left_out = deepcopy(source.data), list[PathTuple]()
+    for _ in range(ROUNDS):
+        for detail in error.errors(include_url=False):
+            path, _is_key = real_path(data, detail["loc"])
+            if detail["type"] == "missing" or not _drop(data, path):
+                return []
+            left_out.append(path)
+        try:
+            section = RegionSection.model_validate(data)
+        except ValidationError as next_error:
+            error = next_error
+        else:
+            found = check_region(source, section, catalogue, whole=False)
+            return [one for one in found if not any(_is_above(one.path, path) for path in left_out)]
+    return []
+
+
+def _is_above(shown: str, path: PathTuple) -> bool:
+    return any(shown == show_path(path[:length]) for length in range(len(path) + 1))
+
+
+def _drop(data: Any, path: PathTuple) -> bool:
+    """Remove a key of a mapping; an item of a list stays, as the others would change their places."""
+    for step in path[:-1]:
+        try:
+            data = data[step]
+        except (KeyError, IndexError, TypeError):
+            return False
+    return bool(path) and isinstance(data, dict) and data.pop(path[-1], data) is not data
 
 
 def _in_order(findings: Iterable[Finding]) -> list[Finding]:

@@ -58,6 +58,21 @@ def test_all_errors_of_a_file_at_once() -> None:
     assert [finding.line for finding in found] == sorted(finding.line for finding in found)
 
 
+def test_contradictions_are_told_beside_mistakes_of_form() -> None:
+    """A file with both is not to be checked twice; what only follows from a mistake of form is not said."""
+    text = changed(
+        ("engine: podman", "enigne: podman"), ("name: r3", "name: r1"), ("state: maintenance", "state: gone")
+    )
+    assert [finding.path for finding in findings(text)] == ["enigne", "racks[0].nodes[1].state", "racks[2].name"]
+
+
+def test_contradictions_are_told_beside_mistakes_in_settings() -> None:
+    text = changed(("{memory_mb: 256}", "{memory_mb: lots}"), ("name: r3", "name: r1"))
+    paths = [finding.path for finding in findings(text) if finding.severity == "error"]
+    assert paths[0] == "services.memcached.settings.memory_mb"
+    assert paths[-1] == "racks[2].name"
+
+
 def test_an_even_quorum_of_all_members_is_an_error(tmp_path: Path) -> None:
     service = (FIXTURES / "roles/memcached/service.yml").read_text()
     (tmp_path / "memcached").mkdir()
