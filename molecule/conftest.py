@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,9 @@ import testinfra
 from scs_deploy.catalogue.service import Component
 from scs_deploy.desired import Instance
 from scs_deploy.session import Session
+
+sys.path.insert(0, str(Path(__file__).parent / "base"))
+from cloud import Cloud
 
 BASE = Path(__file__).parent / "base"
 LOG_LINES = 30
@@ -37,6 +41,16 @@ def service() -> str:
 @pytest.fixture(scope="session")
 def session() -> Session:
     return Session.open(os.environ["SCS_DEPLOY_REGION"])
+
+
+@pytest.fixture(scope="session")
+def cloud(session: Session) -> Cloud:
+    """The cloud's public APIs, as its administrator uses them."""
+    assert session.connections, "entering the lab's network"
+    topology, networks = session.topology, session.region.networks
+    hosts = {topology.vip_name(name): topology.vip(name) for name in networks if topology.vip(name)}
+    password = str(session.vault.get("keystone-admin"))
+    return Cloud(hosts, session.vault.authority().cert_pem, password)
 
 
 @pytest.fixture(scope="session")

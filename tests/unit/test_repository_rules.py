@@ -57,11 +57,11 @@ def _is_text(node: ast.AST) -> bool:
 
 @cache
 def service_names() -> re.Pattern[str]:
-    """Names of services and their components, but not everyday words (node)."""
+    """Names of services and their components, but not everyday words of the program itself (node, placement)."""
     names = {
         name for folder in ROLE_FOLDERS for name in yaml.safe_load((folder / "service.yml").read_text())["components"]
     }
-    names = {name for name in {*names, *SERVICES} if name != "node"}
+    names = {name for name in {*names, *SERVICES} if name not in {"node", "placement"}}
     names = {name for name in names if not name.startswith(("engine-",))}
     return re.compile(rf"(?<![\w-])({'|'.join(sorted(map(re.escape, names), key=len, reverse=True))})(?![\w-])")
 

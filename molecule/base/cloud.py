@@ -1,0 +1,66 @@
+"""A client of the cloud's APIs for tests: goes where the catalogue says, over TLS that only the region's own CA vouches for."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+TIMEOUT = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Cloud:
+    """``hosts`` maps the names in URLs to addresses: the machine that tests knows no names of the region."""
+
+    def __init__(self, hosts: Mapping[str, str], ca: str, password: str, user: str = "admin", project: str = "admin"):
+        self.hosts, self.ca, self.project = hosts, ca, project
+        self._tls = ssl.create_default_context(cadata=ca)
+        self._keystone = next(f"https://{name}:5000/v3" for name in hosts if name.startswith("api."))
+        domain = {"id": "default"}
+        identity = {
+            "methods": ["password"],
+            "password": {"user": {"name": user, "domain": domain, "password": password}},
+        }
+        auth = {"identity": identity, "scope": {"project": {"name": project, "domain": domain}}}
+        answer = self.send("POST", f"{self._keystone}/auth/tokens", {"auth": auth})
+        assert answer.status == 201, answer.body
+        self.token, self.about = answer.headers["X-Subject-Token"], answer.json["token"]
+        self.urls = {
+            (service["type"], one["interface"]): one["url"]
+            for service in self.about["catalog"]
+            for one in service["endpoints"]
+        }
+
+    def ask(self, method: str, kind: str, path: str, body: Any = None, **headers: str) -> Answer:
+        """Send a request to the public endpoint of a service type; underscores in names of headers are dashes."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.send(method, self.urls[kind, "public"] + path, body, {"X-Auth-Token": self.token, **named})
+
+    def send(self, method: str, url: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Answer:
+        """Bytes are sent as they are, anything else as JSON; an error status is an answer like any other."""
+        for name, address in self.hosts.items():
+            url = url.replace(f"//{name}:", f"//{address}:")
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        request = urllib.request.Request(  # noqa: S310 - the URL is the cloud's
+            url, data, {"Content-Type": "application/json", **(headers or {})}, method=method
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT, context=self._tls) as answer:  # noqa: S310
+                return Answer(answer.status, answer.headers, answer.read())
+        except urllib.error.HTTPError as error:
+            return Answer(error.code, error.headers, error.read())
