@@ -26,6 +26,8 @@ NAMED = {
     "scs_deploy/cli/day2.py": "an example in the help",
     "scs_deploy/cli/image.py": "an example in the help",
     "scs_deploy/model/reference.py": "the example region of the generated reference",
+    "scs_deploy/preflight/machine.py": "the kernel module openvswitch",
+    f"{NODE_SIDE}scs/deploy/plugins/module_utils/facts.py": "the kernel module openvswitch",
 }
 """Shared modules that may name a service, each with its reason."""
 
