@@ -87,6 +87,7 @@ class Exposed:
     service: str
     component: str
     port: int
+    last: int
     network: str
     protocol: str
     tls: bool
@@ -131,12 +132,14 @@ class Topology:
             network = self.region.networks.get(name)
             if network:
                 sources += [str(cidr) for cidr in (network.cidr, network.cidr6) if cidr]
-        members = tuple(Member(one.node, address_on(self.by_name[one.node], port.network), port.port) for one in placed)
+        carriers = dict.fromkeys(one.node for one in placed)
+        members = tuple(Member(one, address_on(self.by_name[one], port.network), port.port) for one in carriers)
         return Exposed(
             port.name,
             service,
             component,
             port.port,
+            port.last,
             port.network,
             port.protocol,
             port.tls,
@@ -224,6 +227,7 @@ def context_for(
         "service": placed.service,
         "component": placed.component,
         "index": placed.index,
+        "item": placed.item,
         "settings": settings,
         "facts": facts,
         "address": lambda network="api": address_on(node, network),

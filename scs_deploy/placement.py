@@ -7,6 +7,8 @@ first, then over the nodes that carry least.
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -17,7 +19,7 @@ from jinja2.environment import TemplateExpression
 
 from scs_deploy import names
 from scs_deploy.catalogue.load import Catalogue
-from scs_deploy.catalogue.service import Component
+from scs_deploy.catalogue.service import Component, Service
 from scs_deploy.errors import Finding, InputError
 from scs_deploy.model.region import Node, Region
 
@@ -36,6 +38,8 @@ class Placed:
     node: str
     index: str = ""
     why: str = field(default="", compare=False)
+    item: Any = field(default=None, compare=False)
+    """What this one of several instances is for: an item of the component's ``each``."""
 
     @property
     def name(self) -> str:
@@ -82,7 +86,12 @@ def place(region: Region, catalogue: Catalogue, lock: Mapping[str, Sequence[str]
                 chosen[name] = tuple(node.name for node in nodes)
                 for node in nodes:
                     load[node.name] = load.get(node.name, 0) + 1
-            placed += [Placed(service_name, name, node.name, why=why) for node in nodes]
+            here = [one for node in nodes for one in _instances(region, node, service_name, name, component, why)]
+            placed += here
+            if not here and not component.when:
+                findings.append(_no_item(region, service_name, name, component))
+            elif component.each:
+                findings += _too_many_copies(region, service, name, here)
     if findings:
         raise InputError(findings)
     return Placement(tuple(placed), chosen, _grouped(placed, "component"), _grouped(placed, "node"))
@@ -93,15 +102,42 @@ def _may_carry(region: Region, node: Node, service: str, component: Component) -
         return False
     if not node.services[service].enabled:
         return False
-    if not component.when:
-        return True
+    return not component.when or bool(_value("when", component.when, region, node, service))
+
+
+def _instances(region: Region, node: Node, service: str, name: str, component: Component, why: str) -> Iterable[Placed]:
+    """One instance, or as many as the node has items."""
+    each = component.each
+    if each is None:
+        return [Placed(service, name, node.name, why=why)]
+    indexes = [
+        (
+            re.sub(r"[^A-Za-z0-9_-]+", "-", str(_value("each.index", each.index, region, node, service, item))).strip(
+                "-"
+            ),
+            item,
+        )
+        for item in _value("each.of", each.of, region, node, service) or ()
+    ]
+    for index, count in Counter(index for index, _ in indexes).items():
+        if count > 1 or not index:
+            raise InputError(
+                f"node {node.name} has {count} times the same {each.what} {index}",
+                why=f"each gets an instance of {name}, called {names.instance_name(name, index)}",
+                fix="give each a path or serial of its own",
+                where=f"node {node.name}",
+            )
+    return [Placed(service, name, node.name, index, f"one per {each.what} of {why}", item) for index, item in indexes]
+
+
+def _value(key: str, expression: str, region: Region, node: Node, service: str, item: object = None) -> Any:
     try:
-        return bool(_condition(component.when)(node=node, region=region, settings=node.services[service].settings))
+        return _expression(expression)(node=node, region=region, settings=node.services[service].settings, item=item)
     except (jinja2.TemplateError, TypeError, KeyError, ValueError, AttributeError) as error:
         raise InputError(
             Finding(
                 f"{type(error).__name__}: {error}",
-                why=f"while evaluating when: {component.when!r} for node {node.name}",
+                why=f"while evaluating {key}: {expression!r} for node {node.name}",
                 fix="correct the expression; it sees node, region and settings",
                 file=f"roles/{service}/service.yml",
             )
@@ -109,7 +145,7 @@ def _may_carry(region: Region, node: Node, service: str, component: Component) -
 
 
 @cache
-def _condition(expression: str) -> TemplateExpression:
+def _expression(expression: str) -> TemplateExpression:
     return _EXPRESSIONS.compile_expression(expression, undefined_to_none=False)
 
 
@@ -154,6 +190,33 @@ def _nobody(region: Region, service: str, name: str, component: Component) -> Fi
     )
 
 
+def _no_item(region: Region, service: str, name: str, component: Component) -> Finding:
+    what = component.each.what if component.each else "item"
+    return Finding(
+        f"component {name} of service {service} has nothing to run for: no node has a {what}",
+        why=f"it runs once per {what} on nodes of group {component.group}",
+        fix=f"give a node of group {component.group} a {what}, or set services.{service}.enabled to false",
+        file=str(region.folder / "region.yml"),
+        path=f"services.{service}",
+    )
+
+
+def _too_many_copies(region: Region, service: Service, name: str, placed: Sequence[Placed]) -> Iterable[Finding]:
+    """Settings marked ``x-max-failure-domains``, now that the nodes without an item are known (the others count before)."""
+    nodes = {one.node for one in placed}
+    domains = {region.domain_of(node) for node in region.nodes if node.name in nodes}
+    for key, schema in service.settings.items():
+        value = region.services[service.name].settings.get(key)
+        if schema.get("x-max-failure-domains") == name and isinstance(value, int) and value > len(domains):
+            yield Finding(
+                f"{service.name}.{key} is {value}, but {name} has {len(domains)} failure domains",
+                why=f"failure_domain is {region.failure_domain}, and {name} runs on {', '.join(sorted(nodes))}",
+                fix=f"set services.{service.name}.settings.{key} to {len(domains)}, or add items on nodes elsewhere",
+                file=str(region.folder / "region.yml"),
+                path=f"services.{service.name}.settings.{key}",
+            )
+
+
 def _grouped(placed: Iterable[Placed], attribute: str) -> dict[str, tuple[Placed, ...]]:
     groups: dict[str, list[Placed]] = {}
     for one in placed:
@@ -164,6 +227,11 @@ def _grouped(placed: Iterable[Placed], attribute: str) -> dict[str, tuple[Placed
 def as_table(placement: Placement) -> list[dict[str, Any]]:
     """Rows for ``show``: component, nodes and the rule that put it there."""
     return [
-        {"service": group[0].service, "component": name, "nodes": [one.node for one in group], "why": group[0].why}
+        {
+            "service": group[0].service,
+            "component": name,
+            "nodes": list(dict.fromkeys(one.node for one in group)),
+            "why": group[0].why,
+        }
         for name, group in placement._by_component.items()
     ]

@@ -40,8 +40,8 @@ class DataFolder(Description):
 class Mount(Description):
     """A host path that is not data: devices, /run folders, kernel files."""
 
-    source: str
-    target: str = ""
+    source: str = Field(description="(template)")
+    target: str = Field("", description="(template); default: the source")
     mode: Literal["ro", "rw"] = "ro"
     propagation: Literal["", "shared", "rslave", "rshared"] = ""
     create: bool = Field(False, description="Create the host folder (at each boot when it lies below /run)")
@@ -114,6 +114,7 @@ class Port(Description):
 
     name: Name
     port: int = Field(ge=1, le=65535)
+    last: int = Field(0, ge=0, le=65535, description="End of a range of ports, of which the process takes some")
     network: Name = "api"
     protocol: Literal["tcp", "udp"] = "tcp"
     tls: bool = True
@@ -125,6 +126,8 @@ class Port(Description):
     def _exception_has_a_reason(self) -> Self:
         if not self.tls and not self.plain_reason:
             raise ValueError("a port without TLS needs plain_reason")
+        if self.last and (self.last < self.port or self.frontend):
+            raise ValueError("last is not below port, and a range has no frontend")
         return self
 
 
@@ -214,6 +217,16 @@ class Tls(Description):
     effect: Literal["restart", "reload"] = "restart"
 
 
+class Each(Description):
+    """Several instances of a component on one node, one per item: such as one per disk. Templates see ``item``."""
+
+    of: str = Field(description="Expression on node, region and settings that gives a list; no item, no instance")
+    index: str = Field(
+        "item", description="Expression on item (and node): what tells its instance apart, for names and folders"
+    )
+    what: str = Field(description="What an item is, for the message when no node has one: such as 'disk with use osd'")
+
+
 class Component(Description):
     """What is placed on nodes: one container, or for ``kind: host`` packages, files and a unit of the node itself."""
 
@@ -225,14 +238,17 @@ class Component(Description):
     )
     quorum: bool = Field(False, description="Members vote: two of them never restart in one wave")
     when: str = Field("", description="Template expression on settings and facts; empty means always")
+    each: Each | None = None
     image: Name = ""
     command: tuple[str, ...] = Field((), description="(template)")
     entry: str = Field("", description="Script below the role's templates/ that runs instead of the command (template)")
     user: str = Field("root", description="User inside the container, by its name in the UID table")
     environment: dict[str, str] = Field({}, description="(template)")
     capabilities: tuple[str, ...] = ()
-    devices: tuple[str, ...] = ()
-    security: tuple[str, ...] = Field((), description="Options such as seccomp=unconfined or unmask=/proc/sys")
+    devices: tuple[str, ...] = Field((), description="(template); one that renders to nothing is left out")
+    security: tuple[str, ...] = Field(
+        (), description="Options such as seccomp=unconfined or unmask=/proc/sys (template)"
+    )
     pid: Literal["", "host"] = ""
     ipc: Literal["", "host"] = ""
     cgroupns: Literal["", "host"] = ""

@@ -29,8 +29,8 @@ def container(scope: Scope, files: Iterable[File], job: bool = False) -> Contain
         environment={key: scope.string(value) for key, value in component.environment.items()},
         mounts=tuple(_mounts(scope, files, job)),
         capabilities=component.capabilities,
-        devices=component.devices,
-        security=component.security,
+        devices=tuple(device for device in map(scope.string, component.devices) if device),
+        security=tuple(scope.string(option) for option in component.security),
         tmpfs=component.tmpfs,
         limits=limits,
         init=component.init,
@@ -57,7 +57,7 @@ def _mounts(scope: Scope, files: Iterable[File], job: bool) -> Iterable[Mounted]
     for data in component.data:
         yield Mounted(scope.data_path(data), data.target, "rw")
     for mount in component.mounts:
-        yield Mounted(mount.source, mount.inside, mount.mode, mount.propagation)
+        yield Mounted(scope.string(mount.source), scope.string(mount.inside), mount.mode, mount.propagation)
 
 
 def health(scope: Scope) -> dict[str, Any]:

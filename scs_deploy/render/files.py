@@ -163,8 +163,9 @@ def folders(scope: Scope) -> tuple[list[Folder], list[Folder]]:
     boot: list[Folder] = []
     for mount in component.mounts:
         if mount.create:
-            folder = Folder(mount.source, mount.create_mode, users.uid(mount.user), users.gid(mount.user))
-            (boot if mount.source.startswith("/run/") else keep).append(folder)
+            source = scope.string(mount.source)
+            folder = Folder(source, mount.create_mode, users.uid(mount.user), users.gid(mount.user))
+            (boot if source.startswith("/run/") else keep).append(folder)
     return boot, keep
 
 

@@ -27,7 +27,7 @@ def test_only_declared_ports_are_open_to_others(cases: Any, session: Session, no
     for case in cases.values():
         if case.component.kind == "host":
             continue
-        declared = {_listener(session, node, port) for port in case.component.ports}
+        declared = {one for port in case.component.ports for one in _listeners(session, node, port)}
         real = {(kind, address, port) for kind, address, port in case.real["listeners"] if not _loopback(address)}
         assert real <= declared | frontends, case.wanted.name
 
@@ -102,6 +102,12 @@ def _ask_for_tls(plain: socket.socket) -> None:
 
 def _listener(session: Session, node: str, port: Port) -> Listener:
     return port.protocol, address_on(session.nodes[node], port.network), port.port
+
+
+def _listeners(session: Session, node: str, port: Port) -> Iterator[Listener]:
+    """All of a range, of which a process takes some."""
+    kind, address, first = _listener(session, node, port)
+    return ((kind, address, number) for number in range(first, (port.last or first) + 1))
 
 
 def _frontends(session: Session, port: Port) -> Iterator[Listener]:

@@ -101,9 +101,11 @@ def _memory(host: Host) -> int:
 def _disks(host: Host) -> list[dict[str, Any]]:
     done = host.run(["lsblk", "--json", "--bytes", "--output=NAME,TYPE,SIZE,SERIAL,MODEL,ROTA,FSTYPE,MOUNTPOINTS"])
     devices = json.loads(done.out)["blockdevices"] if done.ok else []
+    links = _links(host)
     return [
         {
             "name": device["name"],
+            "path": links.get(device["name"], f"/dev/{device['name']}"),
             "size": int(device["size"]),
             "serial": (device["serial"] or "").strip(),
             "model": (device["model"] or "").strip(),
@@ -113,6 +115,13 @@ def _disks(host: Host) -> list[dict[str, Any]]:
         for device in sorted(devices, key=lambda device: str(device["name"]))
         if device["type"] == "disk" and int(device["size"]) and not device["name"].startswith(_NO_DISK)
     ]
+
+
+def _links(host: Host) -> dict[str, str]:
+    """Kernel name -> a path that stays the same from boot to boot: the first name below /dev/disk/by-id."""
+    folder = host.path("/dev/disk/by-id")
+    names = sorted(folder.iterdir(), reverse=True) if folder.is_dir() else []
+    return {path.readlink().name: f"/dev/disk/by-id/{path.name}" for path in names if path.is_symlink()}
 
 
 def _in_use(device: dict[str, Any]) -> bool:
