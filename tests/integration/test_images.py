@@ -146,12 +146,20 @@ t.build(["slow"], t.catalogue(slow=t.Image(commands=("echo begun; sleep 300",)))
 
 
 def start_slow_build() -> subprocess.Popen[str]:
+    forget_image("slow")
     process = subprocess.Popen([sys.executable, "-c", SLOW_BUILD], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     for line in process.stdout:
         if "sleep 300" in line:
             return process
     raise AssertionError("the build never reached its command")
+
+
+def forget_image(name: str) -> None:
+    """A test run that was killed may have left its build to finish."""
+    engine, reference = find_engine(), names.image_reference(name, RELEASE.name)
+    if engine.image_id(reference):
+        engine.run(["rmi", "--force", reference])
 
 
 def build_containers() -> str:
