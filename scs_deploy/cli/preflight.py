@@ -71,6 +71,6 @@ def preflight(region: RegionOption = None, as_json: JsonOption = False) -> None:
 def _ports(session: Session, node: Node, managed: set[str]) -> Iterable[WantedPort]:
     for placed in session.placement.on(node.name):
         for port in session.catalogue.component(placed.component)[1].ports:
-            yield WantedPort(
-                placed.name, port.protocol, address_on(node, port.network), port.port, placed.name in managed
-            )
+            if not port.last:  # of a range, what is free is taken
+                address = address_on(node, port.network)
+                yield WantedPort(placed.name, port.protocol, address, port.port, placed.name in managed)

@@ -48,6 +48,9 @@ def items_of(given: Given, owners: Mapping[str, Owner]) -> tuple[Item, ...]:
 def _expand(scope: Scope, resource: Resource, owners: Mapping[str, Owner]) -> Iterable[Item]:
     service, given = scope.service, scope.given
     owner, _, kind = resource.kind.partition(".")
+    each = given.templates.value(service.name, resource.each, scope.context) if resource.each else [None]
+    if not each:
+        return
     if owner not in owners and given.topology.placement.of(_owner_component(given, owner)):
         return  # its home node is not known yet
     if owner not in owners or kind not in owners[owner].kinds:
@@ -56,7 +59,6 @@ def _expand(scope: Scope, resource: Resource, owners: Mapping[str, Owner]) -> It
             why=f"service {owner} is not deployed, or does not keep resources of kind {kind}",
             fix=f"enable services.{owner}, or add {owner} to needs in roles/{service.name}/service.yml",
         )
-    each = given.templates.value(service.name, resource.each, scope.context) if resource.each else [None]
     for value in each:
         inner = replace(scope, context={**scope.context, "item": value})
         yield Item(

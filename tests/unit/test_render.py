@@ -302,3 +302,11 @@ def test_macros_of_another_template_count_for_who_imports_them(tmp_path, macro: 
 def test_what_a_template_uses_may_be_unknown(tmp_path, other: str):
     world = own_role(tmp_path, "odd", ODD, odd_conf=f"{{% include {other} %}}")
     assert TemplateSet.load(world.catalogue).uses("odd", "odd.conf") is None
+
+
+def test_resources_that_nobody_wants_need_no_owner(tmp_path):
+    service = (
+        "components:\n  odd: {kind: host, group: all}\nresources:\n  - {kind: store.user, name: odd, each: '[]'}\n"
+    )
+    world = own_role(tmp_path, "odd", service)
+    assert not [item for item in world.desired.items if item.service == "odd"]
