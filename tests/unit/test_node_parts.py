@@ -252,6 +252,16 @@ def test_vips_are_no_facts(tmp_path: Path) -> None:
     assert found["addresses"] == ["10.0.0.5/24"]
 
 
+def test_a_bridge_that_holds_an_address_of_the_node_is_a_fact(tmp_path: Path) -> None:
+    host = FakeHost(tmp_path)
+    address = {"family": "inet", "local": "10.0.0.5", "prefixlen": 24, "scope": "global"}
+    port = {"mtu": 1500, "address": "02:00:00:00:00:01", "linkinfo": {"info_kind": "tun"}, "addr_info": []}
+    host.answers["ip"] = Done(
+        0, json.dumps([{**port, "ifname": "guest1"}, {**port, "ifname": "bridge1", "addr_info": [address]}]), ""
+    )
+    assert [link["name"] for link in facts.gather(host, {}, {})["interfaces"]] == ["bridge1"]
+
+
 def test_missing_and_silent_engines_differ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     host = FakeHost(tmp_path)
     monkeypatch.setattr("shutil.which", lambda name: None)

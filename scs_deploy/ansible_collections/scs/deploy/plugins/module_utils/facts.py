@@ -29,6 +29,8 @@ _CPU_FLAGS = ("vmx", "svm", "aes", "avx", "avx2", "avx512f", "pdpe1gb", "sse4_2"
 _FOREIGN = re.compile(
     r"^(veth|tap|qv[bo]|q[rg]-|vnet|cni|podman|docker|br-[0-9a-f]{12}$|ovs-|genev_sys|vxlan_sys|virbr)"
 )
+_PORT_KINDS = ("tun", "openvswitch")
+"""Ports of virtual switches: a guest's, unless the node has an address on it."""
 _NO_DISK = ("loop", "ram", "zram", "fd", "sr", "nbd", "dm-")
 _CAP_SYS_TIME = 25
 _MEMORY_STEP = 64
@@ -143,7 +145,7 @@ def _interfaces(host: Host) -> list[dict[str, Any]]:
         }
         for link in sorted(links, key=lambda link: str(link["ifname"]))
         if not _FOREIGN.match(link["ifname"])
-        and link.get("linkinfo", {}).get("info_kind") not in ("tun", "openvswitch")
+        and (link.get("linkinfo", {}).get("info_kind") not in _PORT_KINDS or _addresses(link))
     ]
 
 
