@@ -18,7 +18,11 @@ def container(scope: Scope, files: Iterable[File], job: bool = False) -> Contain
     """Return the container that sees ``files``; a ``job`` alone sees what only jobs may. Raises ``InputError``."""
     component, given = scope.component, scope.given
     limits = {key: str(value) for key, value in component.limits if value and key != "memory"}
-    controllers = given.facts.get(scope.node.name, {}).get("cgroup", {}).get("controllers", ())
+    facts = given.facts.get(scope.node.name, {})
+    for name, most in facts.get("limits", {}).items():  # a higher one is refused: the container would not start
+        if name in limits and 0 < most < int(limits[name]):
+            limits[name] = str(most)
+    controllers = facts.get("cgroup", {}).get("controllers", ())
     if component.limits.memory and "memory" in controllers:
         limits["memory"] = scope.string(component.limits.memory)
     return Container(

@@ -123,6 +123,11 @@ def test_a_memory_limit_only_where_the_node_can_enforce_it():
     assert world.instance("n2/store").container.limits == {"nofile": "4096", "memory": "1024m"}
 
 
+def test_limits_are_never_above_what_the_node_allows():
+    world = World(facts_of={"n1": facts("10.60.1.11") | {"limits": {"nofile": 2048, "nproc": -1}}})
+    assert world.instance("n1/store").container.limits["nofile"] == "2048"
+
+
 def test_host_components_write_where_they_say(world: World):
     clock = world.instance("n4/ground-clock")
     assert [file.path for file in clock.files] == ["/etc/chrony/chrony.conf"]
