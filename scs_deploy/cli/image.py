@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 import time
+from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Self
 
@@ -17,7 +19,7 @@ from rich.table import Table
 from scs_deploy.catalogue.load import load_catalogue
 from scs_deploy.engine import find_engine
 from scs_deploy.errors import InputError
-from scs_deploy.images import Event, Options, build, labels, read_lock, write_lock
+from scs_deploy.images import Event, Options, build, guest, labels, read_lock, write_lock
 from scs_deploy.images.recipe import recipes
 from scs_deploy.model.load import find_region, load_region
 from scs_deploy.paths import inventories_search, roles_search
@@ -117,6 +119,28 @@ def build_command(
         changed = write_lock(folder, release, {name: result.image for name, result in results.items()})
         summary += f"; images.lock {'written' if changed else 'unchanged'}"
     out.print(summary)
+
+
+@app.command(
+    name="guest",
+    epilog=f"{EXAMPLES}scs-deploy image guest\n\nscs-deploy image guest --out guest.raw --release 2025.1",
+)
+def guest_command(
+    region: Region = None,
+    release: Annotated[str, typer.Option("--release", help="Build for this release, without a region")] = "",
+    mirror: Annotated[str, typer.Option("--mirror", envvar="SCS_DEPLOY_MIRROR", help="Debian mirror to use")] = "",
+    copy: Annotated[Path | None, typer.Option("--out", "-o", help="Copy it to this file")] = None,
+) -> None:
+    """Build the small guest that scs-deploy smoke boots, a raw disk image; smoke does it by itself when it is missing."""
+    began = time.monotonic()
+    if not release:
+        loaded = load_region(find_region(region, inventories_search()), load_catalogue(roles_search()))
+        release = loaded.release
+        mirror = mirror or next((node.mirror for node in loaded.nodes), "")
+    with BuildProgress(err) as progress:
+        found = guest.ensure(load_release(release), progress=progress, options=Options(mirror=mirror))
+    path = Path(shutil.copy(found.path, copy)) if copy else found.path
+    out.print(f"{escape(str(path))}: {found.size >> 20} MiB, sha256 {found.sha256}, {time.monotonic() - began:.1f} s")
 
 
 @app.command(name="list", epilog=f"{EXAMPLES}scs-deploy image list\n\nscs-deploy image list --json")
