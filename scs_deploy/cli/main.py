@@ -29,6 +29,7 @@ _GROUPS = {
     "secrets": "Generate, edit and show the secrets of a region.",
     "image": "Build container images.",
     "lab": "A region on this one machine.",
+    "cloud": "What a deployed cloud holds.",
 }
 
 

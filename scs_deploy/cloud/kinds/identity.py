@@ -1,0 +1,46 @@
+"""Roles, and which role implies which."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from scs_deploy.cloud.plan import Attrs, Item, Kind, World
+
+STANDARD = ("admin", "manager", "member", "reader", "service")
+IMPLIED = (("admin", "manager"), ("manager", "member"), ("member", "reader"))
+
+
+class Roles(Kind):
+    title = "role"
+    api = ("identity",)
+
+    def wanted(self, world: World) -> Sequence[Item]:
+        return [Item(name, {}) for name in dict.fromkeys((*STANDARD, *world.spec.roles))]
+
+    def current(self, api: Any, wanted: Sequence[Item]) -> Mapping[str, Attrs]:
+        return {role.name: {"id": role.id} for role in api.identity.roles() if not role.domain_id}
+
+    def create(self, api: Any, item: Item) -> None:
+        api.identity.create_role(name=item.name)
+
+
+class ImpliedRoles(Kind):
+    title = "implied role"
+    api = ("identity",)
+
+    def wanted(self, world: World) -> Sequence[Item]:
+        return [Item(f"{prior} implies {implied}", {}, {"pair": (prior, implied)}) for prior, implied in IMPLIED]
+
+    def current(self, api: Any, wanted: Sequence[Item]) -> Mapping[str, Attrs]:
+        answer = api.identity.get("/role_inferences")
+        answer.raise_for_status()
+        return {
+            f"{one['prior_role']['name']} implies {implied['name']}": {}
+            for one in answer.json()["role_inferences"]
+            for implied in one["implies"]
+        }
+
+    def create(self, api: Any, item: Item) -> None:
+        prior, implied = (api.identity.find_role(name, ignore_missing=False).id for name in item.once["pair"])
+        api.identity.put(f"/roles/{prior}/implies/{implied}").raise_for_status()
