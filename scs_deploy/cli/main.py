@@ -24,7 +24,7 @@ app = typer.Typer(
     epilog="Examples:  scs-deploy validate -r box    scs-deploy plan    scs-deploy apply --yes    scs-deploy status",
 )
 
-_COMMANDS = ("region", "change", "day2", "preflight", "credentials")
+_COMMANDS = ("region", "change", "day2", "preflight", "credentials", "smoke")
 _GROUPS = {
     "secrets": "Generate, edit and show the secrets of a region.",
     "image": "Build container images.",

@@ -1,0 +1,101 @@
+"""Volumes: attached to a running server, written by it, backed up and read again, snapshots."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scs_deploy.errors import DeployError
+from scs_deploy.smoke.bench import Bench
+from scs_deploy.smoke.steps import NotDeployedError, Step
+
+SECONDS = 120
+FIX = "see scs-deploy logs of the volume service and of the hypervisor's agent"
+
+
+def volume(bench: Bench) -> str:
+    made = bench.api.block_storage.create_volume(name=bench.name("volume"), size=1)
+    bench.made["volume"] = made.id
+    found = _available(bench, made.id)
+    return f"{found.size} GiB, type {found.volume_type}"
+
+
+def attach(bench: Bench) -> str:
+    """The guest sees an empty disk come and writes a mark on it."""
+    line = _attached(bench, bench.made["volume"], r"^GUEST-DISK (\w+) bytes=(\d+) wrote=(\w+)")
+    if int(line[1]) != 1 << 30:
+        raise DeployError("the disk in the guest has another size", where=line[0], why=f"{line[1]} bytes, not 1 GiB")
+    bench.made["mark"] = line[2]
+    return f"seen as {line[0]}, wrote {line[2]}"
+
+
+def detach(bench: Bench) -> str:
+    _detached(bench, bench.made["volume"])
+    return "the guest saw it go"
+
+
+def snapshot(bench: Bench) -> str:
+    api = bench.api.block_storage
+    made = api.create_snapshot(name=bench.name("snapshot"), volume_id=bench.made["volume"])
+    bench.until("the snapshot of the volume", lambda: api.get_snapshot(made.id), "available", SECONDS, FIX)
+    copy = api.create_volume(name=bench.name("copy"), snapshot_id=made.id, size=1)
+    _available(bench, copy.id)
+    return "and a volume from it"
+
+
+def backup(bench: Bench) -> str:
+    api = bench.api.block_storage
+    services = bench.admin.api.block_storage.services()
+    if not any(service.binary.endswith("-backup") for service in services):
+        raise NotDeployedError("no backup service for volumes")
+    made = api.create_backup(name=bench.name("backup"), volume_id=bench.made["volume"])
+    bench.made["backup"] = made.id
+    found = bench.until("the backup", lambda: api.get_backup(made.id), "available", 300, FIX)
+    return f"{found.object_count} objects"
+
+
+def restore(bench: Bench) -> str:
+    """Into a new volume; the guest finds its mark on it."""
+    api = bench.api.block_storage
+    answer = api.restore_backup(bench.made["backup"], name=bench.name("restored"))
+    made = answer.volume_id
+    bench.until("the backup", lambda: api.get_backup(bench.made["backup"]), "available", 300, FIX)
+    _available(bench, made)
+    line = _attached(bench, made, r"^GUEST-DISK (\w+) bytes=(\d+) (?:found|wrote)=(\w+)")
+    _detached(bench, made)
+    if line[2] != bench.made["mark"]:
+        raise DeployError(
+            "the restored volume holds other data",
+            where=bench.name("restored"),
+            why=f"{line[2]}, not {bench.made['mark']}",
+        )
+    return f"the guest found {line[2]}"
+
+
+def _available(bench: Bench, volume: str) -> Any:
+    return bench.until("the volume", lambda: bench.api.block_storage.get_volume(volume), "available", SECONDS, FIX)
+
+
+def _attached(bench: Bench, volume: str, pattern: str) -> tuple[str, ...]:
+    server = bench.server()
+    before = bench.count(server, pattern)
+    bench.api.compute.create_volume_attachment(server.id, volume_id=volume)
+    bench.until("the volume", lambda: bench.api.block_storage.get_volume(volume), "in-use", SECONDS, FIX)
+    return bench.seen(server, pattern, 60, "the new disk in the guest", FIX, before).groups()
+
+
+def _detached(bench: Bench, volume: str) -> None:
+    server, pattern = bench.server(), r"^GUEST-DISK-GONE \w+"
+    before = bench.count(server, pattern)
+    bench.api.compute.delete_volume_attachment(server.id, volume)
+    _available(bench, volume)
+    bench.seen(server, pattern, 60, "the guest's word that the disk is gone", FIX, before)
+
+
+STEPS = (
+    Step("volume", "volume", volume, ("login",), ("block-storage",)),
+    Step("attach", "volume attached to a running server", attach, ("volume", "console"), ("compute",)),
+    Step("detach", "volume detached again", detach, ("attach",)),
+    Step("volume-snapshot", "snapshot of a volume", snapshot, ("volume",)),
+    Step("backup", "backup of a volume", backup, ("detach",)),
+    Step("restore", "restore of a backup", restore, ("backup",)),
+)
