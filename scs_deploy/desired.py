@@ -103,6 +103,10 @@ class Instance:
     def image(self) -> str:
         return self.container.image if self.container else ""
 
+    def hook(self, name: str) -> str:
+        """Return the path of a hook on the node; empty when it has none."""
+        return next((file.path for file in self.files if file.path.endswith(f"/hooks/{name}")), "")
+
 
 @dataclass(frozen=True, slots=True)
 class JobRun:

@@ -48,6 +48,7 @@ def _expected(instance: Instance, sealed: Sealed) -> dict[str, Any]:
         "mask": {file.path: list(file.masked) for file in instance.files if file.masked},
         "opaque": [file.path for file in instance.files if file.opaque],
         "packages": list(instance.packages),
+        "probe": instance.hook("probe"),
     }
     return expected | {key: value for key, value in optional.items() if value}
 
@@ -162,6 +163,7 @@ def _instance(step: Step, sealed: Sealed, resolver: Resolver, purge: bool) -> di
         "restart": step.restart,
         "reload": step.reload,
         "start_if_stopped": not prepare,
+        "form": instance.hook("form") if step.form else "",
         "purge": purge,
     }
 

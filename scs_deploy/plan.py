@@ -43,6 +43,8 @@ class Step:
     reload: bool = False
     interrupts: bool = False
     """It restarts something that runs, so it happens in one failure domain at a time."""
+    form: bool = False
+    """It begins the cluster: its hook ``form`` runs before it is started."""
     pause: str = ""
     needs: tuple[str, ...] = ()
     write: tuple[str, ...] = ()

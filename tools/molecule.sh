@@ -6,17 +6,19 @@ cd "$ROOT" || exit
 
 usage() {
     cat <<'END'
-Usage: tools/molecule.sh [--destroy] [-v] [SCENARIO...]
+Usage: tools/molecule.sh [--fresh] [--destroy] [-v] [SCENARIO...]
 
-  --destroy    take the lab down at the end, and before, if one is left
+  --fresh      take a lab that is left down before
+  --destroy    the same, and take the lab down at the end
   -v           show what Molecule prints; otherwise only of scenarios that fail
 END
 }
 
-destroy='' verbose='' scenarios=()
+fresh='' destroy='' verbose='' scenarios=()
 while [ $# -gt 0 ]; do
     case $1 in
-        --destroy) destroy=1 ;;
+        --fresh) fresh=1 ;;
+        --destroy) fresh=1 destroy=1 ;;
         -v) verbose=1 ;;
         --help | -h) usage; exit 0 ;;
         -*) usage >&2; exit 2 ;;
@@ -35,10 +37,10 @@ mkdir -p "$logs"
 export PATH ANSIBLE_HOME=${ANSIBLE_HOME:-$work/ansible} MOLECULE_COMMAND_BORDERS=false MOLECULE_REPORT=false
 
 lab_down() { scs-deploy lab down -r molecule/base; }
+[ -z "$fresh" ] || lab_down || exit
 if [ -n "$destroy" ]; then
     trap lab_down EXIT
     trap 'exit 130' INT TERM
-    lab_down || exit
 fi
 
 passed=0 failed=0

@@ -81,10 +81,9 @@ def phases(options: argparse.Namespace) -> Iterator[Phase]:
     if any((ROOT / "tests" / "integration").glob("test_*.py")):
         yield pytest("integration", "tests/integration", options, "-v", limit=2400)
     if not options.k:
-        last = () if options.keep else ("--destroy",)
-        yield Phase("molecule", ("tools/molecule.sh", *last), limit=2400, tests="own line")
-    if any((ROOT / "tests" / "e2e").glob("test_*.py")):
-        yield pytest("e2e", "tests/e2e", options, "-v", limit=2400)
+        yield Phase("molecule", ("tools/molecule.sh", "--fresh"), limit=2400, tests="own line")
+    # On the lab of Molecule, which then holds the whole cloud.
+    yield pytest("cloud", "tests/cloud", options, "-v", limit=2400)
 
 
 def lint(fast: bool) -> Iterator[Phase]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from scs_deploy import order
 from scs_deploy.desired import JobRun
-from scs_deploy.diff import instances, waves
+from scs_deploy.diff import clusters, instances, waves
 from scs_deploy.diff.inputs import Inputs, Observed
 from scs_deploy.diff.removals import removals
 from scs_deploy.diff.resources import resource_steps
@@ -62,7 +62,7 @@ def _steps(nodes: Sequence[str], inputs: Inputs, unknown: dict[str, str]) -> lis
         steps += removals(node, inputs)
     steps += [_job_step(job, inputs) for job in jobs]
     steps += list(resource_steps(nodes, inputs, steps, unknown))
-    return steps
+    return clusters.forming(steps, inputs)
 
 
 def _blind(node: str, inputs: Inputs) -> str:

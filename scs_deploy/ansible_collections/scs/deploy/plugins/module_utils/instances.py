@@ -50,6 +50,9 @@ def converge_instance(node: Node, step: dict[str, Any], done: list[str]) -> Call
         state = _prepare_unit(
             node, unit, state, units_changed or (not node.systemd.loaded and _starts(step, state)), done
         )
+    if step.get("form"):
+        _command(node, [step["form"]], name)
+        done.append("ordered it to form the cluster")
     started = _bring_into_force(node, step, state, done)
 
     def finish() -> None:

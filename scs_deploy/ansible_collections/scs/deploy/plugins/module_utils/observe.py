@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 from . import facts, files, health, live, lock, owners, packages, records, wire
 from .engine import EngineError, EngineMissingError, Managed
 from .node import Node
-from .paths import CONFIG_ROOT
+from .paths import CONFIG_ROOT, DATA_ROOT
 from .systemd import Unit
+
+_PROBE_SECONDS = 30.0
 
 _ASKING = 16
 """Questions at a time: health checks, reconcilers, commands."""
@@ -117,7 +120,8 @@ def _instance(
     recorded = set(instance.get("files", {})) <= set(manifest.get(name, {}).get("files", ())) and name in manifest
     if instance["kind"] == "container":
         recorded &= records.labels_right(node.host, name, instance.get("start", ""), instance.get("reload", ""))
-    return {
+    probed = {} if healthy or not instance.get("probe") else {"cluster": _probe(node, instance)}
+    return probed | {
         "unit": {"active": unit.active if unit else "", "enabled": unit.enabled if unit else "absent"},
         "running": running,
         "healthy": healthy,
@@ -126,6 +130,20 @@ def _instance(
         "recorded": recorded,
         "extra": _extra(node, name, instance, manifest),
     }
+
+
+def _probe(node: Node, instance: dict[str, Any]) -> dict[str, Any]:
+    """What a member of a cluster that is not healthy holds: its hook tells; one that was never here holds nothing."""
+    if not node.host.exists(instance["probe"]):
+        folders = [path for path in instance.get("dirs", {}) if path.startswith(f"{DATA_ROOT}/")]
+        here = any(_there(node.host.path(path)) for path in folders)
+        return {"state": "unknown"} if here else {"state": "empty"}
+    done = node.host.run([str(node.host.path(instance["probe"]))], timeout=_PROBE_SECONDS)
+    try:
+        found: dict[str, Any] = json.loads(done.out) if done.ok else {}
+    except ValueError:
+        found = {}
+    return found or {"state": "unknown"}
 
 
 def _running(

@@ -1,0 +1,160 @@
+"""What a restart costs the users of a server: each container of a node in turn, while ping and a TCP stream to the server run.
+
+Usage: bench/restarts.py REGION [INSTANCE...]. The region must be deployed, with a server that ``scs-deploy smoke --keep`` left.
+Prints a line per container: seconds until the node says that it is healthy again, longest gap between two answers to ping
+(10 a second) and between two echoes on one TCP connection, and whether that connection broke.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from scs_deploy import names
+from scs_deploy.session import Session
+from scs_deploy.smoke import reach
+from scs_deploy.smoke.run import kept
+
+PROGRAM = Path(sys.executable).parent / "scs-deploy"
+INTERVAL = 0.1
+ECHO_PORT = 7
+AFTER = 2.0
+"""Seconds that are watched after a container is healthy again: what it broke may show late."""
+
+HEALTHY_SECONDS = 180.0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """``broken``: connections lost; the other figures in seconds."""
+
+    instance: str
+    healthy: float
+    ping_gap: float
+    tcp_gap: float
+    broken: int
+
+
+@dataclass(slots=True)
+class Prober:
+    """Asks ten times a second and remembers when answers came."""
+
+    ask: Callable[[], bool]
+    answers: list[float] = field(default_factory=list)
+    _ended: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> None:
+        while not self._ended.wait(INTERVAL):
+            if self.ask():
+                self.answers.append(time.monotonic())
+
+    def gap(self, begin: float, end: float) -> float:
+        """Longest time without an answer in between, less the interval of asking."""
+        times = [begin, *(one for one in self.answers if begin < one < end), end]
+        return max(0.0, max(after - before for before, after in zip(times, times[1:], strict=False)) - INTERVAL)
+
+
+@dataclass(slots=True)
+class Echo:
+    """One TCP connection that is kept; a new one only when it broke."""
+
+    address: str
+    broken: int = 0
+    _link: socket.socket | None = None
+
+    def __call__(self) -> bool:
+        try:
+            if self._link is None:
+                self._link = socket.create_connection((self.address, ECHO_PORT), timeout=2)
+                self._link.settimeout(30)
+            self._link.sendall(b"scs\n")
+            if self._link.recv(64):
+                return True
+        except OSError:
+            pass
+        if self._link is not None:
+            self._link.close()
+            self.broken += 1
+        self._link = None
+        return False
+
+
+@contextlib.contextmanager
+def probing(*probers: Prober) -> Iterator[None]:
+    threads = [threading.Thread(target=prober.run, daemon=True) for prober in probers]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        for prober in probers:
+            prober._ended.set()
+        for thread in threads:
+            thread.join(timeout=5)
+
+
+def measure(session: Session, address: str, chosen: tuple[str, ...] = ()) -> Iterator[Row]:
+    """Restart every container of the first node in turn. Raises ``TimeoutError`` when one does not become healthy."""
+    node, connection = next(iter(session.connections.items()))
+    containers = [
+        one.name
+        for one in session.placement.on(node)
+        if session.catalogue.component(one.component)[1].kind == "container" and (not chosen or one.name in chosen)
+    ]
+    echo = Echo(address)
+    pings, echoes = Prober(lambda: reach.ping(address) is not None), Prober(echo)
+    with probing(pings, echoes):
+        wait(lambda: bool(pings.answers and echoes.answers), f"{address} does not answer ping and echo", 30)
+        for name in containers:
+            broken, begin = echo.broken, time.monotonic()
+            connection.output(["systemctl", "restart", names.unit_name(name)])
+            wait(lambda name=name: healthy(session, name), f"{name} does not become healthy", HEALTHY_SECONDS)  # type: ignore[misc]
+            end = time.monotonic()
+            time.sleep(AFTER)
+            until = time.monotonic()
+            yield Row(name, end - begin, pings.gap(begin, until), echoes.gap(begin, until), echo.broken - broken)
+
+
+def healthy(session: Session, instance: str) -> bool:
+    done = subprocess.run(
+        [PROGRAM, "status", "--json", "-r", str(session.folder)], capture_output=True, text=True, check=False
+    )
+    rows = json.loads(done.stdout)["instances"]
+    return any(row["instance"] == instance and row["state"] == "healthy" for row in rows)
+
+
+def wait(condition: Callable[[], bool], what: str, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"after {seconds:g} s: {what}")
+        time.sleep(INTERVAL)
+
+
+def show(row: Row) -> str:
+    return f"{row.instance:28} {row.healthy:8.1f} {row.ping_gap:8.1f} {row.tcp_gap:8.1f} {row.broken:7}"
+
+
+HEADER = f"{'container':28} {'healthy':>8} {'ping':>8} {'TCP':>8} {'broken':>7}"
+
+
+def main() -> None:
+    session = Session.open(sys.argv[1])
+    address = kept(session.state).get("address", "")
+    if not address:
+        sys.exit("no server to look at: run scs-deploy smoke --keep")
+    print(f"Seconds after a restart of each container, seen by {address}\n{HEADER}")
+    for row in measure(session, address, tuple(sys.argv[2:])):
+        print(show(row), flush=True)
+
+
+if __name__ == "__main__":
+    main()

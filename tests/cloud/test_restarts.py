@@ -1,0 +1,25 @@
+"""What is restarted under a running server: the server never stops, and its users hardly notice."""
+
+from __future__ import annotations
+
+from bench import restarts
+from tests.deployment import Cloud
+
+VSWITCHD_SECONDS = 3.0
+
+
+def test_no_restart_of_a_container_stops_a_server(cloud: Cloud, address: str) -> None:
+    before = qemu(cloud)
+    rows = {}
+    print(f"\n{restarts.HEADER}")
+    for row in restarts.measure(cloud.session(), address):
+        print(restarts.show(row))
+        rows[row.instance] = row
+    assert qemu(cloud) == before
+    assert rows["vswitchd"].ping_gap <= VSWITCHD_SECONDS
+    assert {name for name, row in rows.items() if row.broken} == set()
+
+
+def qemu(cloud: Cloud) -> str:
+    """Process IDs and start times of the servers."""
+    return cloud.on_node("ps -C qemu-system-x86_64 -o pid=,lstart=")
