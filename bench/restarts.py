@@ -8,6 +8,7 @@ Prints a line per container: seconds until the node says that it is healthy agai
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import socket
 import subprocess
@@ -59,7 +60,7 @@ class Prober:
     def gap(self, begin: float, end: float) -> float:
         """Longest time without an answer in between, less the interval of asking."""
         times = [begin, *(one for one in self.answers if begin < one < end), end]
-        return max(0.0, max(after - before for before, after in zip(times, times[1:], strict=False)) - INTERVAL)
+        return max(0.0, max(after - before for before, after in itertools.pairwise(times)) - INTERVAL)
 
 
 @dataclass(slots=True)

@@ -82,8 +82,6 @@ def phases(options: argparse.Namespace) -> Iterator[Phase]:
         yield pytest("integration", "tests/integration", options, "-v", limit=2400)
     if not options.k:
         yield Phase("molecule", ("tools/molecule.sh", "--fresh"), limit=2400, tests="own line")
-    # On the lab of Molecule, which then holds the whole cloud.
-    yield pytest("cloud", "tests/cloud", options, "-v", limit=2400)
 
 
 def lint(fast: bool) -> Iterator[Phase]:
