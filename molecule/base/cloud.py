@@ -6,7 +6,7 @@ import json
 import ssl
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,10 +52,10 @@ class Cloud:
         return self.send(method, self.urls[kind, "public"] + path, body, {"X-Auth-Token": self.token, **named})
 
     def send(self, method: str, url: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Answer:
-        """Bytes are sent as they are, anything else as JSON; an error status is an answer like any other."""
+        """Bytes are sent as they are, an iterator of bytes in chunks, anything else as JSON; an error status is an answer too."""
         for name, address in self.hosts.items():
             url = url.replace(f"//{name}:", f"//{address}:")
-        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        data = body if body is None or isinstance(body, (bytes, Iterator)) else json.dumps(body).encode()
         request = urllib.request.Request(  # noqa: S310 - the URL is the cloud's
             url, data, {"Content-Type": "application/json", **(headers or {})}, method=method
         )
