@@ -1,4 +1,4 @@
-"""The steps of ./quickstart once Python is there: secrets, images, lab, services, credentials, a token; each with its time."""
+"""The steps of ./quickstart once Python is there, from secrets to a server that answers; each with its time."""
 
 # ruff: noqa: E402 - the imports below take a second, in which Ctrl-C shall not show where it struck
 from __future__ import annotations
@@ -17,6 +17,8 @@ def _interrupted(*_: object) -> None:
 
 signal.signal(signal.SIGINT, _interrupted)
 
+import contextlib
+import http.client
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,20 +27,25 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from scs_deploy.cli import change, common, credentials, image, lab, secrets
+from scs_deploy.cli import change, cloud, common, credentials, image, lab, secrets, smoke
 from scs_deploy.cli.main import fail
 from scs_deploy.errors import DeployError, Interrupted
 from scs_deploy.lab import Lab, LabSpec
 from scs_deploy.session import Session
+from scs_deploy.smoke import reach
+from scs_deploy.smoke.run import kept
 
 ROOT = Path(__file__).resolve().parent.parent
+
+DASHBOARD = "horizon"
+"""Name of its port."""
 
 Step = tuple[str, Callable[[], None]]
 
 
 def steps(region: str) -> list[Step]:
     """What ``scs-deploy`` would be told one by one; the lab's networks are entered by apply, so it stays in this order."""
-    return [
+    to_keystone = [
         ("scs-deploy secrets init", lambda: secrets.init(region)),
         ("scs-deploy image build", lambda: image.build_command(region=region)),
         ("scs-deploy lab up", lambda: lab.up(region)),
@@ -46,6 +53,32 @@ def steps(region: str) -> list[Step]:
         ("scs-deploy credentials", lambda: credentials.credentials_command(region)),
         ("scs-deploy prove", lambda: credentials.prove_command(region)),
     ]
+    if not has_servers(Session.open(region)):
+        return to_keystone
+    return [
+        *to_keystone,
+        ("scs-deploy cloud setup", lambda: cloud.setup(region=region, yes=True)),
+        ("scs-deploy smoke --keep", lambda: server(region)),
+    ]
+
+
+def has_servers(session: Session) -> bool:
+    return session.region.services["nova"].enabled
+
+
+def server(region: str) -> None:
+    """A server that answers: the one that is there, or what a whole smoke test leaves."""
+    address = kept(Session.open(region).state).get("address", "")
+    if address and answers(address):
+        common.out.print(f"the server of an earlier run answers: http://{address}/")
+    else:
+        smoke.smoke(region=region, keep=True)
+
+
+def answers(address: str) -> bool:
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        return bool(reach.get(address))
+    return False
 
 
 def run(region: str) -> None:
@@ -73,7 +106,7 @@ def _print_end(session: Session, times: list[tuple[str, float]]) -> None:
     common.out.print(table)
     root = "\nThe lab belongs to root, so first: sudo -s\n" if os.environ.get("SUDO_USER") else ""
     common.out.print(
-        f"""{root}
+        f"""{root}{_for_people(session)}
 Log in as admin (the password is in clouds.yaml):
     export SCS_DEPLOY_REGION={_path(session.folder)} OS_CLIENT_CONFIG_FILE={_path(clouds)}
     {_program()} lab exec -- openstack --os-cloud {name} catalog list
@@ -86,6 +119,17 @@ Next:
     {_program()} lab ssh {node}
     {_program()} lab down      removes the lab and its data; images, secrets and packages stay"""
     )
+
+
+def _for_people(session: Session) -> str:
+    """The server and the dashboard, where they are."""
+    lines = []
+    if address := kept(session.state).get("address"):
+        lines.append(f"A server runs at http://{address}/ (scs-deploy smoke --clean removes it).")
+    if DASHBOARD in session.topology.exposed:
+        url = session.topology.endpoint(DASHBOARD, "public").url
+        lines.append(f"The dashboard is at {url}/: user admin, domain Default, the password of clouds.yaml.")
+    return "".join(f"\n{line}" for line in lines) + "\n" * bool(lines)
 
 
 def _path(path: Path) -> str:
