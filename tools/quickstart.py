@@ -63,7 +63,8 @@ def steps(region: str) -> list[Step]:
 
 
 def has_servers(session: Session) -> bool:
-    return session.region.services["nova"].enabled
+    found = session.region.services.get("nova")
+    return bool(found and found.enabled)
 
 
 def server(region: str) -> None:

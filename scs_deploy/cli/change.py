@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import sys
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from scs_deploy import runner
 from scs_deploy.apply import Report, Result, apply
 from scs_deploy.cli import common
 from scs_deploy.cli.common import JsonOption, LimitOption, RegionOption, VaultOption
+from scs_deploy.cli.plan_page import page
 from scs_deploy.cli.plan_text import print_plan, title
 from scs_deploy.cli.progress import Progress
 from scs_deploy.errors import CHANGES_PENDING, DeployError, InputError, LockedError, StalePlanError, UsageError
@@ -44,6 +46,9 @@ def plan_command(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Save the plan; apply FILE then does exactly this.")
     ] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Write the plan as one page for a browser, to review it with others.")
+    ] = None,
     detailed: Annotated[
         bool, typer.Option("--detailed-exitcode", help=f"Exit with {CHANGES_PENDING} when something would change.")
     ] = False,
@@ -52,18 +57,22 @@ def plan_command(
 ) -> None:
     """Show what apply would do: every file, restart, job and resource, with reasons. Changes no node.
 
-    Examples:  scs-deploy plan    scs-deploy plan --limit n1 --json    scs-deploy plan --out tonight.plan
+    Examples:  scs-deploy plan    scs-deploy plan --limit n1 --json    scs-deploy plan --out tonight.plan --html tonight.html
     """
     session = common.session(region, vault_password)
     plan, _ = make(session, limit or [], purge, service or [])
     if out:
         _write(out, saved(plan))
+    if html:
+        _write(html, page(plan, datetime.datetime.now(datetime.UTC)))
     if as_json:
         common.print_json(plan.as_json())
     else:
         print_plan(common.out, plan)
         if out:
             common.out.print(f"Saved: {out}. Carry it out with: scs-deploy apply {out}")
+        if html:
+            common.out.print(f"Page: {html}")
     if plan.unknown:
         raise unreachable_error(plan.unknown)
     if detailed and not plan.empty:
