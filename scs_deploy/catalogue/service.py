@@ -85,6 +85,7 @@ class Health(Description):
     path: str = "/"
     frontend: bool = Field(False, description="With http: after a start, the port's frontend must answer as well")
     unix: str = Field("", description="Host path (template) of a socket that must accept a connection")
+    client: str = Field("", description="Name of another service's port that the container must hold a connection to")
     command: tuple[str, ...] = Field((), description="Command inside the container; costs an exec, so the last resort")
     timeout: int = Field(60, description="Seconds to wait after a start; the region's patience factor multiplies it")
 

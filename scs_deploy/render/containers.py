@@ -85,6 +85,8 @@ def health(scope: Scope) -> dict[str, Any]:
         return question
     if asked.unix:
         return {"unix": scope.string(asked.unix), "timeout": timeout}
+    if asked.client:
+        return {"client": topology.port(asked.client).port, "timeout": timeout}
     if asked.command:
         return {"command": list(asked.command), "timeout": timeout}
     return {"unit": True, "timeout": timeout} if component.kind == "container" or component.unit else {}

@@ -167,6 +167,22 @@ def test_nothing_to_ask_is_neither_healthy_nor_ill(tmp_path: Path) -> None:
     assert health.check({}, None, lambda _: Done(0, "", ""), FakeHost(tmp_path)) == (None, "")
 
 
+def test_a_client_is_healthy_while_a_process_of_its_container_is_connected(tmp_path: Path) -> None:
+    host, question = FakeHost(tmp_path), {"client": 5671}
+    row = '0 0 10.1.1.1:4000 10.1.1.1:5671 users:(("python",pid=7,fd=3),("python",pid=8,fd=3))'
+    host.answers["ss"] = Done(0, row, "")
+    for pid, container in (("7", "other"), ("8", "c0ffee")):
+        host.path(f"/proc/{pid}").mkdir(parents=True)
+        host.path(f"/proc/{pid}/cgroup").write_text(f"0::/system.slice/x.service/libpod-payload-{container}\n")
+
+    def ask(container: str) -> Any:
+        return health.check(question, None, lambda _: Done(0, "", ""), host, lambda: container)
+
+    assert ask("c0ffee") == (True, "")
+    assert ask("decaf") == ask("") == (False, "it holds no connection to port 5671")
+    assert host.ran[0][-1] == "dport = :5671"
+
+
 def test_packages_are_installed_once_and_apts_words_come_back(tmp_path: Path) -> None:
     host = FakeHost(tmp_path)
     host.answers["dpkg-query"] = Done(1, "installed chrony 4.6-1\nnot-installed ntp \n", "no packages found matching x")

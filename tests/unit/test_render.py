@@ -110,6 +110,14 @@ def test_health_is_asked_where_the_port_is(world: World):
     assert world.instance("n4/ground-hosts").health == {}
 
 
+def test_health_of_a_client_names_a_port_of_another_service(tmp_path):
+    service = (
+        "images: {odd: {}}\n"
+        "components:\n  odd: {group: all, image: odd, health: {client: store, timeout: 5}, pause: none}\n"
+    )
+    assert own_role(tmp_path, "odd", service).instance("n2/odd").health == {"client": 3306, "timeout": 5}
+
+
 def test_patience_stretches_timeouts():
     slow = World.changed(("domain: world.test", "domain: world.test\npatience: 3"))
     assert slow.instance("n2/app").health["timeout"] == 30

@@ -229,7 +229,9 @@ def test_every_container_has_health_and_says_what_a_restart_interrupts():
         for component_name, component in service.components.items():
             if component.kind == "container":
                 health = component.health
-                assert any((health.tcp, health.http, health.unix, health.command)), f"{name}: {component_name}"
+                assert any((health.tcp, health.http, health.unix, health.client, health.command)), (
+                    f"{name}: {component_name}"
+                )
                 assert component.pause, f"{name}: {component_name} has no pause"
 
 

@@ -24,9 +24,14 @@ Execute = Callable[[Sequence[str]], Done]
 
 
 def check(
-    health: dict[str, Any], unit: Unit | None, execute: Execute, host: Host, timeout: float = ONCE
+    health: dict[str, Any],
+    unit: Unit | None,
+    execute: Execute,
+    host: Host,
+    container: Callable[[], str] = str,
+    timeout: float = ONCE,
 ) -> tuple[bool | None, str]:
-    """Ask once: healthy, not healthy and why, or None when nothing says how to tell."""
+    """Ask once: healthy, not healthy and why, or None when nothing says how to tell; ``container`` gives the ID of its container."""
     try:
         if "tcp" in health:
             address, port = health["tcp"]
@@ -41,12 +46,22 @@ def check(
                 return True, ""
     except (OSError, http.client.HTTPException) as error:
         return False, _told(error)
+    if "client" in health:
+        held = _connected(container(), int(health["client"]), host)
+        return held, "" if held else f"it holds no connection to port {health['client']}"
     if "command" in health:
         done = execute(health["command"])
         return done.ok, "" if done.ok else " ".join(done.lines(3)) or f"exit code {done.code}"
     if health.get("unit") and unit is not None:
         return unit.running, "" if unit.running else f"the unit is {unit.active} ({unit.sub})"
     return None, ""
+
+
+def _connected(container: str, port: int, host: Host) -> bool:
+    """Whether a process of a container is a client of a port; engines put the ID into the names of control groups."""
+    found = host.run(["ss", "-Htnp", "state", "established", f"dport = :{port}"]).out
+    pids = {match["pid"] for match in _PROCESS.finditer(found)}
+    return bool(container) and any(container in host.read(f"/proc/{pid}/cgroup") for pid in pids)
 
 
 def listener(health: dict[str, Any], host: Host) -> str:
@@ -63,14 +78,24 @@ def listener(health: dict[str, Any], host: Host) -> str:
     return f"{who} listens on port {port}"
 
 
-def await_healthy(name: str, unit: str, health: dict[str, Any], execute: Execute, host: Host, systemd: Systemd) -> None:
-    """Ask with growing pauses until healthy, and seen to be so by its load balancer (``front``); raise StepError with the last log lines after ``health["timeout"]`` seconds, or
-    as soon as systemd gave up on the unit."""
+def await_healthy(
+    name: str,
+    unit: str,
+    health: dict[str, Any],
+    execute: Execute,
+    host: Host,
+    systemd: Systemd,
+    container: Callable[[], str] = str,
+) -> None:
+    """Ask with growing pauses until healthy, and seen to be so by its load balancer (``front``).
+
+    Raises StepError with the last log lines after ``health["timeout"]`` seconds, or as soon as systemd gave up on the unit.
+    """
     limit = float(health.get("timeout", DEFAULT_TIMEOUT))
     began, pause = host.now(), 0.05
     while True:
         state = systemd.unit(unit) if unit else None
-        healthy, why = check(health, state, execute, host)
+        healthy, why = check(health, state, execute, host, container)
         if healthy and "front" in health:
             healthy, why = check({**health, "http": health["front"]}, state, execute, host)
             why = f"its frontend: {why}" if why else ""

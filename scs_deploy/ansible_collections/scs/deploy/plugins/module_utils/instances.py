@@ -58,7 +58,13 @@ def converge_instance(node: Node, step: dict[str, Any], done: list[str]) -> Call
     def finish() -> None:
         if started:
             health.await_healthy(
-                name, unit, wanted.get("health", {}), node.executor(name, wanted["kind"]), host, node.systemd
+                name,
+                unit,
+                wanted.get("health", {}),
+                node.executor(name, wanted["kind"]),
+                host,
+                node.systemd,
+                lambda: node.container_id(name),
             )
         records.settle(host, name, wanted["manifest"])
 

@@ -43,6 +43,14 @@ class Node:
 
         return inside if kind == "container" else self.host.run
 
+    def container_id(self, instance: str) -> str:
+        """Return the ID of the running container of an instance, or nothing."""
+        try:
+            found = self.container(instance)
+        except EngineError:
+            return ""
+        return found.id if found else ""
+
     def need_image(self, image: str, reference: str) -> None:
         """Raise StepError unless the image is in the node's store."""
         try:

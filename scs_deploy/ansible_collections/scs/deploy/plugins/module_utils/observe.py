@@ -116,7 +116,8 @@ def _instance(
         why = engine.why or (f"the unit is {unit.active} ({unit.sub})" if unit else "never applied")
     else:
         asked = instance.get("health", {})
-        healthy, why = health.check(asked, unit, node.executor(name, instance["kind"]), node.host)
+        execute = node.executor(name, instance["kind"])
+        healthy, why = health.check(asked, unit, execute, node.host, lambda: node.container_id(name))
     recorded = set(instance.get("files", {})) <= set(manifest.get(name, {}).get("files", ())) and name in manifest
     if instance["kind"] == "container":
         recorded &= records.labels_right(node.host, name, instance.get("start", ""), instance.get("reload", ""))
