@@ -1,0 +1,97 @@
+"""libvirt on a node: machines survive whatever happens around them; only the libvirt of another node gets in by network."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+MACHINE = """
+<domain type="qemu"><name>molecule</name><memory unit="MiB">32</memory><os><type arch="x86_64">hvm</type></os>
+<devices><serial type="pty"><log file="/var/lib/nova/molecule.log"/></serial></devices></domain>
+"""
+
+WITHOUT_CERTIFICATE = """
+import socket, ssl, sys
+context = ssl.create_default_context(cafile="/etc/scs-deploy/libvirt/etc/scs-tls/ca.pem")
+if len(sys.argv) > 2:
+    context.load_cert_chain(sys.argv[2])
+try:
+    with context.wrap_socket(socket.create_connection((sys.argv[1], 16514), 10), server_hostname=sys.argv[1]) as link:
+        print("open" if link.recv(1) == b"\\1" else "closed")
+except OSError:
+    print("closed")
+"""
+
+
+def virsh(host: Any, command: str) -> str:
+    return str(host.check_output(f"podman exec libvirt virsh --quiet {command}").strip())
+
+
+def wait_for_libvirt(host: Any) -> None:
+    for _ in range(60):
+        if host.run("podman exec libvirt virsh --quiet list").rc == 0:
+            return
+        time.sleep(1)
+    raise AssertionError("libvirt did not come back:\n" + host.run("journalctl -u libvirt -n 50 --no-pager").stdout)
+
+
+@pytest.fixture(scope="module")
+def machine(host: Any) -> Iterator[int]:
+    """The process number of the QEMU of a machine that runs its firmware only."""
+    host.run("podman exec libvirt virsh --quiet destroy molecule")
+    host.check_output("echo %s | podman exec -i libvirt virsh --quiet define /dev/stdin", MACHINE)
+    virsh(host, "start molecule")
+    yield int(host.check_output("cat /run/libvirt/qemu/molecule.pid"))
+    host.run("podman exec libvirt virsh --quiet destroy molecule")
+    host.run("podman exec libvirt virsh --quiet undefine molecule")
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        "systemctl restart libvirt",
+        "systemctl stop libvirt; systemctl start libvirt",
+        "podman rm --force --time 0 libvirt",
+        "systemctl kill --signal KILL libvirt",
+        "kill -KILL $(cat /run/libvirt/libvirtd.pid)",
+        "systemctl restart podman.service",
+        "systemctl daemon-reexec",
+    ],
+)
+def test_a_machine_survives(host: Any, machine: int, event: str) -> None:
+    host.check_output(event)
+    time.sleep(3)
+    wait_for_libvirt(host)
+    assert virsh(host, "domstate molecule") == "running"
+    assert host.check_output("cat /run/libvirt/qemu/molecule.pid") == str(machine)
+    assert "qemu-system" in host.check_output(f"cat /proc/{machine}/comm")
+
+
+def test_a_machine_is_not_in_the_control_group_of_a_unit(host: Any, machine: int) -> None:
+    assert "0::/machine.slice/scs-libvirt" in host.check_output(f"cat /proc/{machine}/cgroup")
+
+
+def test_a_machine_belongs_to_a_user_without_rights(host: Any, machine: int) -> None:
+    (process,) = host.process.filter(pid=machine)
+    assert process.euid == 64055
+    assert "CapPrm:\t0000000000000000" in host.check_output(f"cat /proc/{machine}/status")
+
+
+def test_a_restart_takes_seconds_although_machines_run(host: Any, machine: int) -> None:
+    assert machine
+    before = time.monotonic()
+    host.check_output("systemctl restart libvirt")
+    assert time.monotonic() - before < 15
+    wait_for_libvirt(host)
+
+
+def test_only_the_libvirt_of_a_node_gets_in_by_network(host: Any) -> None:
+    address = host.check_output("ss -Hltn sport = :16514").split()[3].rpartition(":")[0]
+    assert virsh(host, f"-c qemu+tls://{address}/system version")
+    folder = "/etc/scs-deploy/{}/etc/scs-tls/bundle.pem"
+    assert host.check_output(f"python3 -c %s {address} {folder.format('libvirt')}", WITHOUT_CERTIFICATE) == "open"
+    assert host.check_output(f"python3 -c %s {address} {folder.format('memcached')}", WITHOUT_CERTIFICATE) == "closed"
+    assert host.check_output(f"python3 -c %s {address}", WITHOUT_CERTIFICATE) == "closed"
