@@ -54,7 +54,7 @@ def smoke(
     session = common.session(region, vault_password)
     login = credentials.login(session.region, session.catalogue, Vault.open(session.folder, vault_password))
     _ = session.connections  # a lab's networks may be reached from inside its namespace only
-    with Access(session.region, login) as access, RegionLock(session.state, "smoke"):
+    with Access(session.region, login, careless=True) as access, RegionLock(session.state, "smoke"):
         if clean:
             _clean(session, access)
             return

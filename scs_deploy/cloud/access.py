@@ -17,7 +17,8 @@ from scs_deploy.model.region import Region
 
 TIMEOUT_SECONDS = 120
 RETRIES = 4
-"""Of questions only: a load balancer answers 503 for a moment after a restart."""
+"""Of what may be asked twice: a load balancer answers 503 for a moment after a restart, and closes the connection without
+a word when it finds that the service had closed its own."""
 
 ALIASES: dict[str, tuple[str, ...]] = {
     "block-storage": ("block-storage", "volumev3", "volume"),
@@ -29,8 +30,9 @@ ALIASES: dict[str, tuple[str, ...]] = {
 class Access:
     """Logs in to one region. The CA lies in a file for as long as the context lasts, since the libraries want a path."""
 
-    def __init__(self, region: Region, login: Login) -> None:
-        self.login, self.region = login, region
+    def __init__(self, region: Region, login: Login, *, careless: bool = False) -> None:
+        """``careless``: also ask again for something new, although it may then be made twice."""
+        self.login, self.region, self._careless = login, region, careless
         self.names = vip_names(region)
         self._folder = tempfile.TemporaryDirectory(prefix="scs-cloud-")
         self._clouds: list[Cloud] = []
@@ -56,7 +58,7 @@ class Access:
         return self.cloud(replace(self.login, user=name, password=password, project=project))
 
     def cloud(self, login: Login) -> Cloud:
-        found = Cloud(login, self.names, self.ca)
+        found = Cloud(login, self.names, self.ca, self._careless)
         self._clouds.append(found)
         return found
 
@@ -64,9 +66,8 @@ class Access:
 class Cloud:
     """The APIs as one user of one project. ``api`` is openstacksdk's connection, made at the first use."""
 
-    def __init__(self, login: Login, names: Mapping[str, str], ca: Path) -> None:
-        self.login, self._names, self._ca = login, names, ca
-        self._token = ""
+    def __init__(self, login: Login, names: Mapping[str, str], ca: Path, careless: bool = False) -> None:
+        self.login, self._names, self._ca, self._careless = login, names, ca, careless
 
     @cached_property
     def session(self) -> Any:
@@ -97,7 +98,11 @@ class Cloud:
 
         # From a session, so that no clouds.yaml and no OS_* variable of the caller has a say.
         config = cloud_region.from_session(
-            self.session, name=self.login.region, region_name=self.login.region, interface="public"
+            self.session,
+            name=self.login.region,
+            region_name=self.login.region,
+            interface="public",
+            connect_retries=1 if self._careless else 0,
         )
         return connection.Connection(config=config)
 
@@ -166,7 +171,7 @@ def http_session(names: Mapping[str, str], ca: Path) -> Any:
         total=RETRIES,
         backoff_factor=0.5,
         status_forcelist=(502, 503, 504),
-        allowed_methods=("GET", "HEAD"),
+        allowed_methods=("GET", "HEAD", "PUT", "PATCH", "DELETE"),
         raise_on_status=False,
     )
     found = requests.Session()

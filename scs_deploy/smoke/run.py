@@ -30,7 +30,7 @@ def _login(bench: Bench) -> str:
 
 
 STEPS: tuple[Step, ...] = (
-    Step("login", "log in as a plain user", _login, (), ("identity",)),
+    Step("login", "log in as a plain user", _login),
     *(*network.STEPS, *compute.STEPS, *network.REACH),
     *(*compute.SECOND, *volume.STEPS, *compute.LATER),
     *(*balancer.STEPS, *objects.STEPS),
