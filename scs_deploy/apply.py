@@ -80,6 +80,7 @@ def apply(session: Session, plan: Plan, sealed: Sealed, log: EventLog, purge: bo
                 results[step.id] = _result(step, got, log)
             log.emit("wave-end", number=leg.number)
     report = Report(tuple(results.values()), time.monotonic() - started)
+    session.remember(plan, sealed, {name for name, one in results.items() if one.status != "ok"})
     log.emit(
         "end",
         ok=report.ok,

@@ -49,6 +49,8 @@ def converge(region: str, limit: Sequence[str] = (), services: Sequence[str] = (
     with RegionLock(session.state, "ansible-playbook"):
         observation = session.observe(limit)
         plan = session.plan(observation, limit, services=services)
+        if plan.empty and not check:
+            session.remember(plan, observation.sealed, set())
         if check or plan.empty:
             return Outcome(plan, None)
         log = EventLog(session.state / "events", new_run())

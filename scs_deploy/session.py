@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from scs_deploy import diff, paths
+from scs_deploy import diff, drift, paths
 from scs_deploy.catalogue.load import Catalogue, load_catalogue
 from scs_deploy.context import Topology
 from scs_deploy.desired import Desired
@@ -150,6 +150,10 @@ class Session:
             temporary = path.with_name(f".{path.name}.new")
             temporary.write_text(text, encoding="utf-8")
             temporary.replace(path)
+
+    def remember(self, plan: Plan, sealed: Sealed, undone: set[str]) -> None:
+        """Keep what nodes hold after a plan was carried out, less the steps that are ``undone``: drift is told by it."""
+        drift.record(self.state, plan, sealed, undone)
 
     # -- secrets -----------------------------------------------------------------------------------------------------------
 

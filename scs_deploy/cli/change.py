@@ -137,6 +137,7 @@ def apply_command(
         print_plan(common.out, plan, diffs=not planfile)
         if plan.empty:
             session.keep()
+            session.remember(plan, observation.sealed, set())
         else:
             _confirm(yes or bool(planfile), "Apply this plan?")
             _run(session, plan, observation, purge)

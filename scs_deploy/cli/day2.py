@@ -1,19 +1,22 @@
-"""Commands for a running region: status, logs, exec."""
+"""Commands for a running region: status, drift, logs, exec."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
+from scs_deploy import drift
 from scs_deploy.cli import common
 from scs_deploy.cli.change import make
 from scs_deploy.cli.common import JsonOption, LimitOption, RegionOption, VaultOption
-from scs_deploy.errors import UsageError
+from scs_deploy.cli.plan_text import print_plan
+from scs_deploy.errors import CHANGES_PENDING, DeployError, UsageError
 from scs_deploy.names import unit_name
 from scs_deploy.placement import Placed
 from scs_deploy.session import Session, unreachable_error
@@ -27,6 +30,7 @@ _STYLES = {"healthy": "green", "absent": "red", "present": "green", "active": "g
 
 def register(app: typer.Typer) -> None:
     app.command()(status)
+    app.command(name="drift")(drift_command)
     app.command()(logs)
     app.command(name="exec", context_settings={"ignore_unknown_options": True})(exec_command)
 
@@ -52,6 +56,58 @@ def status(
         raise unreachable_error(observation.unreachable)
     if any(row.state == "absent" or row.state.startswith("unhealthy") for row in found):
         raise typer.Exit(1)
+
+
+def drift_command(
+    region: RegionOption = None,
+    limit: LimitOption = None,
+    as_json: JsonOption = False,
+    textfile: Annotated[
+        Path | None,
+        typer.Option("--textfile", help="Write counts for the textfile collector of Prometheus' node exporter."),
+    ] = None,
+    vault_password: VaultOption = None,
+) -> None:
+    """Look whether somebody changed what was applied: files, units, containers, users, endpoints. Changes nothing.
+
+    Exits with 4 when there is drift, with 1 when something cannot be looked at. What region.yml asks for since the last apply is
+    no drift; plan shows both.
+
+    Examples:  scs-deploy drift    scs-deploy drift --json    scs-deploy drift --textfile /var/lib/node-exporter/drift.prom
+    """
+    session = common.session(region, vault_password)
+    plan, observation = make(session, limit or [], purge=False)
+    found = drift.look(plan, observation.sealed, session.state)
+    if textfile:
+        _replace(textfile, found.metrics(time.time()))
+    if as_json:
+        common.print_json(found.as_json())
+    else:
+        print_plan(common.out, replace(found.found, notes=()), summary=False)
+        common.out.print(f"[bold]{_drift_summary(found)}[/bold]")
+    if plan.unknown:
+        raise unreachable_error(plan.unknown)
+    if found.found.steps:
+        raise typer.Exit(CHANGES_PENDING)
+
+
+def _drift_summary(found: drift.Drift) -> str:
+    count, pending = len(found.found.steps), len(found.pending.steps)
+    text = f"Drift: {count} difference{'' if count == 1 else 's'}; apply repairs." if count else "Drift: none."
+    return text + (f" Not applied yet, so no drift: {pending} change{'' if pending == 1 else 's'}." if pending else "")
+
+
+def _replace(path: Path, text: str) -> None:
+    """At once: a collector never reads half a file."""
+    temporary = path.with_name(f".{path.name}.new")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        raise DeployError(
+            "the metrics cannot be written", where=str(path), why=error.strerror or str(error), fix="check the folder"
+        ) from error
 
 
 def _print_rows(found: list[Row]) -> None:

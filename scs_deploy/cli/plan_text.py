@@ -17,7 +17,7 @@ _SIGNS = {
 _DIFF_STYLES = {"+": "green", "-": "red", "@": "cyan"}
 
 
-def print_plan(console: Console, plan: Plan, diffs: bool = True) -> None:
+def print_plan(console: Console, plan: Plan, diffs: bool = True, summary: bool = True) -> None:
     """Print all waves, then what is unknown, then the summary."""
     for wave in plan.waves:
         console.print(f"\n[bold]Wave {wave.number}[/bold] on {', '.join(wave.nodes)}")
@@ -30,7 +30,8 @@ def print_plan(console: Console, plan: Plan, diffs: bool = True) -> None:
         console.print(f"[dim]{escape(note)}[/dim]")
     if plan.waves:
         console.print()
-    console.print(f"[bold]{escape(plan.summary())}[/bold]")
+    if summary:
+        console.print(f"[bold]{escape(plan.summary())}[/bold]")
 
 
 def title(step: Step) -> str:

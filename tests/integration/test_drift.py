@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from tests.deployment import Cloud
+from tests.deployment import PENDING, Cloud
 
 MARIADB = "/etc/scs-deploy/mariadb"
 RABBITMQ = "/etc/scs-deploy/rabbitmq"
@@ -87,6 +89,22 @@ def test_files_are_put_right_without_a_restart(settled: Cloud) -> None:
     assert after["end"] == before["end"]
     changed = {name for name in before["starts"] if after["starts"].get(name) != before["starts"][name]}
     assert not changed
+
+
+def test_drift_is_told_apart_from_what_the_region_asks_for(settled: Cloud, tmp_path: Path) -> None:
+    assert settled.run("drift", code=0).stdout.strip() == "Drift: none."
+    conf = "/etc/scs-deploy/mariadb/etc/mysql/mariadb.cnf"
+    settled.on_node(f"echo '# by hand' >> {conf}")
+    with settled.services(memcached={"settings": {"memory_mb": 96}}):
+        before = settled.state()
+        metrics = tmp_path / "drift.prom"
+        found = json.loads(settled.run("drift", "--json", "--textfile", str(metrics), code=PENDING).stdout)
+        assert [step["id"] for step in found["drift"]] == ["n1/mariadb"]
+        assert [step["id"] for step in found["pending"]] == ["n1/memcached"]
+        assert 'scs_deploy_drift_steps{region="itest"} 1' in metrics.read_text()
+        assert settled.state() == before, "drift changed something"
+    settled.apply()
+    settled.run("drift", code=0)
 
 
 def test_what_was_stopped_or_removed_runs_again(settled: Cloud) -> None:

@@ -33,6 +33,9 @@ class Region:
     def keep(self) -> None:
         self.kept += 1
 
+    def remember(self, plan, sealed, undone):
+        self.undone = undone
+
     def resolver(self, desired):
         return self.world.resolve
 
@@ -115,6 +118,7 @@ def test_a_failure_blocks_exactly_what_needs_it(region: Region):
     (blocked,) = [result for result in report.of("blocked") if result.step.id == "n1/app-bootstrap"]
     assert blocked.by == ("n1/app-sync",)
     assert not report.ok
+    assert region.undone == {id_ for id_, status in found.items() if status != "ok"}
 
 
 def test_a_job_waits_for_the_files_it_needs(region: Region):

@@ -34,6 +34,9 @@ class Region:
         self.vault = SimpleNamespace(save=lambda: None)
         self.kept = 0
 
+    def remember(self, plan, sealed, undone) -> None:
+        self.remembered = undone
+
     def keep(self) -> None:
         self.kept += 1
 
