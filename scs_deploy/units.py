@@ -10,6 +10,9 @@ from scs_deploy.desired import Container, Folder
 _STOPPED_BY_SIGNAL = "143"
 """128 + SIGTERM, which a container's init passes on: an ordinary stop, not a failure."""
 
+_REFUSED = "78"
+"""EX_CONFIG: what an entry script ends with when a person has to decide; trying again would change nothing."""
+
 _HEADER = "# Written by scs-deploy; changes made here are drift and will be undone.\n"
 
 
@@ -127,7 +130,8 @@ def _service_section(boot_folders: Sequence[Folder], stop_timeout: int, restart:
         ]
         lines.append("ExecStartPre=" + " ".join(command))
     if restart:
-        lines += [f"Restart={restart}", "RestartSec=2", f"SuccessExitStatus={_STOPPED_BY_SIGNAL}"]
+        lines += [f"Restart={restart}", "RestartSec=2", f"RestartPreventExitStatus={_REFUSED}"]
+        lines += [f"SuccessExitStatus={_STOPPED_BY_SIGNAL}"]
     lines += [
         f"TimeoutStopSec={stop_timeout + 15}",
         "TimeoutStartSec=120",

@@ -37,16 +37,17 @@ _LOOK: tuple[Command, ...] = (
     {"prefix": "config-key ls", "format": "json"},
     {"prefix": "osd pool ls", "detail": "detail", "format": "json"},
     {"prefix": "osd crush rule dump", "format": "json"},
+    {"prefix": "config dump", "format": "json"},
 )
 _seen: dict[str, Any] = {}
 
 
 def look(context: Mapping[str, str]) -> dict[str, Any]:
-    """Return everything that the kinds compare, asked once: ``keys``, ``marks``, ``pools``, ``rules``."""
+    """Return everything that the kinds compare, asked once: ``keys``, ``marks``, ``pools``, ``rules``, ``options``."""
     if not _seen:
-        keys, marks, pools, rules = (json.loads(text) for text in run(context, *((one, "") for one in _LOOK)))
-        marks = {name.removeprefix(MARK) for name in marks if name.startswith(MARK)}
-        _seen.update(keys=keys["auth_dump"], marks=marks, pools=pools, rules=rules)
+        keys, stored, pools, rules, options = (json.loads(text) for text in run(context, *((one, "") for one in _LOOK)))
+        marks = {name.removeprefix(MARK) for name in stored if name.startswith(MARK)}
+        _seen.update(keys=keys["auth_dump"], marks=marks, pools=pools, rules=rules, options=options)
     return _seen
 
 

@@ -106,6 +106,7 @@ def _create(name: str, wanted: dict[str, Any]) -> Command:
         "pool_type": "replicated",
         "rule": wanted["rule"],
         "pg_num": wanted["pg_num"] or 8,
+        "yes_i_really_mean_it": True,  # its name may begin with a dot
         "autoscale_mode": "on" if automatic else "off",
         **({"pg_num_min": 8} if automatic else {}),
     }
