@@ -136,6 +136,8 @@ def _add_resources(graph: Graph, catalogue: Catalogue, service: str, deployed: s
             continue
         key = resources(service, owner)
         graph.setdefault(key, {})[component(owns.component)] = False
+        if owner != service and any(one.kind.startswith(f"{owner}.") for one in catalogue.services[owner].resources):
+            graph[key][resources(owner, owner)] = False  # such as the roles that others assign
         for name in catalogue.services[service].components:
             if name in deployed and not _reaches(graph, component(owns.component), component(name)):
                 graph[component(name)][key] = False

@@ -61,3 +61,17 @@ def test_a_circle_is_named(tmp_path):
         )
     with pytest.raises(InputError, match=r"in a circle(.|\n)*yin(.|\n)*yang|in a circle(.|\n)*yang(.|\n)*yin"):
         _ = World(roles=(ROLES, tmp_path)).order
+
+
+def test_what_an_owner_declares_itself_comes_before_what_others_want_of_it(tmp_path):
+    for name, needs in (("aardvark", "needs: [{component: zebra}]"), ("zebra", "health: {}")):
+        folder = tmp_path / name
+        (folder / "resources").mkdir(parents=True)
+        (folder / "resources/stripe.py").write_text("")
+        owns = "owns: {component: zebra, kinds: [stripe]}\n" if name == "zebra" else ""
+        (folder / "service.yml").write_text(
+            f"format: 1\nname: {name}\nsummary: x\ncomponents:\n  {name}: {{kind: host, group: all, {needs}}}\n{owns}"
+            f"resources: [{{kind: zebra.stripe, name: {name}}}]\n"
+        )
+    made = World(roles=(ROLES, tmp_path)).order
+    assert order.resources("zebra", "zebra") in made.predecessors(order.resources("aardvark", "zebra"))
