@@ -169,6 +169,7 @@ def http_session(names: Mapping[str, str], ca: Path) -> Any:
 
     retry = Retry(
         total=RETRIES,
+        other=0,  # a certificate does not become valid by asking again
         backoff_factor=0.5,
         status_forcelist=(502, 503, 504),
         allowed_methods=("GET", "HEAD", "PUT", "PATCH", "DELETE"),
