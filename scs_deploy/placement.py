@@ -98,7 +98,7 @@ def place(region: Region, catalogue: Catalogue, lock: Mapping[str, Sequence[str]
 
 
 def _may_carry(region: Region, node: Node, service: str, component: Component) -> bool:
-    if node.state == "absent" or (component.group != "all" and component.group not in node.groups):
+    if node.state == "absent" or not {"all", *node.groups}.intersection(component.groups):
         return False
     if not node.services[service].enabled:
         return False
@@ -153,7 +153,7 @@ def _choose(
     component: Component, candidates: list[Node], locked: Sequence[str], load: Mapping[str, int], region: Region
 ) -> tuple[list[Node], str]:
     if component.cardinality == "all":
-        return candidates, "every node" if component.group == "all" else f"every node of group {component.group}"
+        return candidates, "every node" if "all" in component.groups else f"every node of group {component.groups_text}"
     size = 1 if component.cardinality == "one" else _odd(len(candidates))
     by_name = {node.name: node for node in candidates}
     kept = [by_name[name] for name in dict.fromkeys(locked) if name in by_name]
@@ -163,7 +163,7 @@ def _choose(
     while len(picked) < size:
         picked.append(_best(candidates, picked, load, region))
     rule = "one node" if size == 1 else f"{size} nodes over the failure domains"
-    return picked, f"{rule} of group {component.group}" + (", kept by placement.lock" if kept else "")
+    return picked, f"{rule} of group {component.groups_text}" + (", kept by placement.lock" if kept else "")
 
 
 def _best(candidates: Iterable[Node], picked: Sequence[Node], load: Mapping[str, int], region: Region) -> Node:
@@ -183,8 +183,8 @@ def _odd(available: int) -> int:
 def _nobody(region: Region, service: str, name: str, component: Component) -> Finding:
     return Finding(
         f"component {name} of service {service} has no node",
-        why=f"it is placed on nodes of group {component.group}, and no node that is present is in it",
-        fix=f"add {component.group} to the groups of a node, or set services.{service}.enabled to false",
+        why=f"it is placed on nodes of group {component.groups_text}, and no node that is present is in it",
+        fix=f"add {component.groups_text} to the groups of a node, or set services.{service}.enabled to false",
         file=str(region.folder / "region.yml"),
         path=f"services.{service}",
     )
@@ -194,8 +194,8 @@ def _no_item(region: Region, service: str, name: str, component: Component) -> F
     what = component.each.what if component.each else "item"
     return Finding(
         f"component {name} of service {service} has nothing to run for: no node has a {what}",
-        why=f"it runs once per {what} on nodes of group {component.group}",
-        fix=f"give a node of group {component.group} a {what}, or set services.{service}.enabled to false",
+        why=f"it runs once per {what} on nodes of group {component.groups_text}",
+        fix=f"give a node of group {component.groups_text} a {what}, or set services.{service}.enabled to false",
         file=str(region.folder / "region.yml"),
         path=f"services.{service}",
     )

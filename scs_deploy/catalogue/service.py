@@ -232,7 +232,9 @@ class Component(Description):
     """What is placed on nodes: one container, or for ``kind: host`` packages, files and a unit of the node itself."""
 
     kind: Literal["container", "host"] = "container"
-    group: Name = Field(description="Group of nodes that carries it; ``all`` means every node")
+    group: Name | tuple[Name, ...] = Field(
+        description="Group of nodes that carries it, or several of them; ``all`` means every node"
+    )
     cardinality: Literal["one", "all", "odd"] = Field(
         "all",
         description="one: a single node; odd: as many nodes as give a quorum (1, 3 or 5); all: every node of the group",
@@ -277,6 +279,15 @@ class Component(Description):
     apply: tuple[str, ...] = Field(
         (), description="Host components: command that brings the files into force (template)"
     )
+
+    @property
+    def groups(self) -> tuple[Name, ...]:
+        return (self.group,) if isinstance(self.group, str) else self.group
+
+    @property
+    def groups_text(self) -> str:
+        """Its groups as messages name them."""
+        return " or ".join(self.groups)
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Self:

@@ -116,7 +116,8 @@ def _listeners(source: Source, region: RegionSection, catalogue: Catalogue, netw
         for component_name, component in service.components.items():
             for port in component.ports:
                 if port.network in networks and port.network != "api" and not component.when:
-                    wanted.setdefault(component.group, {}).setdefault(port.network, component_name)
+                    for group in component.groups:
+                        wanted.setdefault(group, {}).setdefault(port.network, component_name)
     if not wanted:
         return
     for at, node in _nodes(region):

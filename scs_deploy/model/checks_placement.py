@@ -53,13 +53,21 @@ def check_placement(source: Source, region: RegionSection, catalogue: Catalogue)
         if not is_enabled(region, catalogue, name):
             continue
         for component_name, component in service.components.items():
-            carriers = groups.get(component.group, [])
+            carriers = _carriers(groups, component)
             if not carriers and not component.when:
-                empty.setdefault(component.group, []).append(component_name)
+                empty.setdefault(component.groups_text, []).append(component_name)
             elif component.quorum or component.cardinality == "odd":
                 yield from _quorum(source, region, component_name, component, carriers)
         yield from _failure_domains(source, region, catalogue, name, groups)
     yield from _groups(source, region, catalogue, groups, empty)
+
+
+def _carriers(groups: Mapping[str, list[_Member]], component: Component) -> list[_Member]:
+    """The nodes of its groups, each once, in the order of the file."""
+    return sorted(
+        {member.path: member for group in component.groups for member in groups.get(group, [])}.values(),
+        key=lambda member: member.path[1::2],
+    )
 
 
 def _groups(
@@ -69,7 +77,12 @@ def _groups(
     groups: Mapping[str, object],
     empty: Mapping[str, list[str]],
 ) -> Iterator[Finding]:
-    used = {component.group for service in catalogue.services.values() for component in service.components.values()}
+    used = {
+        group
+        for service in catalogue.services.values()
+        for component in service.components.values()
+        for group in component.groups
+    }
     for group, components in empty.items():
         close = suggest(group, groups.keys() - used)
         why = f"needed by {', '.join(components[:5])}" + (" and more" if len(components) > 5 else "")
@@ -98,16 +111,25 @@ def _quorum(
     count = len(carriers)
     size = count if component.cardinality == "all" else 1 if component.cardinality == "one" or count < 3 else 3
     who = ", ".join(source.line_of((*member.path, "name")) + f" {member.node.name}" for member in carriers[:7])
-    why = f"members of its group {component.group}: {who}"
+    why = f"members of its group {component.groups_text}: {who}"
     if size % 2 == 0 and size:
         what = f"{name} would have {size} members, an even number: half of them cannot outvote the other half"
         yield source.finding(
-            RACKS, what, why=why, fix=f"put {size - 1} or {size + 1} nodes in the group {component.group}", key=True
+            RACKS,
+            what,
+            why=why,
+            fix=f"put {size - 1} or {size + 1} nodes in the group {component.groups_text}",
+            key=True,
         )
     elif component.cardinality == "odd" and count == 2:
         what = f"{name} has one member only: two nodes give no quorum that survives a loss"
         yield source.finding(
-            RACKS, what, why=why, fix=f"put a third node in the group {component.group}", key=True, severity="warning"
+            RACKS,
+            what,
+            why=why,
+            fix=f"put a third node in the group {component.groups_text}",
+            key=True,
+            severity="warning",
         )
     if size < 3:
         return
@@ -168,7 +190,7 @@ def _failure_domains(
         component = schema.get("x-max-failure-domains")
         if component is None or not isinstance(settings.get(key), int):
             continue
-        carriers = groups.get(service.components[component].group, [])
+        carriers = _carriers(groups, service.components[component])
         domains = {member.domain(region.failure_domain) for member in carriers}
         if carriers and settings[key] > len(domains):
             what = f"{name}.{key} is {settings[key]}, but {component} has {len(domains)} failure domains"

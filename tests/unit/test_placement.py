@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from world import World
+from world import ROLES, World
 
 from scs_deploy.errors import InputError
 from scs_deploy.placement import Placement, as_table
@@ -59,6 +59,21 @@ def test_all_follows_the_group():
 def test_every_node_carries_group_all():
     world = World()
     assert nodes(world.placement, "ground-clock") == ["n1", "n4", "n2", "n3"]
+
+
+def test_a_component_may_belong_to_several_groups(tmp_path):
+    folder = tmp_path / "relay"
+    folder.mkdir()
+    (folder / "service.yml").write_text(
+        "format: 1\nname: relay\nsummary: x\ncomponents: {relay: {kind: host, group: [control, compute]}}\n"
+    )
+    world = World.changed(
+        ("{name: n4, groups: []", "{name: n4, groups: [compute]"),
+        ("{name: n3, groups: [control]", "{name: n3, groups: []"),
+        roles=(ROLES, tmp_path),
+    )
+    assert nodes(world.placement, "relay") == ["n1", "n4", "n2"]
+    assert "control or compute" in world.placement.of("relay")[0].why
 
 
 def test_one_is_one_and_odd_is_three_over_the_failure_domains():
