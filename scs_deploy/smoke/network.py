@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+from collections.abc import Callable
 
 from scs_deploy.errors import DeployError
 from scs_deploy.smoke import reach
@@ -40,8 +41,9 @@ def router(bench: Bench) -> str:
     made = api.create_router(name=bench.name("router"), external_gateway_info={"network_id": chosen.id})
     api.add_interface_to_router(made, subnet_id=bench.made["subnet"])
     bench.made["router"] = made.id
-    address = ((made.external_gateway_info or {}).get("external_fixed_ips") or [{}])[0].get("ip_address", "")
-    return f"{address} on {chosen.name}".strip()
+    address = str((made.external_gateway_info["external_fixed_ips"] or [{}])[0].get("ip_address", ""))
+    seconds = _ping(bench, address, 60, lambda: "")
+    return f"{address} on {chosen.name}, {seconds * 1000:.1f} ms from here"
 
 
 def group(bench: Bench) -> str:
@@ -79,17 +81,9 @@ def floating(bench: Bench) -> str:
 
 
 def pinged(bench: Bench) -> str:
-    server, tried = bench.server(), iter(range(1, 100000))
-    seconds = bench.wait(
-        f"an answer to ping from {server.floating}",
-        lambda: reach.ping(server.floating, next(tried)),
-        60,
-        state=lambda: bench.last_words(server),
-        every=0.2,
-        fix=FIX,
-    )
-    times = [found for _ in range(5) if (found := reach.ping(server.floating, next(tried))) is not None]
-    return f"{min([seconds, *times]) * 1000:.1f} ms"
+    server = bench.server()
+    seconds = _ping(bench, server.floating, 60, lambda: bench.last_words(server))
+    return f"{seconds * 1000:.1f} ms"
 
 
 def answered(bench: Bench) -> str:
@@ -104,6 +98,17 @@ FIX = (
     "see scs-deploy status; on the node the provider bridge must carry the external network, and this machine must have an "
     "address or a route there"
 )
+
+
+def _ping(bench: Bench, address: str, seconds: float, state: Callable[[], str]) -> float:
+    """Wait for an answer, then take the best of some."""
+    tried = iter(range(1, 100000))
+    try:
+        what = f"an answer to ping from {address}"
+        first = bench.wait(what, lambda: reach.ping(address, next(tried)), seconds, state=state, every=0.2, fix=FIX)
+    except PermissionError as error:
+        raise DeployError("this user may not ping", where="controller", why=str(error), fix="run it as root") from error
+    return min([first, *(found for _ in range(5) if (found := reach.ping(address, next(tried))) is not None)])
 
 
 def page_of(bench: Bench, address: str, server: Server, begins: str, seconds: float = 60) -> str:
