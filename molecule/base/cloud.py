@@ -46,6 +46,10 @@ class Cloud:
             for one in service["endpoints"]
         }
 
+    def login(self, user: str, password: str, project: str) -> Cloud:
+        """Return the same cloud as another user sees it."""
+        return Cloud(self.hosts, self.ca, password, user, project)
+
     def ask(self, method: str, kind: str, path: str, body: Any = None, **headers: str) -> Answer:
         """Send a request to the public endpoint of a service type; underscores in names of headers are dashes."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}

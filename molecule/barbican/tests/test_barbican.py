@@ -1,0 +1,72 @@
+"""Secrets as a plain member uses them: stored, read back by the owner, closed to others; the master key is not in the database."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+FOLDER = "/etc/scs-deploy/barbican/etc/barbican"
+PAYLOAD = "correct horse battery staple"
+
+
+@pytest.fixture(params=["member", "reader"])
+def user(request: Any, cloud: Any) -> Iterator[Any]:
+    """A user with one role in a project of its own."""
+    name, password = f"molecule-{uuid.uuid4().hex[:8]}", uuid.uuid4().hex
+    project = cloud.ask("POST", "identity", "/projects", {"project": {"name": name, "domain_id": "default"}})
+    project = project.json["project"]["id"]
+    user = {"name": name, "password": password, "domain_id": "default"}
+    user = cloud.ask("POST", "identity", "/users", {"user": user}).json["user"]["id"]
+    role = cloud.ask("GET", "identity", f"/roles?name={request.param}").json["roles"][0]["id"]
+    assert cloud.ask("PUT", "identity", f"/projects/{project}/users/{user}/roles/{role}").status == 204
+    try:
+        yield request.param, cloud.login(name, password, name)
+    finally:
+        cloud.ask("DELETE", "identity", f"/users/{user}")
+        cloud.ask("DELETE", "identity", f"/projects/{project}")
+
+
+def test_a_member_keeps_secrets_and_a_reader_does_not(cloud: Any, user: Any) -> None:
+    role, person = user
+    body = {"name": "molecule", "payload": PAYLOAD, "payload_content_type": "text/plain"}
+    made = person.ask("POST", "key-manager", "/v1/secrets", body)
+    if role == "reader":
+        assert made.status == 403
+        return
+    assert made.status == 201, made.body
+    reference = made.json["secret_ref"]
+    assert reference.startswith("https://")
+    path = "/v1/secrets/" + reference.rpartition("/")[2]
+    assert person.ask("GET", "key-manager", f"{path}/payload", Accept="text/plain").body.decode() == PAYLOAD
+    assert person.ask("DELETE", "key-manager", path).status == 204
+
+
+def test_keys_are_made_on_order(cloud: Any) -> None:
+    meta = {"algorithm": "aes", "bit_length": 256, "mode": "xts", "payload_content_type": "application/octet-stream"}
+    ordered = cloud.ask("POST", "key-manager", "/v1/orders", {"type": "key", "meta": meta})
+    assert ordered.status == 202, ordered.body
+    order = "/v1/orders/" + ordered.json["order_ref"].rpartition("/")[2]
+    shown = cloud.ask("GET", "key-manager", order).json
+    assert shown["status"] == "ACTIVE", shown
+    path = "/v1/secrets/" + shown["secret_ref"].rpartition("/")[2]
+    key = cloud.ask("GET", "key-manager", f"{path}/payload", Accept="application/octet-stream").body
+    assert len(key) == 256 // 8
+    assert cloud.ask("DELETE", "key-manager", path).status == 204
+
+
+def test_the_master_key_is_in_a_file_that_only_barbican_reads(host: Any, session: Any) -> None:
+    key = session.vault.get("barbican-kek")["0"]
+    file = host.file(f"{FOLDER}/barbican.conf.d/kek.conf")
+    assert (file.mode, file.uid) == (0o400, session.topology.users.uid("barbican"))
+    assert key in file.content_string
+    assert key not in host.file(f"{FOLDER}/barbican.conf").content_string
+    dump = host.check_output("podman exec mariadb mariadb-dump --single-transaction barbican")
+    assert "kek_data" in dump
+    assert key not in dump
+
+
+def test_without_a_token_it_is_closed(cloud: Any) -> None:
+    assert cloud.send("GET", cloud.urls["key-manager", "public"] + "/v1/secrets").status == 401
