@@ -16,7 +16,7 @@ from scs_deploy.releases import load_release
 
 QEMU = "qemu-system-x86"
 SCRIPT = """\
-cd /work
+cd /guest
 (
     for number in $(seq 60); do
         sleep 1
@@ -54,7 +54,7 @@ def test_the_guest_boots_and_says_what_it_sees(bus: str, tmp_path: Path) -> None
         "--network",
         "none",
         "--volume",
-        f"{tmp_path}:/work",
+        f"{tmp_path}:/guest",
         "--env",
         f"DISK={DISKS[bus]}",
     ]
