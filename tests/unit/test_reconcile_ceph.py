@@ -1,0 +1,191 @@
+"""The reconcilers of roles/ceph: what they see in the monitors' answers, and which commands they send."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+RESOURCES = Path(__file__).parents[2] / "roles/ceph/resources"
+CONTEXT = {"engine": "podman", "container": "ceph-mon", "size": "3", "failure_domain": "rack", "pg_num": "0"}
+ROW = {
+    "pool_name": "images", "size": 3, "min_size": 2, "crush_rule": 1, "pg_num": 8, "pg_num_target": 32,
+    "application_metadata": {"rbd": {}},
+}  # fmt: skip
+RULES = [{"rule_id": 0, "rule_name": "replicated_rule"}, {"rule_id": 1, "rule_name": "scs-rack"}]
+
+
+@pytest.fixture
+def load(monkeypatch):
+    """Import a kind as the node does: the folder is a package."""
+    package = ModuleType("ceph_resources")
+    package.__path__ = [str(RESOURCES)]
+    for name in [name for name in sys.modules if name.startswith("ceph_resources")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "ceph_resources", package)
+    return lambda kind: importlib.import_module(f"ceph_resources.{kind}")
+
+
+def prefixes(commands):
+    return [command["prefix"] for command, _ in commands]
+
+
+# -- keys ------------------------------------------------------------------------------------------------------------------
+
+CAPS = {"mon": "profile rbd", "osd": "profile rbd pool=images"}
+
+
+@pytest.mark.parametrize(("key", "secret"), [("AQ==", "digest"), ("other", "differs")])
+def test_a_key_is_compared_with_the_wanted_one(load, key, secret):
+    wanted = [{"name": "client.glance", "attrs": {"caps": CAPS}, "secret": "AQ==", "digest": "digest"}]
+    rows = [{"entity": "client.glance", "key": key, "caps": CAPS}, {"entity": "osd.0", "key": "x", "caps": {}}]
+    assert load("key").items(rows, set(), wanted) == [
+        {"name": "client.glance", "attrs": {"caps": CAPS}, "secret": secret}
+    ]
+
+
+def test_only_keys_of_ours_are_told_as_no_longer_wanted(load):
+    rows = [{"entity": name, "key": "x", "caps": {}} for name in ("client.old", "client.theirs", "mgr.n1")]
+    assert [item["name"] for item in load("key").items(rows, {"key/client.old"}, [])] == ["client.old"]
+
+
+def test_a_key_is_imported_with_its_caps_and_never_an_argument(load):
+    change = {"op": "update", "name": "client.glance", "attrs": {"caps": CAPS}, "secret": "AQ=="}
+    (command, data), _ = load("key").commands(change)
+    assert command == {"prefix": "auth import"}
+    assert data == '[client.glance]\nkey = AQ==\ncaps mon = "profile rbd"\ncaps osd = "profile rbd pool=images"\n'
+
+
+@pytest.mark.parametrize("name", ["mon.", "osd.3"])
+def test_users_of_the_cluster_itself_are_left_alone(load, name):
+    with pytest.raises(ValueError, match="cluster itself"):
+        load("key").commands({"op": "delete", "name": name})
+
+
+# -- pools -----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_pool_as_wanted_differs_in_nothing(load):
+    wanted = [{"name": "images", "attrs": {"application": "rbd"}}]
+    (item,) = load("pool").items(CONTEXT, [ROW], RULES, set(), wanted)
+    assert item == {"name": "images", "attrs": {"application": "rbd"}, "secret": ""}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"size": 1}, "rbd (size 1)"),
+        ({"crush_rule": 0}, "rbd (rule replicated_rule)"),
+        ({"application_metadata": {}}, ""),
+        ({"pg_num_target": 512}, "rbd"),
+    ],
+)
+def test_a_default_that_is_not_kept_is_a_difference_too(load, change, told):
+    wanted = [{"name": "images", "attrs": {"application": "rbd"}}]
+    (item,) = load("pool").items(CONTEXT, [{**ROW, **change}], RULES, set(), wanted)
+    assert item["attrs"]["application"] == told
+
+
+def test_what_is_named_is_compared_by_its_name(load):
+    wanted = [{"name": "images", "attrs": {"application": "rbd", "size": 2, "pg_num": 16}}]
+    (item,) = load("pool").items(CONTEXT, [ROW], RULES, set(), wanted)
+    assert item["attrs"] == {"application": "rbd (min_size 2)", "size": 3, "pg_num": 32}
+
+
+def test_a_pool_is_made_with_its_rule_and_small(load):
+    made = load("pool").commands(CONTEXT, {"op": "create", "name": "images", "attrs": {"application": "rbd"}}, False)
+    rule, create = made[0][0], made[1][0]
+    assert rule == {
+        "prefix": "osd crush rule create-replicated", "name": "scs-rack", "root": "default", "type": "rack"
+    }  # fmt: skip
+    assert (create["pg_num"], create["autoscale_mode"], create["rule"]) == (8, "on", "scs-rack")
+    assert prefixes(made)[-2:] == ["osd pool application enable", "config-key set"]
+
+
+def test_one_copy_is_said_twice(load):
+    commands = load("pool").commands({**CONTEXT, "size": "1"}, {"op": "update", "name": "a", "attrs": {}}, True)
+    (size,) = [command for command, _ in commands if command.get("var") == "size"]
+    assert (size["val"], size["yes_i_really_mean_it"]) == ("1", True)
+
+
+def test_deleting_is_allowed_for_this_one_pool_only(load):
+    commands = load("pool").commands(CONTEXT, {"op": "delete", "name": "a"}, True)
+    assert prefixes(commands) == ["config set", "osd pool delete", "config set", "config-key rm"]
+    assert [command.get("value") for command, _ in commands][:3] == ["true", None, "false"]
+    assert prefixes(load("pool").commands(CONTEXT, {"op": "delete", "name": "a"}, False)) == ["config-key rm"]
+
+
+# -- options ---------------------------------------------------------------------------------------------------------------
+
+
+def test_options_are_known_by_who_and_name(load):
+    rows = [
+        {"section": "global", "mask": "", "name": "osd_pool_default_size", "value": "1"},
+        {"section": "osd", "mask": "host:n1", "name": "osd_memory_target", "value": "5"},
+        {"section": "mon", "mask": "", "name": "set_by_hand", "value": "x"},
+    ]
+    wanted = [{"name": "global osd_pool_default_size", "attrs": {"value": "3"}}]
+    found = load("option").items(rows, {"option/osd/host:n1 osd_memory_target"}, wanted)
+    assert {item["name"]: item["attrs"]["value"] for item in found} == {
+        "global osd_pool_default_size": "1",
+        "osd/host:n1 osd_memory_target": "5",
+    }
+
+
+def test_an_option_is_set_for_whom_it_names(load):
+    (command, _), _ = load("option").commands(
+        {"op": "create", "name": "mgr.n1 mgr/prometheus/server_addr", "attrs": {"value": "10.0.0.1"}}
+    )
+    assert command == {
+        "prefix": "config set", "who": "mgr.n1", "name": "mgr/prometheus/server_addr", "value": "10.0.0.1", "force": True
+    }  # fmt: skip
+
+
+# -- the way to the monitors -----------------------------------------------------------------------------------------------
+
+
+def answered(monkeypatch, answers, code=0, stderr=""):
+    seen = []
+
+    def run(command, **kwargs):
+        seen.append((command, kwargs["input"]))
+        return subprocess.CompletedProcess(command, code, json.dumps(answers), stderr)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    return seen
+
+
+def test_one_exec_asks_for_all_kinds(load, monkeypatch):
+    answers = [{"auth_dump": []}, ["scs-deploy/pool/old", "mgr/x"], [], [], []]
+    seen = answered(monkeypatch, [[0, json.dumps(one), ""] for one in answers])
+    for kind in ("key", "pool", "option"):
+        assert load(kind).observe(CONTEXT, []) == []
+    ((command, _),) = seen
+    assert command == ["podman", "exec", "--interactive", "ceph-mon", "python3", "-I", "-"]
+
+
+def test_a_key_goes_by_standard_input(load, monkeypatch):
+    seen = answered(monkeypatch, [[0, "", ""], [0, "", ""]])
+    change = {"op": "create", "name": "client.a", "attrs": {"caps": {}}, "secret": "S3CRET"}
+    assert load("key").apply(CONTEXT, [change]) == ["key client.a: created"]
+    ((command, script),) = seen
+    assert "S3CRET" in script
+    assert "S3CRET" not in " ".join(command)
+    compile(script, "script", "exec")
+
+
+def test_what_the_monitors_refuse_is_told_in_their_words(load, monkeypatch):
+    answered(monkeypatch, [[-22, "", "pool size is smaller than the crush rule min size"]])
+    with pytest.raises(RuntimeError, match="osd pool set: pool size is smaller"):
+        load("_cluster").run(CONTEXT, ({"prefix": "osd pool set"}, ""), ({"prefix": "never"}, ""))
+
+
+def test_no_quorum_is_told(load, monkeypatch):
+    answered(monkeypatch, None, 1, "Traceback\nno quorum of monitors answers: timed out\n")
+    with pytest.raises(RuntimeError, match="no quorum of monitors answers"):
+        load("pool").observe(CONTEXT, [])
