@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 FOLDER = Path(__file__).parents[2] / "roles" / "keystone" / "resources"
-KINDS = ("domain", "role", "project", "user", "role_assignment", "service", "endpoint")
+KINDS = ("domain", "role", "project", "user", "role_assignment", "credential", "service", "endpoint")
 STRICT = {"domains", "endpoints"}
 """Collections whose objects take no extra attributes (keystone 27)."""
 
@@ -25,7 +25,8 @@ class FakeKeystone:
 
     def __init__(self) -> None:
         self.store: dict[str, list[dict[str, Any]]] = {
-            name: [] for name in ("domains", "roles", "projects", "users", "services", "endpoints", "regions")
+            name: []
+            for name in ("domains", "roles", "projects", "users", "services", "endpoints", "regions", "credentials")
         }
         self.grants: list[tuple[str, ...]] = []
         self.requests: list[tuple[str, str]] = []
@@ -145,6 +146,7 @@ WANTED: dict[str, list[dict[str, Any]]] = {
         item("nova reads", user="nova", role="reader", system="all"),
         item("nova sells", user="nova", role="reader", domain="sales"),
     ],
+    "credential": [item("nova-s3", "signs", "d2", user="nova", project="service")],
     "service": [item("nova", type="compute", description="Servers")],
     "endpoint": [item("nova public", service="nova", interface="public", region="box", url="https://x:8774")],
 }
@@ -158,7 +160,7 @@ def create(kinds: dict[str, ModuleType], context: dict[str, Any]) -> None:
 
 
 def test_nothing_is_told_before_it_exists(kinds: dict[str, ModuleType], context: dict[str, Any]) -> None:
-    assert [kinds[kind].observe(context, WANTED[kind]) for kind in KINDS if kind != "role"] == [[]] * 6
+    assert [kinds[kind].observe(context, WANTED[kind]) for kind in KINDS if kind != "role"] == [[]] * 7
 
 
 def test_what_was_created_is_as_wanted_and_nothing_is_left_to_do(
@@ -237,6 +239,23 @@ def test_a_right_that_nobody_wants_is_revoked(
     assert {one["name"] for one in unwanted} == {"nova reader all", "nova reader sales"}
     kinds["role_assignment"].apply(context, [{"op": "delete", "name": one["name"], "attrs": {}} for one in unwanted])
     assert [grant[0] for grant in fake.grants] == [fake.store["users"][0]["id"], "somebody"]
+
+
+def test_credentials_are_made_anew_and_those_of_others_stay(
+    fake: FakeKeystone, kinds: dict[str, ModuleType], context: dict[str, Any]
+) -> None:
+    create(kinds, context)
+    fake.add(
+        "credentials", id="other", type="ec2", user_id="u", project_id="p", blob='{"access": "by hand", "secret": "x"}'
+    )
+    changed = [item("nova-s3", "signs again", "d3", user="nova", project="service")]
+    credential = kinds["credential"]
+    assert [one["secret"] for one in credential.observe(context, changed)] == ["differs"]
+    credential.apply(context, [{**changed[0], "op": "update"}])
+    assert [one["secret"] for one in credential.observe(context, changed)] == ["d3"]
+    assert [one["name"] for one in credential.observe(context, [])] == ["nova-s3"]
+    credential.apply(context, [{"op": "delete", "name": "nova-s3", "attrs": {}}])
+    assert [json.loads(one["blob"])["access"] for one in fake.store["credentials"]] == ["by hand"]
 
 
 def test_endpoints_of_other_regions_are_left_alone(

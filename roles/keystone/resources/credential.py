@@ -1,0 +1,74 @@
+"""Reconciles EC2 credentials, with which users sign S3 requests: the name is the access key, the secret signs; attributes user, project.
+
+Those that we made say so in their content.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ._client import Client
+from ._objects import MARK
+
+Found = tuple[dict[str, Any], dict[str, Any]]
+"""A credential and its content."""
+
+
+def observe(context: dict[str, Any], wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the wanted credentials that exist and ours that nobody wants."""
+    client = Client(context)
+    found, items = _found(client), []
+    asked = {item["name"]: item for item in wanted}
+    for name, (one, content) in found.items():
+        if name in asked:
+            item = asked[name]
+            accepted = bool(item.get("secret")) and content.get("secret") == item["secret"]
+            shown = item["attrs"] if _owner(one) == _wanted_owner(client, item["attrs"]) else {}
+            items.append({"name": name, "attrs": shown, "secret": item.get("digest", "") if accepted else "differs"})
+        elif content.get(MARK):
+            items.append({"name": name, "attrs": {}, "secret": ""})
+    return items
+
+
+def apply(context: dict[str, Any], changes: list[dict[str, Any]]) -> list[str]:
+    """Create and delete; one that differs is made anew, since Keystone lets nobody change whose it is."""
+    client, done = Client(context), []
+    found = _found(client)
+    for change in changes:
+        name = change["name"]
+        if name in found:
+            client.request("DELETE", f"/credentials/{found[name][0]['id']}")
+        if change["op"] != "delete":
+            owner = _wanted_owner(client, change["attrs"])
+            if owner is None:
+                raise LookupError(f"credential {name}: its user or project does not exist")
+            content = json.dumps({"access": name, "secret": change["secret"], MARK: True})
+            body = {"type": "ec2", "user_id": owner[0], "project_id": owner[1], "blob": content}
+            client.request("POST", "/credentials", {"credential": body})
+        done.append(f"{change['op']}d credential {name}")
+    client.forget("credentials")
+    return done
+
+
+def _found(client: Client) -> dict[str, Found]:
+    found = {}
+    for one in client.all("credentials"):
+        if one["type"] == "ec2":
+            content = json.loads(one["blob"])
+            found[str(content.get("access"))] = (one, content)
+    return found
+
+
+def _owner(one: dict[str, Any]) -> tuple[str, str]:
+    return one["user_id"], one["project_id"]
+
+
+def _wanted_owner(client: Client, attrs: dict[str, Any]) -> tuple[str, str] | None:
+    try:
+        return (
+            client.id_of("users", attrs["user"], domain_id="default"),
+            client.id_of("projects", attrs["project"], domain_id="default"),
+        )
+    except LookupError:
+        return None
