@@ -27,6 +27,10 @@ ALIASES: dict[str, tuple[str, ...]] = {
 """Types under which the catalogue may list an API."""
 
 
+STATUS_RETRIES = 5
+"""Of anything that was answered with 503, within 15 s: a load balancer without a healthy member passed nothing on."""
+
+
 class Access:
     """Logs in to one region. The CA lies in a file for as long as the context lasts, since the libraries want a path."""
 
@@ -103,6 +107,7 @@ class Cloud:
             region_name=self.login.region,
             interface="public",
             connect_retries=1 if self._careless else 0,
+            status_code_retries=STATUS_RETRIES,
         )
         return connection.Connection(config=config)
 

@@ -78,7 +78,7 @@ def in_the_way(step: Step, done: Iterable[Result], deployed: Callable[[str], boo
     if missing:
         return Result(step.name, step.title, "not deployed", detail=f"no {', '.join(missing)} service")
     status = {result.name: result.status for result in done}
-    for state in ("failed", "blocked", "not deployed"):
+    for state in ("not deployed", "failed", "blocked"):
         by = [name for name in step.needs if status.get(name) == state]
         if by:
             outcome: Status = "not deployed" if state == "not deployed" else "blocked"

@@ -55,7 +55,7 @@ def test_an_unknown_step_is_a_usage_error_with_the_likely_one() -> None:
         ([result("a", "failed")], "blocked", "needs a"),
         ([result("a", "blocked")], "blocked", "needs a"),
         ([result("a", "not deployed")], "not deployed", "needs a"),
-        ([result("a", "not deployed"), result("z", "failed")], "blocked", "needs z"),
+        ([result("a", "not deployed"), result("z", "failed")], "not deployed", "needs a"),
     ],
 )
 def test_what_is_in_the_way(done: list[Result], status: str | None, detail: str) -> None:
