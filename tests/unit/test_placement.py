@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from world import ROLES, World
 
@@ -158,6 +158,7 @@ names = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(names, st.lists(st.sampled_from([f"e{n}" for n in range(4)]), max_size=4, unique=True), st.booleans())
 def test_nodes_that_come_move_nothing(before: list[str], added: list[str], in_front: bool):
     """Whatever is added, and wherever in the file: what was chosen stays, and so does the first member."""
@@ -175,6 +176,7 @@ def test_nodes_that_come_move_nothing(before: list[str], added: list[str], in_fr
         assert second.chosen[component][: len(chosen)] == chosen
 
 
+@settings(deadline=None)
 @given(names, st.integers(0, 7))
 def test_a_node_that_goes_moves_only_its_own(before: list[str], index: int):
     gone = before[index % len(before)]
