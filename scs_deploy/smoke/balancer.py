@@ -91,7 +91,7 @@ STEPS = (
         "load-balancer",
         "load balancer with two members",
         balancer,
-        ("tcp", "volume-server", "router"),
+        ("tcp", "second-server", "router"),
         ("load-balancer", "network"),
     ),
 )
