@@ -106,7 +106,7 @@ def test_anchors_and_merge_keys() -> None:
     assert parse(text).node("n2").hardware.cores == 64
 
 
-@pytest.mark.parametrize(("name", "nodes"), [("box", 1), ("half-rack", 7)])
+@pytest.mark.parametrize(("name", "nodes"), [("box", 1), ("cloud", 1), ("half-rack", 7)])
 def test_inventory_is_valid(name: str, nodes: int) -> None:
     region = load_region(INVENTORIES / name, catalogue())
     assert (region.name, len(region.nodes), region.release) == (name, nodes, "2025.1")
