@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from regions import BASE, INVENTORIES, catalogue, changed, parse
 
+from scs_deploy.catalogue.load import load_catalogue
 from scs_deploy.errors import UsageError
 from scs_deploy.model.load import find_region, load_region
 
@@ -106,11 +107,17 @@ def test_anchors_and_merge_keys() -> None:
     assert parse(text).node("n2").hardware.cores == 64
 
 
-@pytest.mark.parametrize(("name", "nodes"), [("box", 1), ("cloud", 1), ("half-rack", 7)])
+@pytest.mark.parametrize(("name", "nodes"), [("box", 1), ("half-rack", 7)])
 def test_inventory_is_valid(name: str, nodes: int) -> None:
     region = load_region(INVENTORIES / name, catalogue())
     assert (region.name, len(region.nodes), region.release) == (name, nodes, "2025.1")
     assert all("one fire zone" in warning.what for warning in region.warnings)
+
+
+def test_the_inventory_of_a_whole_cloud_switches_every_role_on() -> None:
+    roles = load_catalogue([INVENTORIES.parent / "roles"])
+    region = load_region(INVENTORIES / "cloud", roles)
+    assert [name for name in roles.services if not region.services[name].enabled] == []
 
 
 def test_300_nodes_load_in_time(tmp_path: Path) -> None:
