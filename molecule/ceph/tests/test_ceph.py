@@ -115,7 +115,7 @@ def test_everything_comes_back_after_a_kill(host: Any) -> None:
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         time.sleep(2)
-        asked = host.run("podman exec ceph-mon ceph --connect-timeout 5 osd dump --format json")
+        asked = host.run("podman exec ceph-mon ceph --connect-timeout 5 osd dump --format json || exit 1")
         if not asked.rc and all(osd["up"] for osd in json.loads(asked.stdout)["osds"]):
             break
     assert {osd["uuid"] for osd in ceph(host, "osd dump")["osds"] if osd["up"]} == before

@@ -32,7 +32,7 @@ def virsh(host: Any, command: str) -> str:
 
 def wait_for_libvirt(host: Any) -> None:
     for _ in range(60):
-        if host.run("podman exec libvirt virsh --quiet list").rc == 0:
+        if host.run("podman exec libvirt virsh --quiet list || exit 1").rc == 0:
             return
         time.sleep(1)
     raise AssertionError("libvirt did not come back:\n" + host.run("journalctl -u libvirt -n 50 --no-pager").stdout)

@@ -6,6 +6,9 @@ import json
 import time
 from typing import Any
 
+ASK = "podman exec mariadb mariadb --execute 'SELECT 1 FROM mysql.db LIMIT 1' || exit 1"
+"""Exit code 1 instead of 255, which an exec gives while the container goes, and which testinfra takes for a failure of ssh."""
+
 SOCKET = "/run/scs-deploy/mariadb/mysqld.sock"
 
 PLAIN = """
@@ -29,7 +32,7 @@ def address(host: Any, port: int = 3306) -> str:
 
 def wait_until_it_answers(host: Any) -> None:
     for _ in range(60):
-        if host.run("podman exec mariadb mariadb --execute 'SELECT 1 FROM mysql.db LIMIT 1'").rc == 0:
+        if host.run(ASK).rc == 0:
             return
         time.sleep(1)
     raise AssertionError("mariadb did not come back:\n" + host.run("journalctl -u mariadb -n 50 --no-pager").stdout)
