@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -110,10 +109,8 @@ def test_labels_and_packages_file_agree(built: dict[str, str]) -> None:
     assert names.image_reference("memcached", "2025.1") in image.references
 
 
-def test_building_again_is_immediate(built: dict[str, str]) -> None:
-    began = time.monotonic()
+def test_building_again_builds_nothing(built: dict[str, str]) -> None:
     again = build([], CATALOGUE, RELEASE)
-    assert time.monotonic() - began < 1.0
     assert {name: result.image.id for name, result in again.items()} == built
     assert not any(result.built for result in again.values())
 

@@ -69,7 +69,15 @@ def test_a_kill_of_the_switch_keeps_bridge_and_address(host: Any) -> None:
 )
 def test_what_is_taken_away_comes_back_by_itself(host: Any, damage: str) -> None:
     host.check_output(damage)
-    assert seconds_until(host, bridges_as_wanted) < 10
+    assert seconds_until(host, bridges_as_wanted) < 30
+
+
+def wait_until_the_bridge_is_back(host: Any, switch: str) -> None:
+    for _ in range(60):
+        if host.run(f"{switch} show br-ex || exit 1").rc == 0:
+            return
+        time.sleep(0.5)
+    raise AssertionError("br-ex did not come back")
 
 
 def test_flows_come_back_after_a_restart(host: Any) -> None:
@@ -78,6 +86,7 @@ def test_flows_come_back_after_a_restart(host: Any) -> None:
     host.check_output(f"{switch} add-flow br-ex {flow}")
     try:
         host.check_output("systemctl restart openvswitch-vswitchd")
+        wait_until_the_bridge_is_back(host, switch)
         assert "dl_type=0x88b5" in host.check_output(f"{switch} dump-flows br-ex")
     finally:
         host.check_output(f"{switch} del-flows br-ex dl_type=0x88b5")
