@@ -326,3 +326,9 @@ def test_every_exit_code_is_documented():
 
 def test_git_is_there():
     assert shutil.which("git"), "the rules above read the list of files from git"
+
+
+@pytest.mark.parametrize("folder", ROLE_FOLDERS, ids=SERVICES)
+def test_the_task_of_a_role_converges_its_own_service(folder: Path) -> None:
+    (task,) = yaml.safe_load((folder / "tasks/main.yml").read_text())
+    assert task["scs.deploy.apply"] == {"services": [folder.name]}
