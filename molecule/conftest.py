@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,13 @@ def cloud(session: Session) -> Cloud:
     hosts = {topology.vip_name(name): topology.vip(name) for name in networks if topology.vip(name)}
     password = str(session.vault.get("keystone-admin"))
     return Cloud(hosts, session.vault.authority().cert_pem, password)
+
+
+@pytest.fixture(scope="session")
+def member(cloud: Cloud) -> Iterator[Cloud]:
+    """The same APIs as a plain member uses them."""
+    with cloud.person("member") as person:
+        yield person
 
 
 @pytest.fixture(scope="session")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import secrets
 import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +51,27 @@ class Cloud:
     def login(self, user: str, password: str, project: str) -> Cloud:
         """Return the same cloud as another user sees it."""
         return Cloud(self.hosts, self.ca, password, user, project)
+
+    @contextmanager
+    def person(self, role: str) -> Iterator[Cloud]:
+        """Give the cloud as a new user sees it, who has one role in a project of its own and nothing else."""
+        name, password = f"molecule-{secrets.token_hex(4)}", secrets.token_urlsafe(24)
+        project = self.made("project", name=name)
+        user = self.made("user", name=name, password=password)
+        (found,) = self.ask("GET", "identity", f"/roles?name={role}").json["roles"]
+        granted = self.ask("PUT", "identity", f"/projects/{project}/users/{user}/roles/{found['id']}")
+        try:
+            assert granted.status == 204, granted.body
+            yield self.login(name, password, name)
+        finally:
+            self.ask("DELETE", "identity", f"/users/{user}")
+            self.ask("DELETE", "identity", f"/projects/{project}")
+
+    def made(self, kind: str, **wanted: str) -> str:
+        """Make a project or a user in the default domain; return its id."""
+        answer = self.ask("POST", "identity", f"/{kind}s", {kind: {"domain_id": "default", **wanted}})
+        assert answer.status == 201, answer.body
+        return str(answer.json[kind]["id"])
 
     def ask(self, method: str, kind: str, path: str, body: Any = None, **headers: str) -> Answer:
         """Send a request to the public endpoint of a service type; underscores in names of headers are dashes."""

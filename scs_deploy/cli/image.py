@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from scs_deploy.catalogue.load import load_catalogue
+from scs_deploy.cli.common import err, out
 from scs_deploy.engine import find_engine
 from scs_deploy.errors import InputError
 from scs_deploy.images import Event, Options, build, guest, labels, read_lock, write_lock
@@ -32,8 +33,6 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 EXAMPLES = "[bold]Examples[/bold]\n\n"
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 Region = Annotated[
     str | None, typer.Option("--region", "-r", envvar="SCS_DEPLOY_REGION", help="Name or folder of the region")

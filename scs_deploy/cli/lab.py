@@ -6,10 +6,10 @@ import json
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from scs_deploy.catalogue.load import load_catalogue
+from scs_deploy.cli.common import err
 from scs_deploy.errors import UsageError
 from scs_deploy.lab import Lab, LabSpec
 from scs_deploy.lab.resolve import with_names
@@ -36,7 +36,7 @@ def _lab(region: str | None) -> Lab:
 
 
 def _progress(text: str) -> None:
-    Console(stderr=True, highlight=False, soft_wrap=True).print(escape(text))
+    err.print(escape(text))
 
 
 @app.command(epilog=f"{EXAMPLES}scs-deploy lab up -r box\n\nscs-deploy lab up -r box --private")

@@ -103,8 +103,28 @@ def test_a_pool_is_made_with_its_rule_and_small(load):
     assert rule == {
         "prefix": "osd crush rule create-replicated", "name": "scs-rack", "root": "default", "type": "rack"
     }  # fmt: skip
-    assert (create["pg_num"], create["autoscale_mode"], create["rule"]) == (8, "on", "scs-rack")
-    assert prefixes(made)[-2:] == ["osd pool application enable", "config-key set"]
+    assert (create["pg_num"], create["autoscale_mode"], create["rule"], create["size"]) == (8, "on", "scs-rack", 3)
+    assert prefixes(made)[2:] == ["osd pool application enable", "config-key set"]
+
+
+def test_a_pool_is_made_with_another_min_size_than_it_would_have(load):
+    attrs = {"application": "rbd", "min_size": 1}
+    made = load("pool").commands(CONTEXT, {"op": "create", "name": "images", "attrs": attrs}, False)
+    assert [(command["var"], command["val"]) for command, _ in made if "var" in command] == [("min_size", "1")]
+
+
+def test_pools_are_made_side_by_side_and_deleted_one_after_the_other(load, monkeypatch):
+    pool, passes = load("pool"), []
+
+    def run_groups(_, groups):
+        passes.append([commands[1][0]["prefix"] for commands in groups])
+        return [[""] * len(commands) for commands in groups]
+
+    monkeypatch.setattr(pool._cluster, "look", lambda _: {"pools": [{"pool_name": "c"}, {"pool_name": "d"}]})
+    monkeypatch.setattr(pool._cluster, "run_groups", run_groups)
+    changes = [("create", "a"), ("create", "b"), ("delete", "c"), ("delete", "d")]
+    pool.apply(CONTEXT, [{"op": op, "name": name, "attrs": {}} for op, name in changes])
+    assert passes == [["osd pool delete"], ["osd pool delete"], ["osd pool create", "osd pool create"]]
 
 
 def test_one_copy_is_said_twice(load):
@@ -162,7 +182,7 @@ def answered(monkeypatch, answers, code=0, stderr=""):
 
 def test_one_exec_asks_for_all_kinds(load, monkeypatch):
     answers = [{"auth_dump": []}, ["scs-deploy/pool/old", "mgr/x"], [], [], []]
-    seen = answered(monkeypatch, [[0, json.dumps(one), ""] for one in answers])
+    seen = answered(monkeypatch, [[[0, json.dumps(one), ""] for one in answers]])
     for kind in ("key", "pool", "option"):
         assert load(kind).observe(CONTEXT, []) == []
     ((command, _),) = seen
@@ -170,7 +190,7 @@ def test_one_exec_asks_for_all_kinds(load, monkeypatch):
 
 
 def test_a_key_goes_by_standard_input(load, monkeypatch):
-    seen = answered(monkeypatch, [[0, "", ""], [0, "", ""]])
+    seen = answered(monkeypatch, [[[0, "", ""], [0, "", ""]]])
     change = {"op": "create", "name": "client.a", "attrs": {"caps": {}}, "secret": "S3CRET"}
     assert load("key").apply(CONTEXT, [change]) == ["key client.a: created"]
     ((command, script),) = seen
@@ -180,7 +200,7 @@ def test_a_key_goes_by_standard_input(load, monkeypatch):
 
 
 def test_what_the_monitors_refuse_is_told_in_their_words(load, monkeypatch):
-    answered(monkeypatch, [[-22, "", "pool size is smaller than the crush rule min size"]])
+    answered(monkeypatch, [[[-22, "", "pool size is smaller than the crush rule min size"]]])
     with pytest.raises(RuntimeError, match="osd pool set: pool size is smaller"):
         load("_cluster").run(CONTEXT, ({"prefix": "osd pool set"}, ""), ({"prefix": "never"}, ""))
 

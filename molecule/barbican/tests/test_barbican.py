@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,19 +13,8 @@ PAYLOAD = "correct horse battery staple"
 
 @pytest.fixture(params=["member", "reader"])
 def user(request: Any, cloud: Any) -> Iterator[Any]:
-    """A user with one role in a project of its own."""
-    name, password = f"molecule-{uuid.uuid4().hex[:8]}", uuid.uuid4().hex
-    project = cloud.ask("POST", "identity", "/projects", {"project": {"name": name, "domain_id": "default"}})
-    project = project.json["project"]["id"]
-    user = {"name": name, "password": password, "domain_id": "default"}
-    user = cloud.ask("POST", "identity", "/users", {"user": user}).json["user"]["id"]
-    role = cloud.ask("GET", "identity", f"/roles?name={request.param}").json["roles"][0]["id"]
-    assert cloud.ask("PUT", "identity", f"/projects/{project}/users/{user}/roles/{role}").status == 204
-    try:
-        yield request.param, cloud.login(name, password, name)
-    finally:
-        cloud.ask("DELETE", "identity", f"/users/{user}")
-        cloud.ask("DELETE", "identity", f"/projects/{project}")
+    with cloud.person(request.param) as person:
+        yield request.param, person
 
 
 def test_a_member_keeps_secrets_and_a_reader_does_not(cloud: Any, user: Any) -> None:

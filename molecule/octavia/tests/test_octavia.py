@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -28,19 +27,6 @@ def active(member: Any, balancer: str) -> dict[str, Any]:
             return found
         assert time.monotonic() < deadline, found
         time.sleep(0.5)
-
-
-@pytest.fixture(scope="module")
-def member(cloud: Any) -> Iterator[Any]:
-    """A user with the role member in a project of its own, and nothing else."""
-    name, password = f"molecule-{secrets.token_hex(4)}", secrets.token_urlsafe(24)
-    project = made(cloud.ask("POST", "identity", "/projects", {"project": {"name": name}}), "project")["id"]
-    user = made(cloud.ask("POST", "identity", "/users", {"user": {"name": name, "password": password}}), "user")["id"]
-    (role,) = cloud.ask("GET", "identity", "/roles?name=member").json["roles"]
-    assert cloud.ask("PUT", "identity", f"/projects/{project}/users/{user}/roles/{role['id']}").status == 204
-    yield type(cloud)(cloud.hosts, cloud.ca, password, name, name)
-    cloud.ask("DELETE", "identity", f"/users/{user}")
-    cloud.ask("DELETE", "identity", f"/projects/{project}")
 
 
 @pytest.fixture(scope="module")

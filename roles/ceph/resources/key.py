@@ -33,7 +33,7 @@ def items(rows: list[dict[str, Any]], marks: set[str], wanted: list[dict[str, An
 
 def apply(context: dict[str, Any], changes: list[dict[str, Any]]) -> list[str]:
     """Create, change or remove users."""
-    _cluster.run(context, *(command for change in changes for command in commands(change)))
+    _cluster.run_groups(context, [commands(change) for change in changes])
     past = {"create": "created", "update": "updated", "delete": "removed"}
     return [f"key {change['name']}: {past[change['op']]}" for change in changes]
 

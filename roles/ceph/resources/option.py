@@ -28,7 +28,7 @@ def items(rows: list[dict[str, Any]], marks: set[str], wanted: list[dict[str, An
 
 def apply(context: dict[str, Any], changes: list[dict[str, Any]]) -> list[str]:
     """Set or remove options."""
-    _cluster.run(context, *(command for change in changes for command in commands(change)))
+    _cluster.run_groups(context, [commands(change) for change in changes])
     return [f"option {change['name']}: {'removed' if change['op'] == 'delete' else 'set'}" for change in changes]
 
 

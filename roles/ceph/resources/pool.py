@@ -65,8 +65,12 @@ def defaults(context: dict[str, Any], attrs: dict[str, Any]) -> dict[str, Any]:
 def apply(context: dict[str, Any], changes: list[dict[str, Any]]) -> list[str]:
     """Create, change or delete; deleting takes the data along, so it is only asked for with --purge."""
     there = {row["pool_name"] for row in _cluster.look(context)["pools"]}
-    for change in changes:
-        _cluster.run(context, *commands(context, change, change["name"] in there))
+    groups = [commands(context, change, change["name"] in there) for change in changes]
+    # Deleting is allowed by an option of all monitors, so two of them must not run side by side.
+    for change, group in zip(changes, groups, strict=True):
+        if change["op"] == "delete":
+            _cluster.run(context, *group)
+    _cluster.run_groups(context, [group for change, group in zip(changes, groups, strict=True) if change["op"] != "delete"])
     past = {"create": "created", "update": "updated", "delete": "deleted with its data"}
     return [f"pool {change['name']}: {past[change['op']]}" for change in changes]
 
@@ -84,14 +88,16 @@ def commands(context: dict[str, Any], change: dict[str, Any], there: bool) -> li
         "type": BUCKETS[context["failure_domain"]],
     }
     found: list[tuple[Command, str]] = [(rule, "")]
-    if not there:
-        found.append((_create(name, wanted), ""))
     sure = {"yes_i_really_mean_it": True} if wanted["size"] == 1 else {}
-    found += [
-        (_set(name, "crush_rule", wanted["rule"]), ""),
-        ({**_set(name, "size", wanted["size"]), **sure}, ""),
-        (_set(name, "min_size", wanted["min_size"]), ""),
-    ]
+    if there:
+        found += [
+            (_set(name, "crush_rule", wanted["rule"]), ""),
+            ({**_set(name, "size", wanted["size"]), **sure}, ""),
+        ]
+    else:
+        found.append((_create(name, wanted), ""))
+    if there or wanted["min_size"] != wanted["size"] - wanted["size"] // 2:  # which a new pool has by itself
+        found.append((_set(name, "min_size", wanted["min_size"]), ""))
     if there and wanted["pg_num"]:
         found.append((_set(name, "pg_num", wanted["pg_num"]), ""))
     enable = {"prefix": "osd pool application enable", "pool": name, "app": wanted["application"]}
@@ -105,6 +111,7 @@ def _create(name: str, wanted: dict[str, Any]) -> Command:
         "pool": name,
         "pool_type": "replicated",
         "rule": wanted["rule"],
+        "size": wanted["size"],
         "pg_num": wanted["pg_num"] or 8,
         "yes_i_really_mean_it": True,  # its name may begin with a dot
         "autoscale_mode": "on" if automatic else "off",
