@@ -47,7 +47,7 @@ def title(step: Step) -> str:
 
 
 def _print_step(console: Console, step: Step, diffs: bool) -> None:
-    sign, style = _SIGNS.get(step.action, ("~", "yellow"))
+    sign, style = ("x", "red") if step.refused else _SIGNS.get(step.action, ("~", "yellow"))
     effect = (
         " (restart)"
         if step.restart and step.action not in {"create", "restart"}
@@ -60,6 +60,9 @@ def _print_step(console: Console, step: Step, diffs: bool) -> None:
         console.print(f"      because: {escape(reason)}")
     if step.pause:
         console.print(f"      meanwhile: {escape(step.pause)}")
+    for finding in step.refused:
+        console.print(f"      [red]refused: {escape(finding.what)}[/red]")
+        console.print(f"        why: {escape(finding.why)}\n        fix: {escape(finding.fix)}")
     for change in step.changes:
         _print_change(console, change, diffs and step.action not in {"create", "prepare"})
 
