@@ -95,6 +95,7 @@ def test_a_database_that_stops_while_a_job_works_on_it(settled: Cloud) -> None:
     with table_locked(settled, "keystone.alembic_version", "WRITE"):
         done = applied_while(settled, "alembic_version", "systemctl stop mariadb")
     assert "failed: run job keystone-db-sync on n1" in done.stderr
+    assert "why: exit code 1: oslo_db.exception.DBConnectionError" in done.stderr
     assert "Lost connection" in done.stderr
     assert "scs-deploy apply again" in done.stderr
     steps = {step["id"]: step for wave in settled.plan(code=None)["waves"] for step in wave["steps"]}
@@ -108,10 +109,12 @@ def test_an_api_that_stops_while_its_resources_are_set(settled: Cloud) -> None:
     before = settled.state()["end"]
     settled.sql("DELETE FROM keystone.endpoint WHERE interface = 'admin'")
     with table_locked(settled, "keystone.endpoint", "READ"):
-        done = applied_while(settled, "insert into endpoint", "systemctl stop keystone")
+        done = applied_while(settled, "insert into endpoint", "podman kill keystone; systemctl stop keystone")
     assert "failed: set 1 keystone resources of keystone, from n1" in done.stderr
-    assert "keystone did not take endpoint" in done.stderr
+    assert "keystone did not take endpoint identity admin" in done.stderr
+    assert "does not answer" in done.stderr
     assert "scs-deploy apply again" in done.stderr
+    assert "n1/keystone" in {step["id"] for wave in settled.plan(code=None)["waves"] for step in wave["steps"]}
     settled.apply()
     settled.assert_settled()
     assert settled.state()["end"] == before
