@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -10,12 +11,14 @@ from pathlib import Path
 
 import pytest
 from node_fakes import FakeNode, Wanted, looked
+from rich.console import Console
 from test_apply import Region, statuses
 from world import BASE, ROLES, World, facts, nothing
 
 from scs_deploy import payload
 from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.observe import observe
 from scs_deploy.catalogue.load import load_catalogue
+from scs_deploy.cli.plan_text import print_plan
 from scs_deploy.context import Topology
 from scs_deploy.model.load import parse_region
 from scs_deploy.placement import place
@@ -236,3 +239,12 @@ def test_a_plan_says_it_as_data(world: World):
     refused = {one["id"]: one["refused"] for wave in data["waves"] for one in wave["steps"] if one["refused"]}
     assert refused["n2/fussy"][0]["fix"] == "add memory, or lower least"
     assert data["counts"]["refused"] == 1
+
+
+def test_the_text_says_what_waits(world: World):
+    console = Console(record=True, width=200, file=io.StringIO())
+    print_plan(console, world.plan(fresh(world)))
+    text = console.export_text()
+    assert "x create n2/fussy\n" in text
+    assert "x create n2/eater\n      waits for what is refused: n2/fussy\n" in text
+    assert "+ create n1/eater\n" in text
