@@ -242,7 +242,7 @@ def _print_report(report: Report, events: Path) -> None:
 def _print_failure(result: Result, report: Report) -> None:
     error: dict[str, Any] = dict(result.error)
     common.err.print(f"\n[red]failed[/red]: {escape(title(result.step))}")
-    for change in result.step.changes[:10]:
+    for change in () if result.step.refused else result.step.changes[:10]:
         common.err.print(f"    differed: {escape(change.what)}: {escape(change.how)}")
     for key in ("what", "why"):
         if error.get(key):
