@@ -128,16 +128,28 @@ def _run(session: Session, leg: Leg, sealed: Sealed, resolver: Resolver, log: Ev
 
 
 def _ready(leg: Leg, results: dict[str, Result], log: EventLog) -> Leg:
-    """Leave out, and record as blocked, the steps whose needs failed earlier."""
+    """Leave out the steps whose needs failed earlier, which are recorded as blocked, and those that a node cannot carry out."""
     ready: list[Step] = []
     for step in leg.steps:
         by = tuple(need for need in step.needs if need in results and results[need].status != "ok")
         if by:
             results[step.id] = Result(step, "blocked", by=by)
             log.emit("step", id=step.id, status="blocked", by=list(by))
+        elif step.refused:
+            results[step.id] = result = Result(step, "failed", error=_refusal(step))
+            log.emit("step", id=step.id, status="failed", error=dict(result.error))
         else:
             ready.append(step)
     return Leg(leg.number, tuple(ready), leg.last)
+
+
+def _refusal(step: Step) -> dict[str, str]:
+    first, *others = step.refused
+    return {
+        "what": "; ".join([first.what, *(one.what for one in others)]),
+        "why": first.why,
+        "fix": "; ".join(dict.fromkeys(one.fix for one in step.refused)),
+    }
 
 
 def _result(step: Step, got: runner.Answers, log: EventLog) -> Result:

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from scs_deploy.errors import Finding
+
 Effect = Literal["restart", "reload", "none"]
 
 
@@ -94,6 +96,10 @@ class Instance:
     pause: str = ""
     quorum: bool = False
     """Members of its component vote: one of them may be missing at a time."""
+    purpose: str = ""
+    """What it is for, where a node has several of its component: such as a disk with use osd."""
+    unfit: tuple[Finding, ...] = ()
+    """What its node cannot do for it, by the node's facts."""
 
     @property
     def id(self) -> str:
@@ -102,6 +108,11 @@ class Instance:
     @property
     def image(self) -> str:
         return self.container.image if self.container else ""
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """Paths on the node of the devices that its container is given."""
+        return tuple(one.partition(":")[0] for one in self.container.devices) if self.container else ()
 
     def hook(self, name: str) -> str:
         """Return the path of a hook on the node; empty when it has none."""

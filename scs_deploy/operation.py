@@ -24,7 +24,7 @@ class Outcome:
 
     @property
     def failed(self) -> bool:
-        return bool(self.plan.unknown) or (self.report is not None and not self.report.ok)
+        return bool(self.plan.unknown or self.plan.refused) or (self.report is not None and not self.report.ok)
 
     def as_json(self) -> dict[str, Any]:
         failures = self.report.of("failed") if self.report else []

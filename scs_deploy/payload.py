@@ -48,6 +48,7 @@ def _expected(instance: Instance, sealed: Sealed) -> dict[str, Any]:
         "mask": {file.path: list(file.masked) for file in instance.files if file.masked},
         "opaque": [file.path for file in instance.files if file.opaque],
         "packages": list(instance.packages),
+        "devices": list(instance.devices),
         "probe": instance.hook("probe"),
     }
     return expected | {key: value for key, value in optional.items() if value}

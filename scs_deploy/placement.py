@@ -21,6 +21,7 @@ from scs_deploy import names
 from scs_deploy.catalogue.load import Catalogue
 from scs_deploy.catalogue.service import Component, Service
 from scs_deploy.errors import Finding, InputError
+from scs_deploy.model.checks_placement import room
 from scs_deploy.model.region import Node, Region
 
 QUORUM_SIZE = 3
@@ -204,14 +205,14 @@ def _no_item(region: Region, service: str, name: str, component: Component) -> F
 def _too_many_copies(region: Region, service: Service, name: str, placed: Sequence[Placed]) -> Iterable[Finding]:
     """Settings marked ``x-max-failure-domains``, now that the nodes without an item are known (the others count before)."""
     nodes = {one.node for one in placed}
-    domains = {region.domain_of(node) for node in region.nodes if node.name in nodes}
+    most, places = room((region.domain_of(node) for node in region.nodes if node.name in nodes), nodes)
     for key, schema in service.settings.items():
         value = region.services[service.name].settings.get(key)
-        if schema.get("x-max-failure-domains") == name and isinstance(value, int) and value > len(domains):
+        if schema.get("x-max-failure-domains") == name and isinstance(value, int) and value > most:
             yield Finding(
-                f"{service.name}.{key} is {value}, but {name} has {len(domains)} failure domains",
+                f"{service.name}.{key} is {value}, but {name} has {places}",
                 why=f"failure_domain is {region.failure_domain}, and {name} runs on {', '.join(sorted(nodes))}",
-                fix=f"set services.{service.name}.settings.{key} to {len(domains)}, or add items on nodes elsewhere",
+                fix=f"set services.{service.name}.settings.{key} to {most}, or add items on nodes elsewhere",
                 file=str(region.folder / "region.yml"),
                 path=f"services.{service.name}.settings.{key}",
             )

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from scs_deploy.errors import InputError
+from scs_deploy.errors import Finding, InputError
 
 FORMAT = 1
 
@@ -55,6 +55,8 @@ class Step:
     """Resource steps: what is done, with references instead of secrets."""
     removed: Mapping[str, Any] = field(default_factory=dict)
     """Removals: the node's record of what goes (unit, kind, files, data)."""
+    refused: tuple[Finding, ...] = ()
+    """Why its node cannot carry it out: it and what needs it are left alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,11 @@ class Plan:
         return tuple(step for wave in self.waves for step in wave.steps)
 
     @property
+    def refused(self) -> tuple[Step, ...]:
+        """What a node cannot carry out; an instance whose files are a step of their own counts once."""
+        return tuple(step for step in self.steps if step.refused and step.action != "prepare")
+
+    @property
     def empty(self) -> bool:
         return not self.waves
 
@@ -108,6 +115,7 @@ class Plan:
             "jobs": sum(step.kind == "job" for step in steps),
             "resources": sum(len(step.operations) for step in steps),
             "images": sum(step.kind == "image" for step in steps),
+            "refused": len(self.refused),
         }
 
     def summary(self) -> str:
@@ -149,6 +157,7 @@ _LABELS = {
     "jobs": "jobs to run",
     "resources": "resources to set",
     "images": "images to fetch",
+    "refused": "refused",
 }
 
 

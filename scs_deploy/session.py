@@ -19,7 +19,7 @@ from scs_deploy.errors import InputError, UsageError
 from scs_deploy.facts import FactsCache
 from scs_deploy.images import read_lock
 from scs_deploy.lab import Lab, LabSpec
-from scs_deploy.model.load import find_region, load_region
+from scs_deploy.model.load import find_region, load_region, located
 from scs_deploy.model.region import Node, Region
 from scs_deploy.observe import Observation, Observer, Progress, unreachable_error
 from scs_deploy.order import Order, order_of
@@ -83,7 +83,10 @@ class Session:
 
     @cached_property
     def placement(self) -> Placement:
-        return place(self.region, self.catalogue, self._placement_lock())
+        try:
+            return place(self.region, self.catalogue, self._placement_lock())
+        except InputError as error:
+            raise located(error, self.folder) from error
 
     @cached_property
     def topology(self) -> Topology:

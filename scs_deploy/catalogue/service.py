@@ -228,6 +228,15 @@ class Each(Description):
     what: str = Field(description="What an item is, for the message when no node has one: such as 'disk with use osd'")
 
 
+class Demand(Description):
+    """What a node must be able to do for an instance; where it cannot, nothing is started there and the plan says so."""
+
+    that: str = Field(description="Expression on settings, facts and whatever else templates see")
+    what: str = Field(description="What is wrong where it is false (template)")
+    why: str = Field(description="(template)")
+    fix: str = Field(description="(template)")
+
+
 class Component(Description):
     """What is placed on nodes: one container, or for ``kind: host`` packages, files and a unit of the node itself."""
 
@@ -270,6 +279,7 @@ class Component(Description):
     stop: Stop = Stop()
     reload: Reload | None = None
     needs: tuple[Need, ...] = ()
+    demands: tuple[Demand, ...] = ()
     ports: tuple[Port, ...] = ()
     hooks: tuple[Literal["probe", "form", "join", "recover", "drain", "backup"], ...] = ()
     metrics: str = Field("", description="Name of the port that Prometheus may scrape")

@@ -75,6 +75,8 @@ def plan_command(
             common.out.print(f"Page: {html}")
     if plan.unknown:
         raise unreachable_error(plan.unknown)
+    if plan.refused:
+        raise refused_error(plan)
     if detailed and not plan.empty:
         raise typer.Exit(CHANGES_PENDING)
 
@@ -99,6 +101,17 @@ def make(session: Session, limit: list[str], purge: bool, services: Sequence[str
     if observation.rounds > 1 and observation.observed:
         common.err.print("facts of some nodes were new, so they were looked at twice")
     return session.plan(observation, limit, purge, services), observation
+
+
+def refused_error(plan: Plan) -> DeployError:
+    """One error that names every step that its node cannot carry out."""
+    count = len(plan.refused)
+    return DeployError(
+        f"{count} step{'s are' if count > 1 else ' is'} refused: the node cannot do what it takes",
+        where=", ".join(step.id for step in plan.refused),
+        why="; ".join(dict.fromkeys(f"{one.path}: {one.what}" for step in plan.refused for one in step.refused)),
+        fix="do what is said there; apply would leave them and what needs them alone, and do the rest",
+    )
 
 
 def apply_command(
@@ -229,7 +242,7 @@ def _print_report(report: Report, events: Path) -> None:
 def _print_failure(result: Result, report: Report) -> None:
     error: dict[str, Any] = dict(result.error)
     common.err.print(f"\n[red]failed[/red]: {escape(title(result.step))}")
-    for change in result.step.changes[:10]:
+    for change in () if result.step.refused else result.step.changes[:10]:
         common.err.print(f"    differed: {escape(change.what)}: {escape(change.how)}")
     for key in ("what", "why"):
         if error.get(key):

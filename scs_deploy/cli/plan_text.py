@@ -19,10 +19,11 @@ _DIFF_STYLES = {"+": "green", "-": "red", "@": "cyan"}
 
 def print_plan(console: Console, plan: Plan, diffs: bool = True, summary: bool = True) -> None:
     """Print all waves, then what is unknown, then the summary."""
+    refused = {step.id for step in plan.steps if step.refused}
     for wave in plan.waves:
         console.print(f"\n[bold]Wave {wave.number}[/bold] on {', '.join(wave.nodes)}")
         for step in wave.steps:
-            _print_step(console, step, diffs)
+            _print_step(console, step, diffs, [need for need in step.needs if need in refused])
     for name, why in sorted(plan.unknown.items()):
         first = why.strip().splitlines()[0] if why.strip() else "no answer"
         console.print(f"\n[yellow]? {escape(name)}: unknown: {escape(first)}[/yellow]")
@@ -46,8 +47,8 @@ def title(step: Step) -> str:
     return f"{verb} {step.node}/{step.subject}"
 
 
-def _print_step(console: Console, step: Step, diffs: bool) -> None:
-    sign, style = _SIGNS.get(step.action, ("~", "yellow"))
+def _print_step(console: Console, step: Step, diffs: bool, waits: list[str]) -> None:
+    sign, style = ("x", "red") if step.refused or waits else _SIGNS.get(step.action, ("~", "yellow"))
     effect = (
         " (restart)"
         if step.restart and step.action not in {"create", "restart"}
@@ -60,6 +61,11 @@ def _print_step(console: Console, step: Step, diffs: bool) -> None:
         console.print(f"      because: {escape(reason)}")
     if step.pause:
         console.print(f"      meanwhile: {escape(step.pause)}")
+    if waits and not step.refused:
+        console.print(f"      [red]waits for what is refused: {escape(', '.join(waits))}[/red]")
+    for finding in step.refused:
+        console.print(f"      [red]refused: {escape(finding.what)}[/red]")
+        console.print(f"        why: {escape(finding.why)}\n        fix: {escape(finding.fix)}")
     for change in step.changes:
         _print_change(console, change, diffs and step.action not in {"create", "prepare"})
 

@@ -15,6 +15,7 @@ from scs_deploy.context import address_on
 from scs_deploy.errors import DeployError, Finding
 from scs_deploy.model.region import Node
 from scs_deploy.preflight import Subject, WantedPort, between, evaluate
+from scs_deploy.render import Given, unfit
 from scs_deploy.session import Session, unreachable_error
 
 _STYLES = {"error": "red", "warning": "yellow", "info": "dim"}
@@ -48,6 +49,9 @@ def preflight(region: RegionOption = None, as_json: JsonOption = False) -> None:
             tuple(_ports(session, node, managed)),
         )
         findings += evaluate(subject)
+        if subject.facts:
+            given = Given(session.topology, session.templates, {}, {}, {name: subject.facts})
+            findings += [one for placed in session.placement.on(name) for one in unfit(given.scope(placed))]
     findings += between.run(session.region, session.connections)
     if as_json:
         common.print_json([asdict(finding) for finding in findings])

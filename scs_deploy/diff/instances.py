@@ -10,6 +10,7 @@ from scs_deploy import order
 from scs_deploy.desired import File, Instance
 from scs_deploy.diff import files
 from scs_deploy.diff.inputs import Inputs
+from scs_deploy.errors import Finding
 from scs_deploy.plan import Action, Change, Step
 from scs_deploy.seal import Sealed, digest
 
@@ -71,6 +72,7 @@ def steps_of(instance: Instance, inputs: Inputs, wanted_here: Collection[str], a
         pause=instance.pause if effect.restart and not new else "",
         write=tuple(file.path for file, _ in found),
         delete=tuple(extra),
+        refused=_refused(instance, seen) if effect.restart or stopped else (),
         identity=digest(
             inputs.sealed.start[instance.id],
             inputs.sealed.reload[instance.id],
@@ -78,6 +80,21 @@ def steps_of(instance: Instance, inputs: Inputs, wanted_here: Collection[str], a
         ),
     )
     return _split(step, instance, inputs) if awaited and changes else [step]
+
+
+def _refused(instance: Instance, seen: Mapping[str, Any]) -> tuple[Finding, ...]:
+    """What the node cannot do for it: told before a start that would fail takes away what runs."""
+    use = f", for a {instance.purpose}" if instance.purpose else ""
+    lacking = (
+        Finding(
+            f"the device {path} does not exist on the node",
+            why=f"{instance.name} is to be given it{use}",
+            fix=f"look why {instance.node} does not have it, or correct region.yml",
+            path=instance.id,
+        )
+        for path in seen.get("devices", {}).get("missing", ())
+    )
+    return (*instance.unfit, *lacking)
 
 
 def _split(step: Step, instance: Instance, inputs: Inputs) -> list[Step]:

@@ -7,9 +7,10 @@ from itertools import combinations
 from typing import Any
 
 from scs_deploy.errors import Finding
+from scs_deploy.model.host import Nic
 from scs_deploy.model.network import Address, NetworkSection
 from scs_deploy.model.region import RegionSection
-from scs_deploy.model.resolve import GENEVE_OVERHEAD, carried_mtu
+from scs_deploy.model.resolve import GENEVE_OVERHEAD, carried_mtu, on_top
 from scs_deploy.model.source import PathTuple, Source
 
 IPV6_MINIMUM_MTU = 1280
@@ -24,6 +25,7 @@ def check_networks(source: Source, region: RegionSection) -> Iterator[Finding]:
         yield from _network(source, ("networks", name), network, needs_vip=name in ("api", "public"))
     yield from _overlaps(source, networks)
     yield from _tunnel(source, region)
+    yield from _interfaces(source, region, networks)
 
 
 def cidr_of(network: NetworkSection, version: int) -> Any:
@@ -153,3 +155,37 @@ def _tunnel(source: Source, region: RegionSection) -> Iterator[Finding]:
             why=why,
             fix=f"set mtu to {wanted + overhead} or more" + (", or lower guest_mtu" if region.guest_mtu else ""),
         )
+
+
+def _interfaces(source: Source, region: RegionSection, networks: dict[str, NetworkSection]) -> Iterator[Finding]:
+    """An interface carries packets as large as each of its networks has them."""
+    yield from _narrow(source, (), region.nics, region.nics, networks)
+    for number, rack in enumerate(region.racks):
+        at: PathTuple = ("racks", number)
+        in_rack = _laid_over(region.nics, rack.nics)
+        yield from _narrow(source, at, rack.nics, in_rack, networks)
+        for index, node in enumerate(rack.nodes):
+            yield from _narrow(source, (*at, "nodes", index), node.nics, _laid_over(in_rack, node.nics), networks)
+
+
+def _laid_over(base: dict[str, Nic], over: dict[str, Nic]) -> dict[str, Nic]:
+    return {**base, **{name: on_top(base[name], nic) if name in base else nic for name, nic in over.items()}}
+
+
+def _narrow(
+    source: Source, at: PathTuple, said: dict[str, Nic], whole: dict[str, Nic], networks: dict[str, NetworkSection]
+) -> Iterator[Finding]:
+    """Findings stand where the contradiction came to be: at the last place that names the MTU or the networks."""
+    for name, own in said.items():
+        nic = whole[name]
+        key = next((key for key in ("mtu", "networks") if key in own.model_fields_set), "")
+        for network in nic.networks if key else ():
+            if nic.mtu is None or network not in networks or nic.mtu >= networks[network].mtu:
+                continue
+            wanted = networks[network].mtu
+            yield source.finding(
+                (*at, "nics", name, key),
+                f"the MTU {nic.mtu} of {name} is too small for the network {network}",
+                why=f"{source.line_of(('networks', network, 'mtu'))} is {wanted}: larger packets would be lost",
+                fix=f"set mtu of {name} to {wanted} or more, on its switch port too, or lower that of the network",
+            )

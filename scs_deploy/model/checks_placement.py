@@ -179,10 +179,18 @@ def _loss(
     return source.finding(RACKS, what, why=why, fix=fix, key=True, severity=severity)
 
 
+def room(domains: Iterable[str], nodes: Iterable[str]) -> tuple[int, str]:
+    """How many copies find a place of their own: one per failure domain, or per node where all nodes are in one."""
+    apart, single = len(set(domains)), len(set(nodes))
+    if apart > 1:
+        return apart, f"{apart} failure domains"
+    return single, "one node" if single == 1 else f"{single} nodes, all in one failure domain"
+
+
 def _failure_domains(
     source: Source, region: RegionSection, catalogue: Catalogue, name: str, groups: Mapping[str, list[_Member]]
 ) -> Iterator[Finding]:
-    """Settings marked ``x-max-failure-domains: <component>``: copies beyond the failure domains have no place to go."""
+    """Settings marked ``x-max-failure-domains: <component>``: copies beyond them have no place to go."""
     service = catalogue.services[name]
     said = region.services[name].settings if name in region.services else {}
     settings = merged(catalogue.default_settings(name), said)
@@ -191,9 +199,10 @@ def _failure_domains(
         if component is None or not isinstance(settings.get(key), int):
             continue
         carriers = _carriers(groups, service.components[component])
-        domains = {member.domain(region.failure_domain) for member in carriers}
-        if carriers and settings[key] > len(domains):
-            what = f"{name}.{key} is {settings[key]}, but {component} has {len(domains)} failure domains"
+        domains = [member.domain(region.failure_domain) for member in carriers]
+        most, places = room(domains, [member.node.name for member in carriers])
+        if carriers and settings[key] > most:
+            what = f"{name}.{key} is {settings[key]}, but {component} has {places}"
             why = f"failure_domain is {region.failure_domain}"
             why += (
                 f" at {source.line_of(('failure_domain',))}"
@@ -201,5 +210,5 @@ def _failure_domains(
                 else " by default"
             )
             path: PathTuple = ("services", name, "settings", key) if key in said else RACKS
-            fix = f"set services.{name}.settings.{key} to {len(domains)}, or add nodes in other failure domains"
+            fix = f"set services.{name}.settings.{key} to {most}, or add nodes in other failure domains"
             yield source.finding(path, what, why=why, fix=fix, key=path == RACKS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,20 @@ def find_region(name_or_path: str | None, search: Sequence[Path]) -> Path:
 def load_region(folder: Path, catalogue: Catalogue) -> Region:
     """The region in ``folder``. Raises ``InputError`` with all findings; warnings are in ``Region.warnings``."""
     return region_of(scan_yaml(folder / FILE), folder, catalogue)
+
+
+def located(error: InputError, folder: Path) -> InputError:
+    """The same findings, those about keys of region.yml with their line and column."""
+    name = str(folder / FILE)
+    source = scan_yaml(folder / FILE)
+
+    def one(finding: Finding) -> Finding:
+        if finding.file != name or finding.line:
+            return finding
+        line, column = source.position(finding.path.split("."), key=True)
+        return replace(finding, line=line, column=column)
+
+    return InputError([one(finding) for finding in error.findings])
 
 
 def parse_region(text: str | bytes, folder: Path, catalogue: Catalogue, name: str = FILE) -> Region:

@@ -69,15 +69,16 @@ def _inherit(base: Inheritable, over: Inheritable) -> Inheritable:
         if name in _WHOLE:
             update[name] = value
         elif name in _BY_KEY:
-            update[name] = _on_top(getattr(base, name), value)
+            update[name] = on_top(getattr(base, name), value)
         else:
             nics = dict(base.nics)
-            nics.update({key: _on_top(nics[key], nic) if key in nics else nic for key, nic in value.items()})
+            nics.update({key: on_top(nics[key], nic) if key in nics else nic for key, nic in value.items()})
             update[name] = nics
     return base.model_copy(update=update)
 
 
-def _on_top(base: Part, over: Part) -> Part:
+def on_top(base: Part, over: Part) -> Part:
+    """``base`` with the keys that ``over`` says itself."""
     return base.model_copy(update={name: getattr(over, name) for name in over.model_fields_set})
 
 

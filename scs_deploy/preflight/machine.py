@@ -85,8 +85,8 @@ def _kernel(subject: Subject) -> Iterator[Finding]:
             yield subject.finding("error", "no network interfaces for guests can be made", why, fix)
     if _in(subject, _HYPERVISOR_GROUPS):
         if not features["kvm"]:
-            why, fix = "/dev/kvm does not exist", "load kvm_intel or kvm_amd; without it guests are emulated, and slow"
-            yield subject.finding("warning", "guests are emulated", why, fix)
+            why, fix = "/dev/kvm does not exist", "load kvm_intel or kvm_amd; without it guests can only be emulated"
+            yield subject.finding("warning", "guests are slow, where they may run at all", why, fix)
         elif not features["vhost"]:
             why, fix = "/dev/vhost-net does not exist", "load the module vhost_net"
             yield subject.finding("info", "guest networking takes more CPU", why, fix)

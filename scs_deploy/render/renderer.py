@@ -11,6 +11,7 @@ from scs_deploy.desired import CertificateNames, Desired, File, Instance, Item, 
 from scs_deploy.errors import InputError
 from scs_deploy.references import find
 from scs_deploy.render.containers import container, health, reload_action
+from scs_deploy.render.demands import unfit
 from scs_deploy.render.files import certificate_names, config_files, folders, hook_files, tls_files
 from scs_deploy.render.jobs import jobs
 from scs_deploy.render.resources import items_of, owner_files, owners_of
@@ -71,6 +72,8 @@ def _instance(scope: Scope, owners: Mapping[str, Owner], items: tuple[Item, ...]
         "reload_action": reload_action(component),
         "pause": component.pause,
         "quorum": component.quorum,
+        "purpose": component.each.what if component.each else "",
+        "unfit": tuple(unfit(scope)),
     }
     if component.kind == "host":
         return Instance(

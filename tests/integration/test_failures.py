@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from tests.deployment import Cloud, until
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.deployment import Cloud, Done, until
 
 MEMCACHED = {"settings": {"memory_mb": 48}}
 BROKEN_CNF = {"config": {"/etc/mysql/mariadb.cnf": {"replace": "oops = 1\n"}}}
@@ -11,6 +14,38 @@ BROKEN_UWSGI = {"config": {"/etc/keystone/uwsgi.ini": {"replace": "[uwsgi]\nstri
 
 def impatient(data: dict[str, object]) -> None:
     data["patience"] = 0.2
+
+
+@contextmanager
+def table_locked(cloud: Cloud, table: str, mode: str) -> Iterator[None]:
+    """Whoever needs the table waits, so that what happens meanwhile happens in the middle of its work."""
+    cloud.on_node(
+        "systemd-run --collect --unit=holder podman exec mariadb "
+        f"mariadb --execute 'LOCK TABLES {table} {mode}; SELECT SLEEP(900)'"
+    )
+    until(lambda: "SLEEP(900)" in cloud.sql("SHOW PROCESSLIST"), f"{table} is locked")
+    try:
+        yield
+    finally:
+        asked = "SELECT CONCAT('KILL ', id) FROM information_schema.processlist WHERE info LIKE 'SELECT SLEEP%'"
+        client = "podman exec -i mariadb mariadb --skip-column-names"  # fails where the database is down: then nobody holds it
+        cloud.try_on_node(f'{client} --execute "{asked}" | {client}')
+
+
+def waits_for_lock(cloud: Cloud, query: str) -> bool:
+    rows = cloud.sql("SELECT info FROM information_schema.processlist WHERE state LIKE 'Waiting for table%'")
+    return query in rows.lower()
+
+
+def applied_while(cloud: Cloud, query: str, meanwhile: str) -> Done:
+    """Apply, and when its work has come to a query that waits, do something on the node."""
+    process = cloud.start("apply", "--yes")
+    until(lambda: waits_for_lock(cloud, query) or process.poll() is not None, f"{query} waits", 120)
+    assert process.poll() is None, process.communicate()
+    cloud.on_node(meanwhile)
+    out, err = process.communicate(timeout=400)
+    assert process.returncode == 1, out + err
+    return Done(["apply"], process.returncode, out, err)
 
 
 def test_a_database_that_does_not_start_blocks_what_needs_it_and_nothing_else(settled: Cloud) -> None:
@@ -52,6 +87,38 @@ def test_a_job_that_fails_is_told_with_its_output_and_runs_again(settled: Cloud)
         )
     settled.apply()
     assert settled.state()["end"] == before
+
+
+def test_a_database_that_stops_while_a_job_works_on_it(settled: Cloud) -> None:
+    before = settled.state()["end"]
+    settled.on_node("rm /var/lib/scs-deploy/state/jobs/keystone-db-sync.json")
+    with table_locked(settled, "keystone.alembic_version", "WRITE"):
+        done = applied_while(settled, "alembic_version", "systemctl stop mariadb")
+    assert "failed: run job keystone-db-sync on n1" in done.stderr
+    assert "why: exit code 1: oslo_db.exception.DBConnectionError" in done.stderr
+    assert "Lost connection" in done.stderr
+    assert "scs-deploy apply again" in done.stderr
+    steps = {step["id"]: step for wave in settled.plan(code=None)["waves"] for step in wave["steps"]}
+    assert "it was started and not finished" in str(steps["n1/keystone-db-sync"]["reasons"])
+    assert "n1/mariadb" in steps
+    settled.apply()
+    assert settled.state()["end"] == before
+
+
+def test_an_api_that_stops_while_its_resources_are_set(settled: Cloud) -> None:
+    before = settled.state()["end"]
+    settled.sql("DELETE FROM keystone.endpoint WHERE interface = 'admin'")
+    with table_locked(settled, "keystone.endpoint", "READ"):
+        done = applied_while(settled, "insert into endpoint", "podman kill keystone; systemctl stop keystone")
+    assert "failed: set 1 keystone resources of keystone, from n1" in done.stderr
+    assert "keystone did not take endpoint identity admin" in done.stderr
+    assert "does not answer" in done.stderr
+    assert "scs-deploy apply again" in done.stderr
+    assert "n1/keystone" in {step["id"] for wave in settled.plan(code=None)["waves"] for step in wave["steps"]}
+    settled.apply()
+    settled.assert_settled()
+    assert settled.state()["end"] == before
+    settled.run("prove", code=0)
 
 
 def test_an_api_that_is_down_leaves_its_resources_unknown_and_not_done(settled: Cloud) -> None:

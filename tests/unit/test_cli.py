@@ -8,17 +8,21 @@ from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
-from world import BASE, ROLES, World, nothing
+from world import BASE, ROLES, World, facts, nothing
 
 from scs_deploy import paths
 from scs_deploy.apply import Report, Result
-from scs_deploy.cli import change, common, main
+from scs_deploy.catalogue.service import Demand
+from scs_deploy.cli import change, common, main, preflight
 from scs_deploy.cli import lab as lab_cli
+from scs_deploy.context import Topology
 from scs_deploy.errors import DeployError
 from scs_deploy.lab.lab import Lab
 from scs_deploy.locks import RegionLock
 from scs_deploy.plan import saved
+from scs_deploy.releases import load_users
 from scs_deploy.session import Observation
+from scs_deploy.templates import TemplateSet
 
 
 class Region:
@@ -31,6 +35,9 @@ class Region:
         self.folder, self.state = tmp_path, tmp_path / "state"
         self.nodes = {node.name: node for node in self.world.region.nodes}
         self.region, self.generated = self.world.region, []
+        self.catalogue, self.placement, self.connections = self.world.catalogue, self.world.placement, {}
+        self.topology = Topology(self.region, self.catalogue, self.placement, load_users())
+        self.templates = TemplateSet.load(self.catalogue)
         self.vault = SimpleNamespace(save=lambda: None)
         self.kept = 0
 
@@ -51,6 +58,12 @@ class Region:
             purge=purge,
             services=tuple(services),
         )
+
+    def destruction(self) -> Observation:
+        return self.observe()
+
+    def facts(self, node: str) -> dict:
+        return {}
 
     def drift(self) -> None:
         self.observed["n1"]["instances"]["front"]["running"]["start"] = "older"
@@ -154,6 +167,34 @@ def test_an_owner_that_cannot_tell_is_never_green(region: Region, call, done):
         code, _, err = call(command)
         assert code == 1
         assert "connection refused" in err
+
+
+def test_what_a_node_cannot_do_is_never_green(region: Region, call):
+    region.drift()
+    region.observed["n1"]["instances"]["front"]["devices"] = {"missing": ["/dev/vdb"]}
+    for command in (("plan",), ("plan", "--detailed-exitcode")):
+        code, out, err = call(*command)
+        assert code == 1
+        assert "refused: the device /dev/vdb does not exist on the node" in out
+        assert "1 refused" in out
+        for text in ("n1/front", "1 step is refused", "/dev/vdb does not exist", "fix: "):
+            assert text in err
+
+
+def test_preflight_tells_what_services_demand(region: Region, call, monkeypatch):
+    fit, unfit = facts("10.60.1.11"), facts("10.60.1.12", 1024)
+    region.observed = {"n1": {"facts": fit}, "n2": {"facts": unfit}, "n3": {}}
+    demand = Demand(that="facts.memory_mib > 2048", what="{{ node.name }} is small", why="w", fix="f")
+    front = region.world.catalogue.services["front"]
+    monkeypatch.setitem(front.components, "front", front.components["front"].model_copy(update={"demands": (demand,)}))
+    monkeypatch.setattr(preflight, "evaluate", lambda subject: [])
+    monkeypatch.setattr(preflight.between, "run", lambda *_: [])
+    code, out, err = call("preflight")
+    assert code == 1
+    assert "error   n2/front: n2 is small" in out
+    assert "n1 is small" not in out
+    assert "3 nodes looked at: 1 errors" in out
+    assert "some nodes are not fit" in err
 
 
 def test_a_failed_step_tells_where_why_and_what_to_do(region: Region, call, done):

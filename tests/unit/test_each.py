@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from world import BASE, ROLES, World
 
+from scs_deploy import paths
 from scs_deploy.errors import InputError
+from scs_deploy.session import Session
 
 SERVICE = """\
 format: 1
@@ -118,6 +120,25 @@ def test_two_items_of_one_name_are_an_error(tmp_path):
         _ = world(tmp_path, (DISKS[1], "{serial: S-7-x, use: osd}")).placement
 
 
+def test_copies_find_a_place_on_nodes_where_all_are_in_one_failure_domain(tmp_path):
+    made = world(tmp_path, copies=2)
+    made.text = made.text.replace(
+        "name: n4, groups: []", "name: n4, groups: [control], disks: [{path: /dev/sdb, use: osd}]"
+    )
+    assert [one.node for one in made.placement.of("disk")] == ["n1", "n1", "n4"], "both nodes are in the rack r1"
+
+
 def test_copies_are_counted_where_there_are_items(tmp_path):
-    with pytest.raises(InputError, match=r"disks.copies is 2, but disk has 1 failure domains"):
+    with pytest.raises(InputError, match=r"disks.copies is 2, but disk has one node"):
         _ = world(tmp_path, copies=2).placement
+
+
+def test_what_only_placement_finds_has_its_line_too(tmp_path, monkeypatch):
+    made = world(tmp_path / "roles", settings="{copies: 2}")
+    folder = tmp_path / "region"
+    folder.mkdir()
+    (folder / "region.yml").write_text(made.text)
+    line = next(number for number, text in enumerate(made.text.splitlines(), 1) if "copies: 2" in text)
+    monkeypatch.setattr(paths, "roles_search", lambda: made.roles)
+    with pytest.raises(InputError, match=rf"region.yml:{line}:\d+ services.disks.settings.copies: disks.copies is 2"):
+        _ = Session(folder).placement

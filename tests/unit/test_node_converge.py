@@ -310,6 +310,7 @@ def test_job_runs_once_and_again_after_a_failure(node: FakeNode) -> None:
     node.fake.job = Ended(3, ["bad schema"])
     (result,) = apply(node, job)
     assert result["error"]["log"] == ["bad schema"]
+    assert result["error"]["why"] == "exit code 3"
     assert observe(looked(jobs={"sync": "d1"}), node)["jobs"] == {"sync": {"state": "started", "digest": "d1"}}
     node.fake.job = Ended(0, [])
     apply(node, job)
@@ -317,6 +318,22 @@ def test_job_runs_once_and_again_after_a_failure(node: FakeNode) -> None:
     assert "job job-sync pids=0" in node.fake.calls
     node.fake.leftover_ends = False
     assert "still runs" in apply(node, job)[0]["error"]["why"]
+
+
+def test_what_a_job_died_of_is_picked_from_its_traceback(node: FakeNode) -> None:
+    job = {"id": "n1/sync", "kind": "job", "name": "sync", "digest": "d1", "timeout": 9, "needs": [],
+           "container": {"name": "job-sync", "image": "a" * 64, "command": ["true"]}}  # fmt: skip
+    log = [
+        "12:00 ERROR x pymysql.err.OperationalError: (2013, 'Lost connection')",
+        "12:00 ERROR x The above exception was the direct cause of the following exception:",
+        "12:00 ERROR x     raise err.OperationalError(",
+        "12:00 ERROR x oslo_db.exception.DBConnectionError: (2013, 'Lost connection')",
+        "12:00 ERROR x [SQL: SELECT version_num]",
+    ]
+    node.fake.job = Ended(1, log)
+    (result,) = apply(node, job)
+    assert result["error"]["why"] == "exit code 1: oslo_db.exception.DBConnectionError: (2013, 'Lost connection')"
+    assert result["error"]["log"] == log
 
 
 class Killed(BaseException):

@@ -325,3 +325,28 @@ def test_a_start_counts_once_the_frontend_answers_too(tmp_path: Path) -> None:
         health.await_healthy("x", "", asked | front, lambda argv: Done(0, "", ""), node.host, node.systemd)
         server.shutdown()
     assert not statuses
+
+
+def test_a_disk_counts_under_the_name_that_the_node_has_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a container /dev/vdb may be a loop device of the machine, which has another vdb of its own, or none."""
+
+    def device(name: str, kind: str, number: str, size: int) -> dict[str, Any]:
+        return {
+            "name": name, "type": kind, "size": size, "serial": None, "model": None, "rota": False, "fstype": None,
+            "mountpoints": [None], "maj:min": number,
+        }  # fmt: skip
+
+    listed = [
+        device("vda", "disk", "254:0", 5),
+        device("vdb", "disk", "254:16", 6),
+        device("loop0", "loop", "7:0", 7),
+        device("loop1", "loop", "7:1", 8),
+    ]
+    node = FakeNode(tmp_path)
+    node.host.answers["lsblk"] = Done(0, json.dumps({"blockdevices": listed}), "")
+    monkeypatch.setattr(node.host, "block_devices", lambda: {"vda": "254:0", "vdb": "7:0", "loop1": "7:1"})
+    found = observe(looked(), node)["facts"]["disks"]
+    assert [(disk["name"], disk["path"], disk["size"]) for disk in found] == [
+        ("vda", "/dev/vda", 5),
+        ("vdb", "/dev/vdb", 7),
+    ]

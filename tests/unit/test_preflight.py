@@ -101,7 +101,7 @@ def test_a_fit_node_gives_no_finding():
         ({"facts": {"kernel_features": {"openvswitch": False, "geneve": False}}}, "warning", "networks of projects are slow"),
         ({"facts": {"kernel_features": {"tun": False}}}, "error", "no network interfaces for guests"),
         ({"facts": {"ntp": {"chrony": "inactive"}}}, "warning", "nothing keeps the clock right"),
-        ({"facts": {"kernel_features": {"kvm": False}}}, "warning", "guests are emulated"),
+        ({"facts": {"kernel_features": {"kvm": False}}}, "warning", "guests are slow"),
         ({"facts": {"kernel_features": {"vhost": False}}}, "info", "guest networking"),
         ({"facts": {"engines": {"podman": "4.3.1+ds1-8"}}}, "error", "podman 4.3.1+ds1-8 is too old"),
         ({"facts": {"engines": {"docker.io": "1:20.10"}}, "engine": "docker"}, "error", "docker 1:20.10 is too old"),

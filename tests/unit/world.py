@@ -176,6 +176,7 @@ def _running(instance: Instance, sealed: Sealed) -> dict:
         "healthy": True,
         "why": "",
         "packages": {"missing": []},
+        "devices": {"missing": []},
         "recorded": True,
         "extra": [],
     }

@@ -101,8 +101,9 @@ def _memory(host: Host) -> int:
 
 
 def _disks(host: Host) -> list[dict[str, Any]]:
-    done = host.run(["lsblk", "--json", "--bytes", "--output=NAME,TYPE,SIZE,SERIAL,MODEL,ROTA,FSTYPE,MOUNTPOINTS"])
-    devices = json.loads(done.out)["blockdevices"] if done.ok else []
+    columns = "NAME,TYPE,SIZE,SERIAL,MODEL,ROTA,FSTYPE,MOUNTPOINTS,MAJ:MIN"
+    done = host.run(["lsblk", "--json", "--bytes", f"--output={columns}"])
+    devices = _by_node(host, json.loads(done.out)["blockdevices"]) if done.ok else []
     links = _links(host)
     return [
         {
@@ -117,6 +118,17 @@ def _disks(host: Host) -> list[dict[str, Any]]:
         for device in sorted(devices, key=lambda device: str(device["name"]))
         if device["type"] == "disk" and int(device["size"]) and not device["name"].startswith(_NO_DISK)
     ]
+
+
+def _by_node(host: Host, devices: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Devices as the node knows them: one that /dev has under another name than the kernel is a disk of that name."""
+    by_number = {device["maj:min"]: device for device in devices}
+    others = {
+        name: by_number[number] | {"name": name, "type": "disk"}
+        for name, number in host.block_devices().items()
+        if number in by_number and by_number[number]["name"] != name
+    }
+    return [device for device in devices if device["name"] not in others] + list(others.values())
 
 
 def _links(host: Host) -> dict[str, str]:

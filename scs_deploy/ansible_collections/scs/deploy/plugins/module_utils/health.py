@@ -107,7 +107,7 @@ def await_healthy(
             raise StepError(
                 f"{name} is not healthy" + ("" if failed else f" after {waited:.0f} s"),
                 why="its unit failed" if failed else why,
-                fix=f"the log lines below say why; on the node: `journalctl -u {unit}`" if unit else "look at its log",
+                fix=f"the log lines say why; on the node: `journalctl -u {unit}`" if unit else "look at its log",
                 log=systemd.journal(unit, name) if unit else [],
             )
         host.sleep(pause)

@@ -71,6 +71,15 @@ class Host:
     def exists(self, name: str) -> bool:
         return self.path(name).exists()
 
+    def block_devices(self) -> dict[str, str]:
+        """Return name -> "major:minor" of the block devices that have a node of their own in /dev."""
+        numbers = {}
+        for path in self.path("/dev").glob("*"):
+            if path.is_block_device() and not path.is_symlink():
+                number = path.stat().st_rdev
+                numbers[path.name] = f"{os.major(number)}:{os.minor(number)}"
+        return numbers
+
     def now(self) -> float:
         return time.time()
 

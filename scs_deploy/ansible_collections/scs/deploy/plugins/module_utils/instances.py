@@ -135,7 +135,7 @@ def _prepare_unit(node: Node, unit: str, state: Unit, reload_systemd: bool, done
             why="the generator rejected the unit file"
             if node.host.exists(QUADLET_ROOT)
             else "no package or file brings it",
-            fix="the log lines below say why; or correct `unit` and `packages` in service.yml",
+            fix="the log lines say why; or correct `unit` and `packages` in service.yml",
             log=node.systemd.generator_log(unit),
         )
     if state.load == "masked":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from . import records
@@ -30,18 +31,24 @@ def run_job(node: Node, step: dict[str, Any], done: list[str]) -> None:
         raise StepError(
             f"job {name} did not end within {timeout:.0f} s",
             why="it was stopped at its time limit",
-            fix="the log lines below say where it stood; a slow machine needs a larger `patience` in region.yml",
+            fix="the log lines say where it stood; a slow machine needs a larger `patience` in region.yml",
             log=ended.log,
         )
     if ended.code:
         raise StepError(
             f"job {name} failed",
-            why=f"exit code {ended.code}",
-            fix="the log lines below say why; then apply again",
+            why=": ".join((f"exit code {ended.code}", *_cause(ended.log))),
+            fix="the log lines say why; then apply again",
             log=ended.log,
         )
     records.write_job(node.host, name, "done", step["digest"], step.get("instance", ""))
     done.append(f"ran job {name}")
+
+
+def _cause(log: list[str]) -> list[str]:
+    """The line of a Python traceback that says what happened, if there is one; the last counts."""
+    found = (re.search(r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception): \S.*", line) for line in reversed(log))
+    return [match.group() for match in found if match][:1]
 
 
 def pids_limit(node: Node) -> int | None:

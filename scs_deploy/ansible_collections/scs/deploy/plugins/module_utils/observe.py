@@ -128,6 +128,7 @@ def _instance(
         "healthy": healthy,
         "why": why,
         "packages": {"missing": sorted(package for package in instance.get("packages", []) if package not in versions)},
+        "devices": {"missing": [path for path in instance.get("devices", []) if not node.host.exists(path)]},
         "recorded": recorded,
         "extra": _extra(node, name, instance, manifest),
     }

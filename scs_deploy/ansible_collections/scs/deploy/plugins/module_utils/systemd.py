@@ -114,7 +114,7 @@ class Systemd:
         raise StepError(
             f"systemctl {verb} {unit} failed",
             why=why,
-            fix=f"the log lines below say why; on the node: `systemctl status {unit}`, `journalctl -u {unit}`",
+            fix=f"the log lines say why; on the node: `systemctl status {unit}`, `journalctl -u {unit}`",
             log=self.journal(unit, unit.removesuffix(".service")),
         )
 
