@@ -24,6 +24,8 @@ from scs_deploy.lab.spec import LabSpec, NodeSpec
 Progress = Callable[[str], None]
 
 BOOT_SECONDS = 60
+SHUTDOWN_SECONDS = 180
+"""Servers on a node are given time to shut down before it does."""
 CLONE_NEWNET = 0x40000000
 UNIT_STATES = ("running", "degraded")
 
@@ -130,7 +132,7 @@ class Lab:
             self._forget(node.name)
         self.up(progress)
 
-    def reboot(self, name: str, timeout: float = BOOT_SECONDS) -> None:
+    def reboot(self, name: str, timeout: float = SHUTDOWN_SECONDS + BOOT_SECONDS) -> None:
         """``systemctl reboot`` inside; returns when the node has booted again. ``timeout`` in seconds."""
         before = self._boot_id(name)
         self.run(name, ["systemctl", "reboot"])

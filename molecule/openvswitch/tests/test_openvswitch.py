@@ -72,6 +72,19 @@ def test_what_is_taken_away_comes_back_by_itself(host: Any, damage: str) -> None
     assert seconds_until(host, bridges_as_wanted) < 30
 
 
+def test_an_interface_that_went_down_as_the_switch_took_it_comes_up(host: Any) -> None:
+    """The switch writes back flags that it read before a server's interface was set up; seen on a busy node."""
+    try:
+        host.check_output("ip tuntap add scs-molecule mode tap")
+        vsctl(host, "add-port br-ex scs-molecule")
+        for state in ("up", "down"):
+            host.check_output(f"ip link set scs-molecule {state}")
+            seconds_until(host, lambda host: ",UP" in host.check_output("ip -o link show scs-molecule"))
+    finally:
+        vsctl(host, "--if-exists del-port scs-molecule")
+        host.run("ip link delete scs-molecule")
+
+
 def wait_until_the_bridge_is_back(host: Any, switch: str) -> None:
     for _ in range(60):
         if host.run(f"{switch} show br-ex || exit 1").rc == 0:
