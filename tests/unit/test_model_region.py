@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from regions import BASE, INVENTORIES, catalogue, changed, parse
 
-from scs_deploy.catalogue.load import load_catalogue
+from scs_deploy.catalogue.load import Catalogue, load_catalogue
 from scs_deploy.errors import UsageError
 from scs_deploy.model.load import find_region, load_region
 
@@ -107,16 +107,21 @@ def test_anchors_and_merge_keys() -> None:
     assert parse(text).node("n2").hardware.cores == 64
 
 
-@pytest.mark.parametrize(("name", "nodes"), [("box", 1), ("half-rack", 7)])
-def test_inventory_is_valid(name: str, nodes: int) -> None:
-    region = load_region(INVENTORIES / name, catalogue())
+@pytest.fixture(scope="module")
+def roles() -> Catalogue:
+    return load_catalogue([INVENTORIES.parent / "roles"])
+
+
+@pytest.mark.parametrize(("name", "nodes"), [("box", 1), ("core", 1), ("half-rack", 7)])
+def test_inventory_is_valid(name: str, nodes: int, roles: Catalogue) -> None:
+    region = load_region(INVENTORIES / name, roles)
     assert (region.name, len(region.nodes), region.release) == (name, nodes, "2025.1")
     assert all("one fire zone" in warning.what for warning in region.warnings)
 
 
-def test_the_inventory_of_a_whole_cloud_switches_every_role_on() -> None:
-    roles = load_catalogue([INVENTORIES.parent / "roles"])
-    region = load_region(INVENTORIES / "cloud", roles)
+@pytest.mark.parametrize("name", ["box", "half-rack"])
+def test_a_region_that_says_nothing_else_has_every_service(name: str, roles: Catalogue) -> None:
+    region = load_region(INVENTORIES / name, roles)
     assert [name for name in roles.services if not region.services[name].enabled] == []
 
 

@@ -173,11 +173,11 @@ def catalogue():
 
 def told(component: str, features: dict[str, bool], *changes: tuple[str, str]) -> list[str]:
     """What is refused on the node of the region cloud."""
-    text = (ROOT / "inventories/cloud/region.yml").read_text()
+    text = (ROOT / "inventories/box/region.yml").read_text()
     for old, new in changes:
         assert old in text
         text = text.replace(old, new)
-    region = parse_region(text, ROOT / "inventories/cloud", catalogue())
+    region = parse_region(text, ROOT / "inventories/box", catalogue())
     placement = place(region, catalogue(), {})
     topology = Topology(region, catalogue(), placement, load_users())
     known = {"n1": {"kernel": "6.12", "kernel_features": features, "interfaces": [], "cpu": {"count": 2}}}
@@ -195,7 +195,7 @@ def test_no_kvm_is_refused_unless_guests_may_be_emulated():
 
 
 def test_the_kernels_datapath_is_demanded_only_by_who_says_so():
-    force = ("openvswitch: {enabled: true}", "openvswitch: {enabled: true, settings: {datapath: system}}")
+    force = ("services:\n", "services:\n  openvswitch: {settings: {datapath: system}}\n")
     (found,) = told("openvswitch-node", {"openvswitch": False}, force)
     for part in ("n1/openvswitch-node", "no module openvswitch", "kernel 6.12", "set datapath to auto"):
         assert part in found
@@ -212,8 +212,8 @@ def test_the_kernels_datapath_is_demanded_only_by_who_says_so():
 )
 def test_a_kvm_that_starts_nothing_ends_the_container_with_the_same_advice(tmp_path, allowed, code, said, accelerator):
     """/dev/kvm may exist and be of no use, which shows only when it is tried: here by a QEMU that fails."""
-    text = (ROOT / "inventories/cloud/region.yml").read_text().replace("allow_tcg: true", f"allow_tcg: {allowed}")
-    region = parse_region(text, ROOT / "inventories/cloud", catalogue())
+    text = (ROOT / "inventories/box/region.yml").read_text().replace("allow_tcg: true", f"allow_tcg: {allowed}")
+    region = parse_region(text, ROOT / "inventories/box", catalogue())
     placement = place(region, catalogue(), {})
     given = Given(
         Topology(region, catalogue(), placement, load_users()), TemplateSet.load(catalogue()), {}, {}, {"n1": {}}
