@@ -43,6 +43,17 @@ if [ -n "$destroy" ]; then
     trap 'exit 130' INT TERM
 fi
 
+export SCS_DEPLOY_REGION=$ROOT/molecule/base SCS_DEPLOY_VAULT_PASSWORD=molecule
+log=$logs/deploy.log began=$SECONDS
+if ! { scs-deploy image build && scs-deploy lab up && scs-deploy apply --yes; } >"$log" 2>&1; then
+    cat "$log"
+    echo "the lab of all scenarios could not be deployed"
+    exit 1
+fi
+printf '%-16s %4d s\n' deployment $((SECONDS - began))
+# What each scenario's create would look for again.
+export SCS_MOLECULE_READY=1
+
 passed=0 failed=0
 for scenario in "${scenarios[@]}"; do
     log=$logs/$scenario.log began=$SECONDS result=ok

@@ -13,7 +13,8 @@ import sys
 import threading
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,21 +68,25 @@ def say(text: str = "") -> None:
 # -- what is run -------------------------------------------------------------------------------------------------------
 
 
-def phases(options: argparse.Namespace) -> Iterator[Phase]:
-    """Cheap ones first: a misspelling shall not wait for a lab."""
+def phases(options: argparse.Namespace) -> Iterator[tuple[Phase, ...]]:
+    """What is yielded together runs side by side. Cheap ones first: a misspelling shall not wait for a lab."""
     if not options.k:
-        yield from lint(options.fast)
+        for phase in lint(options.fast):
+            yield (phase,)
     examples = {"SCS_DEPLOY_EXAMPLES": FAST_EXAMPLES} if options.fast else {}
-    yield pytest("unit", "tests/unit", options, "-n", "auto", "-q", env=examples)
+    yield (pytest("unit", "tests/unit", options, "-n", "auto", "-q", env=examples),)
     if options.fast:
         return
-    if not options.k:
+    integration = pytest("integration", "tests/integration", options, "-v", limit=3000)
+    if options.k:
+        yield (integration,)
+    else:
         # Molecule's region, so that a user's images.lock is left alone.
-        yield Phase("images", (tool("scs-deploy"), "image", "build", "--region", "molecule/base"), limit=1800)
-    if any((ROOT / "tests" / "integration").glob("test_*.py")):
-        yield pytest("integration", "tests/integration", options, "-v", limit=2400)
-    if not options.k:
-        yield Phase("molecule", ("tools/molecule.sh", "--fresh"), limit=2400, tests="own line")
+        yield (Phase("images", (tool("scs-deploy"), "image", "build", "--region", "molecule/base"), limit=1800),)
+        # Each has a lab of its own and waits half of its time.
+        yield integration, Phase("molecule", ("tools/molecule.sh", "--fresh"), limit=3000, tests="own line")
+    # On Molecule's lab, where all services run.
+    yield (pytest("cloud", "tests/cloud", options, "-v", limit=1800),)
 
 
 def lint(fast: bool) -> Iterator[Phase]:
@@ -145,7 +150,28 @@ def environment() -> dict[str, str]:
     return {**os.environ, **names}
 
 
-def run(phase: Phase) -> tuple[int, str]:
+RUNNING: list[subprocess.Popen[str]] = []
+
+
+def run_together(together: Sequence[Phase]) -> list[tuple[Phase, int, str, float]]:
+    """Run phases side by side; return each with its exit code, its output and its seconds."""
+
+    def timed(phase: Phase) -> tuple[Phase, int, str, float]:
+        began = time.monotonic()
+        code, output = run(phase, f"[{phase.name}] " if len(together) > 1 else "")
+        return phase, code, output, time.monotonic() - began
+
+    with ThreadPoolExecutor(len(together)) as pool:
+        started = [pool.submit(timed, phase) for phase in together]
+        try:
+            return [one.result() for one in started]
+        except KeyboardInterrupt:
+            for process in RUNNING:
+                end(process)
+            raise
+
+
+def run(phase: Phase, prefix: str = "") -> tuple[int, str]:
     """Run a phase in a process group of its own; return its exit code (-1: took too long) and its output."""
     log = STATE / "logs" / f"{phase.name.replace(' ', '-')}.log"
     try:
@@ -153,9 +179,11 @@ def run(phase: Phase) -> tuple[int, str]:
     except OSError as error:
         log.write_text(f"{error}\n")
         return CANNOT_START, f"{error}\n"
-    (STATE / "phase").write_text(f"{process.pid} {birth(process.pid)}")
+    RUNNING.append(process)
+    record = STATE / f"phase-{process.pid}"
+    record.write_text(f"{process.pid} {birth(process.pid)}")
     # Apart from the wait: something left in the background, such as a shared ssh connection, may keep the pipe open.
-    reader = threading.Thread(target=tee, args=(process, log, phase.quiet), daemon=True)
+    reader = threading.Thread(target=tee, args=(process, log, phase.quiet, prefix), daemon=True)
     reader.start()
     try:
         code = process.wait(timeout=phase.limit)
@@ -163,7 +191,7 @@ def run(phase: Phase) -> tuple[int, str]:
         code = -1
     finally:
         end(process)
-        (STATE / "phase").unlink(missing_ok=True)
+        record.unlink(missing_ok=True)
         reader.join(timeout=2)
     return code, log.read_text(encoding="utf-8")
 
@@ -182,12 +210,12 @@ def start(phase: Phase) -> subprocess.Popen[str]:
     )
 
 
-def tee(process: subprocess.Popen[str], log: Path, quiet: bool) -> None:
+def tee(process: subprocess.Popen[str], log: Path, quiet: bool, prefix: str) -> None:
     with log.open("w", encoding="utf-8", buffering=1) as stream:
         for line in process.stdout or ():
             stream.write(line)
             if not quiet:
-                sys.stdout.write(line)
+                sys.stdout.write(prefix + line)
                 sys.stdout.flush()
 
 
@@ -238,17 +266,15 @@ def birth(pid: int) -> str:
         return ""
 
 
-def end_orphan() -> None:
-    """End the phase of a run that was killed: it is in a process group of its own and knows nothing of it."""
-    try:
-        pid, born = (STATE / "phase").read_text().split()
-    except (OSError, ValueError):
-        return
-    if birth(int(pid)) == born:
-        say(f"ending process group {pid}, left by a run that was killed")
-        with suppress(ProcessLookupError):
-            os.killpg(int(pid), signal.SIGKILL)
-    (STATE / "phase").unlink(missing_ok=True)
+def end_orphans() -> None:
+    """End the phases of a run that was killed: each is in a process group of its own and knows nothing of it."""
+    for record in STATE.glob("phase-*"):
+        pid, _, born = record.read_text().partition(" ")
+        if born and birth(int(pid)) == born:
+            say(f"ending process group {pid}, left by a run that was killed")
+            with suppress(ProcessLookupError):
+                os.killpg(int(pid), signal.SIGKILL)
+        record.unlink()
 
 
 @contextmanager
@@ -283,12 +309,12 @@ def clean_up() -> None:
             say(f"error: {error}")
 
 
-def summary(times: list[tuple[str, float, Count]], all_of_it: Count) -> None:
+def summary(times: list[tuple[str, float, Count]], seconds_in_all: float, all_of_it: Count) -> None:
     say("\nphase              time  result")
     for name, seconds, counted in times:
         tests = f"  {counted}" if counted != Count() else ""
         say(f"{name:<14} {seconds:6.1f} s  {'FAILED' if counted.failed else 'ok':<6}{tests}")
-    say(f"{'in all':<14} {sum(seconds for _, seconds, _ in times):6.1f} s")
+    say(f"{'in all':<14} {seconds_in_all:6.1f} s")
     say()
     say(str(all_of_it))
 
@@ -322,7 +348,7 @@ def main() -> int:
 
 
 def run_all(options: argparse.Namespace) -> int:
-    end_orphan()
+    end_orphans()
     if not options.fast:
         clean_up()
     for old in (STATE / "logs").glob("*"):
@@ -330,19 +356,18 @@ def run_all(options: argparse.Namespace) -> int:
     started = float(os.environ.get("SCS_STARTED", time.time()))
     times = [("prepare", time.time() - started, Count())]
     all_of_it = Count()
-    for phase in phases(options):
-        say(f"\n== {phase.name}")
-        began = time.monotonic()
-        code, output = run(phase)
-        counted = count(phase, code, output)
-        if counted.failed:
-            if phase.quiet:
-                say(output.rstrip())
-            why = f"took more than {phase.limit} s" if code == -1 else f"exit code {code}"
-            say(f"FAILED: {phase.name}: {why}; again alone: {' '.join(phase.argv)}")
-        all_of_it.add(counted)
-        times.append((phase.name, time.monotonic() - began, counted))
-    summary(times, all_of_it)
+    for together in phases(options):
+        say(f"\n== {' and '.join(phase.name for phase in together)}")
+        for phase, code, output, seconds in run_together(together):
+            counted = count(phase, code, output)
+            if counted.failed:
+                if phase.quiet:
+                    say(output.rstrip())
+                why = f"took more than {phase.limit} s" if code == -1 else f"exit code {code}"
+                say(f"FAILED: {phase.name}: {why}; again alone: {' '.join(phase.argv)}")
+            all_of_it.add(counted)
+            times.append((phase.name, seconds, counted))
+    summary(times, time.time() - started, all_of_it)
     return int(all_of_it.failed > 0)
 
 

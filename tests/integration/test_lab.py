@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -95,11 +94,9 @@ def test_a_node_cannot_reach_the_hosts_kernel(lab: Lab) -> None:
     assert output(lab, "n1", "systemctl is-enabled docker.service || true") == "disabled"
 
 
-def test_up_again_is_quick_and_starts_nothing(lab: Lab) -> None:
+def test_up_again_starts_nothing(lab: Lab) -> None:
     before = [output(lab, node, "cat /proc/sys/kernel/random/boot_id") for node in ("n1", "n2")]
-    began = time.monotonic()
     lab.up()
-    assert time.monotonic() - began < 5
     assert [output(lab, node, "cat /proc/sys/kernel/random/boot_id") for node in ("n1", "n2")] == before
 
 

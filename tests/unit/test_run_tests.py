@@ -66,6 +66,18 @@ def test_a_program_that_is_not_there_is_a_failure(runner: ModuleType):
     assert "/no/such/program" in output
 
 
+def test_phases_run_side_by_side_and_each_line_says_whose_it_is(runner: ModuleType, tmp_path: Path, capsys: Any):
+    meet = f"touch {tmp_path}/$0; until [ -e {tmp_path}/$1 ]; do sleep 0.05; done; echo met $1; exit $2"
+    together = [
+        runner.Phase(name, ("timeout", "20", "sh", "-c", meet, name, other, code))
+        for name, other, code in (("a", "b", "0"), ("b", "a", "3"))
+    ]
+    found = [(phase.name, code, output) for phase, code, output, _ in runner.run_together(together)]
+    assert found == [("a", 0, "met b\n"), ("b", 3, "met a\n")]
+    assert set(capsys.readouterr().out.splitlines()) == {"[a] met b", "[b] met a"}
+    assert list(runner.STATE.glob("phase-*")) == []
+
+
 def test_what_stays_in_the_background_does_not_hold_the_run(runner: ModuleType):
     phase = runner.Phase("leaves", ("sh", "-c", "setsid sleep 20 & echo done"), quiet=True)
     began = time.monotonic()
@@ -75,11 +87,12 @@ def test_what_stays_in_the_background_does_not_hold_the_run(runner: ModuleType):
 
 def test_the_phase_of_a_killed_run_is_ended_and_a_stranger_is_not(runner: ModuleType):
     with subprocess.Popen(["sleep", "60"], start_new_session=True) as process:
-        (runner.STATE / "phase").write_text(f"{process.pid} 1")
-        runner.end_orphan()
+        record = runner.STATE / f"phase-{process.pid}"
+        record.write_text(f"{process.pid} 1")
+        runner.end_orphans()
         assert process.poll() is None
-        (runner.STATE / "phase").write_text(f"{process.pid} {runner.birth(process.pid)}")
-        runner.end_orphan()
+        record.write_text(f"{process.pid} {runner.birth(process.pid)}")
+        runner.end_orphans()
         assert process.wait(timeout=5) == -9
 
 
