@@ -21,7 +21,7 @@ from scs_deploy.errors import DeployError, Interrupted
 from scs_deploy.ssh import Connection
 
 _PREFIX = "run-"
-_FORKS = 50
+FORKS = 50
 
 Answer = Mapping[str, Any]
 OnNode = Callable[[str, str], None]
@@ -130,7 +130,7 @@ def _environment(folder: Path, count: int) -> dict[str, str]:
     return {
         "ANSIBLE_CONFIG": str(paths.share_dir() / "ansible.cfg"),
         "ANSIBLE_COLLECTIONS_PATH": str(Path(__file__).parent),
-        "ANSIBLE_FORKS": str(min(_FORKS, count)),
+        "ANSIBLE_FORKS": str(min(FORKS, count)),
         "ANSIBLE_LOCAL_TEMP": str(folder / "tmp"),
         "ANSIBLE_PIPELINING": "1",
         "ANSIBLE_HOST_KEY_CHECKING": "1",
