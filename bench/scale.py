@@ -35,6 +35,7 @@ from scs_deploy import diff, payload, runner  # noqa: E402
 from scs_deploy.apply import Leg  # noqa: E402
 from scs_deploy.errors import DeployError  # noqa: E402
 from scs_deploy.facts import FactsCache  # noqa: E402
+from scs_deploy.plan import Step  # noqa: E402
 from scs_deploy.session import Session  # noqa: E402
 
 BIN = Path(sys.executable).parent
@@ -107,7 +108,7 @@ class Bench:
         observed = {name: {**nothing(name, sealed), "images": [regions.IMAGE]} for name in session.nodes}
         plan = diff.make_plan(diff.Inputs(session.region, sealed, session.order, observed, {}))
         resolver = session.resolver(sealed.desired)
-        steps: dict[str, list[diff.Step]] = {}
+        steps: dict[str, list[Step]] = {}
         for step in plan.steps:
             steps.setdefault(step.node, []).append(step)
         simulated.prime(
@@ -123,8 +124,8 @@ class Bench:
     def _round(self, meter: Meter, session: Session, warm_up: bool) -> None:
         """All commands in turn; the first round opens the connections and fills caches."""
         connections = session.connections
-        hosts = {"all": {"hosts": {name: one.ansible_vars() for name, one in connections.items()}}}
-        hosts["all"]["vars"] = {"ansible_python_interpreter": "/usr/bin/python3"}
+        variables = {name: one.ansible_vars() for name, one in connections.items()}
+        hosts = {"all": {"hosts": variables, "vars": {"ansible_python_interpreter": "/usr/bin/python3"}}}
         inventory, lines = self.folder / "hosts.json", self.folder / "hosts.txt"
         inventory.write_text(json.dumps(hosts))
         lines.write_text("".join(" ".join(map(_quoted, one.argv(["true"])[1:])) + "\n" for one in connections.values()))

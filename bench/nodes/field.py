@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from nodes import kernel
 
@@ -102,7 +102,7 @@ class Field:
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            preexec_fn=lambda: kernel.die_with_parent(signal.SIGKILL),  # noqa: PLW1509 - one thread, before exec
+            preexec_fn=lambda: kernel.die_with_parent(signal.SIGKILL),
         )
         self._answer(READY_SECONDS)
         return self
@@ -135,16 +135,22 @@ class Field:
         """All nodes show the same host key."""
         return f"[127.*]:{PORT} {self._public('host')}\n"
 
+    @property
+    def _pipes(self) -> tuple[IO[str], IO[str]]:
+        if not (self._server and self._server.stdin and self._server.stdout):
+            raise FieldError("the nodes are not simulated: enter the field first")
+        return self._server.stdin, self._server.stdout
+
     def _ask(self, command: str, seconds: float) -> dict[str, Any]:
-        assert self._server and self._server.stdin
-        self._server.stdin.write(command + "\n")
-        self._server.stdin.flush()
+        say, _ = self._pipes
+        say.write(command + "\n")
+        say.flush()
         return self._answer(seconds)
 
     def _answer(self, seconds: float) -> dict[str, Any]:
-        assert self._server and self._server.stdout
+        _, hear = self._pipes
         with _within(seconds, "the simulated nodes"):
-            line = self._server.stdout.readline()
+            line = hear.readline()
         if not line:
             raise FieldError("the simulated nodes ended: see above")
         return dict(json.loads(line))

@@ -36,6 +36,7 @@ class Meter:
     def __init__(self, pid: int, node_cpu: Callable[[], float], environment: Mapping[str, str], folder: Path) -> None:
         self._pid, self._node_cpu = pid, node_cpu
         self._environment, self._folder = {**os.environ, **environment}, folder
+        self._environment.pop("PYTHONDONTWRITEBYTECODE", None)  # nobody's Python compiles its modules at every start
         # Connections go on in the background when their command has ended: they come to us, not to the machine's first process.
         ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
 

@@ -23,17 +23,14 @@ from typing import Any
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 
 from nodes import kernel, recorded  # noqa: E402
-
-from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils import (  # noqa: E402
-    engine_podman,  # noqa: F401
-    wire,
-)
 from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.converge import converge  # noqa: E402
-from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.engine import open_engine  # noqa: E402
+from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.engine import Engine  # noqa: E402
+from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.engine_podman import PodmanEngine  # noqa: E402
 from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.node import Node  # noqa: E402
 from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.systemd import Systemd  # noqa: E402
 
 SOCKET = "podman/podman.sock"
+SSHD = ["/usr/sbin/sshd", "-i", "-e", "-f", "/etc/ssh/simulated"]
 _PRIMERS = 2
 _DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -115,7 +112,7 @@ class Server:
         with kernel.network_of(node.network):
             for port in self.config["healthy"]:
                 self._listen(_tcp(node.address, port), socket.socket.close)
-        self._listen(_unix(node.folder / "run", SOCKET), lambda link: Engine(self, node, link))
+        self._listen(_unix(node.folder / "run", SOCKET), lambda link: Recorded(self, node, link))
         return node
 
     def _isolate(self, node: Simulated) -> None:
@@ -155,7 +152,7 @@ class Server:
                 os.dup2(link.fileno(), 1)
                 os.dup2(self.log, 2)
                 environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
-                os.execve("/usr/sbin/sshd", ["/usr/sbin/sshd", "-i", "-e", "-f", "/etc/ssh/simulated"], environment)
+                os.execve(SSHD[0], SSHD, environment)  # noqa: S606 - no shell is wanted
         link.close()
 
     # -- commands ------------------------------------------------------------------------------------------------------
@@ -202,13 +199,13 @@ class Server:
             if one["unit"]:
                 host.path(f"{recorded.UNITS}/{one['unit']}").write_text(recorded.unit_text("inactive", state))
             one |= {"packages": [], "health": {}}  # the packages are there, and its port is answered from the outset
-        answer = converge(payload, Node(host, Systemd(host), lambda: open_engine("podman", host)))
+        answer = converge(payload, Node(host, Systemd(host), lambda: _engine(host)))
         bad = [one for one in answer["results"] if one["status"] == "failed"]
         if bad or answer["lock"]:
             raise RuntimeError(json.dumps(bad or answer, indent=1))
 
 
-class Engine:
+class Recorded:
     """One connection to the engine of a node: requests one after the other, answers from what is recorded."""
 
     def __init__(self, server: Server, node: Simulated, link: socket.socket) -> None:
@@ -240,6 +237,10 @@ class Engine:
             said = json.dumps({"message": f"not recorded: {path}", "cause": "", "response": 404}).encode()
             return _http("404 Not Found", said)
         return _http("200 OK", body)
+
+
+def _engine(host: recorded.RecordedHost) -> Engine:
+    return PodmanEngine(str(host.path(f"/run/{SOCKET}")))
 
 
 def _http(status: str, body: bytes) -> bytes:
@@ -307,5 +308,4 @@ def _say(answer: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    assert wire.VERSION == 1
     Server(Path(sys.argv[1])).run()
