@@ -42,7 +42,7 @@ def write_answer(folder: Path, host: str, answer: dict[str, Any]) -> None:
     new = target.with_name(f".{target.name}.new")
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as stream:
-        json.dump(answer, stream)
+        stream.write(json.dumps(answer))  # in one go: dump() to a stream does without the C encoder, 5 ms per node
     new.replace(target)
 
 
