@@ -68,7 +68,10 @@ def test_an_owner_cannot_say_where_the_data_is(cloud: Any, member: Any) -> None:
     kind = {"Content_Type": "application/openstack-images-v2.1-json-patch"}
     answer = member.ask("PATCH", "image", f"/v2/images/{key}", patch, **kind)
     assert cloud.ask("DELETE", "image", f"/v2/images/{key}").status == 204
-    assert (answer.status, b"not authorized" in answer.body.lower() or b"disallowed" in answer.body.lower()) == (403, True), answer.body
+    assert (answer.status, b"not authorized" in answer.body.lower() or b"disallowed" in answer.body.lower()) == (
+        403,
+        True,
+    ), answer.body
 
 
 def test_other_requests_are_served_while_an_upload_crawls(cloud: Any, image: str) -> None:

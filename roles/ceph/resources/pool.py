@@ -70,7 +70,9 @@ def apply(context: dict[str, Any], changes: list[dict[str, Any]]) -> list[str]:
     for change, group in zip(changes, groups, strict=True):
         if change["op"] == "delete":
             _cluster.run(context, *group)
-    _cluster.run_groups(context, [group for change, group in zip(changes, groups, strict=True) if change["op"] != "delete"])
+    _cluster.run_groups(
+        context, [group for change, group in zip(changes, groups, strict=True) if change["op"] != "delete"]
+    )
     past = {"create": "created", "update": "updated", "delete": "deleted with its data"}
     return [f"pool {change['name']}: {past[change['op']]}" for change in changes]
 
