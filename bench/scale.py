@@ -11,9 +11,11 @@ share the machine's cores, so wall times hold both; the controller's CPU time is
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -32,6 +34,7 @@ from nodes.meter import CommandError, Cost, Meter  # noqa: E402
 from world import nothing  # noqa: E402
 
 from scs_deploy import diff, payload, runner  # noqa: E402
+from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils import wire  # noqa: E402
 from scs_deploy.apply import Leg  # noqa: E402
 from scs_deploy.errors import DeployError  # noqa: E402
 from scs_deploy.facts import FactsCache  # noqa: E402
@@ -68,11 +71,13 @@ class Bench:
     def run(self, rounds: int, progress: Callable[[str], None]) -> dict[str, Cost]:
         """Simulate, deploy, measure; returns the median of each command. Raises what makes the measurement worthless."""
         addresses = self._addresses()
-        with Field(self.folder, addresses, regions.PORTS, regions.IMAGE) as simulated:
+        with contextlib.ExitStack() as stack:
+            simulated = stack.enter_context(Field(self.folder, addresses, regions.PORTS, regions.IMAGE))
             self._write_region(2, simulated)
             progress("first deployment")
             session = self._deploy(simulated)
             meter = Meter(simulated.pid, simulated.cpu, self.environment, ROOT)
+            stack.callback(meter.close)
             for number in range(rounds + 1):
                 progress(f"round {number} of {rounds}")
                 self._round(meter, session, warm_up=number == 0)
@@ -98,11 +103,10 @@ class Bench:
     def _deploy(self, simulated: Field) -> Session:
         """Bring every node to its wanted state, without a wave for each rack: what is measured comes after it."""
         session = Session.open(str(self.region_folder))
-        looked = session.destruction()
-        if looked.unreachable:
-            raise FieldError(f"not reached: {dict(list(looked.unreachable.items())[:3])}")
-        FactsCache(session.state / "facts").learn(looked.observed)
-        session = Session.open(str(self.region_folder))
+        found = simulated.facts()
+        FactsCache(session.state / "facts").learn(
+            {name: {"facts": facts, "facts_digest": wire.digest(facts)} for name, facts in found.items()}
+        )
         sealed = session.render()
         session.keep()
         observed = {name: {**nothing(name, sealed), "images": [regions.IMAGE]} for name in session.nodes}
@@ -184,6 +188,7 @@ def main() -> int:
     asked = parser.parse_args()
     if max(asked.nodes) > MOST:
         parser.error(f"at most {MOST} nodes fit this way of measuring")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     sweep()
     where, results = machine(), {}
     for nodes in asked.nodes:

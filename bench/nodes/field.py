@@ -116,6 +116,14 @@ class Field:
     def pid(self) -> int:
         return self._server.pid if self._server else 0
 
+    def facts(self) -> dict[str, Any]:
+        """The facts of every node, without SSH and Ansible in between."""
+        folder = self.folder / "facts"
+        folder.mkdir(exist_ok=True)
+        if failed := self._ask("look", PRIME_SECONDS)["failed"]:
+            raise FieldError(f"no facts of {', '.join(failed)}: see above")
+        return {name: json.loads((folder / f"{name}.json").read_text()) for name in self.nodes}
+
     def prime(self, payloads: Mapping[str, Mapping[str, Any]]) -> None:
         """Carry out a converge payload on every node, by the module's own code; raises ``FieldError`` when one fails."""
         folder = self.folder / "prime"

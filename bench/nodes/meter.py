@@ -50,8 +50,7 @@ class Meter:
         try:
             said, _ = command.communicate(timeout=seconds)
         except BaseException as error:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(command.pid, signal.SIGKILL)
+            self.close()
             command.wait()
             if isinstance(error, subprocess.TimeoutExpired):
                 raise CommandError(f"{' '.join(argv)}: not done after {seconds:.0f} s") from None
@@ -61,6 +60,17 @@ class Meter:
         if command.returncode not in codes:
             raise CommandError(f"{' '.join(argv)}: exit code {command.returncode}\n{said[-4000:]}")
         return cost, said
+
+    def close(self) -> None:
+        """End whatever commands left running, such as open connections, and what comes to us when its parent ends."""
+        until = time.monotonic() + 5
+        while (left := self._children()) and time.monotonic() < until:
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(pid, os.WNOHANG)
+            time.sleep(0.02)
 
     def _cpu(self) -> float:
         """Of all children that have ended, and of those that go on."""

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.engine import Managed
+from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.engine_podman import PodmanEngine
 from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.host import Done, Host
 from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.paths import labels_file
 
@@ -58,6 +60,19 @@ class RecordedHost(Host):
         if generated:
             name = unit.removesuffix(".service")
             self.path(f"{CONTAINERS}/{name}").write_text(self.path(labels_file(name)).read_text())
+
+
+class RecordedEngine:
+    """The engine of a node while it is made ready: the same answers without its socket."""
+
+    def __init__(self, host: Host, image: str) -> None:
+        self._folder, self._image = host.path(CONTAINERS), image
+
+    def managed(self) -> list[Managed]:
+        return [PodmanEngine._managed(one) for one in json.loads(containers(self._folder, self._image))]
+
+    def images(self) -> list[str]:
+        return [self._image]
 
 
 def containers(folder: Path, image: str) -> bytes:

@@ -23,9 +23,8 @@ from typing import Any
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 
 from nodes import kernel, recorded  # noqa: E402
+from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils import facts, packages  # noqa: E402
 from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.converge import converge  # noqa: E402
-from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.engine import Engine  # noqa: E402
-from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.engine_podman import PodmanEngine  # noqa: E402
 from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.node import Node  # noqa: E402
 from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.systemd import Systemd  # noqa: E402
 
@@ -63,6 +62,7 @@ class Server:
         self.nodes: list[Simulated] = []
         self.log = os.open(folder / "sshd.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self.waiting: list[Simulated] = []
+        self.task: Callable[[Simulated], None] = self._prime
         self.primers: dict[int, str] = {}
         self.failed: list[str] = []
         self.commands = b""
@@ -165,8 +165,9 @@ class Server:
         for line in lines:
             if line == b"cpu":
                 _say({"seconds": _spent()})
-            elif line == b"prime":
-                self.waiting = list(self.nodes)
+            elif line in (b"look", b"prime"):
+                self.task = self._look if line == b"look" else self._prime
+                self.waiting, self.failed = list(self.nodes), []
                 self._reap()
 
     def _reap(self) -> None:
@@ -181,11 +182,21 @@ class Server:
             pid = os.fork()
             if pid == 0:
                 with _no_return():
-                    self._prime(node)
+                    self.task(node)
                     os._exit(0)
             self.primers[pid] = node.name
         if busy and not self.primers:
-            _say({"primed": len(self.nodes) - len(self.failed), "failed": self.failed})
+            _say({"failed": self.failed})
+
+    def _look(self, node: Simulated) -> None:
+        """Facts as the module gathers them there; only the Python is another, and told by the node's own."""
+        with (self.folder / "facts" / f"{node.name}.json").open("w") as told:
+            node.enter()
+            host = recorded.RecordedHost()
+            units = Systemd(host).show(facts.NTP_UNITS)
+            found = facts.gather(host, packages.versions(host, facts.ENGINE_PACKAGES), units)
+            version = host.run(["/usr/bin/python3", "-c", "import platform; print(platform.python_version())"])
+            told.write(json.dumps({**found, "python": version.out.strip()}))
 
     def _prime(self, node: Simulated) -> None:
         """The first deployment, by the module's own code, without SSH and Ansible in between."""
@@ -199,7 +210,8 @@ class Server:
             if one["unit"]:
                 host.path(f"{recorded.UNITS}/{one['unit']}").write_text(recorded.unit_text("inactive", state))
             one |= {"packages": [], "health": {}}  # the packages are there, and its port is answered from the outset
-        answer = converge(payload, Node(host, Systemd(host), lambda: _engine(host)))
+        engine: Any = recorded.RecordedEngine(host, self.config["image"])
+        answer = converge(payload, Node(host, Systemd(host), lambda: engine))
         bad = [one for one in answer["results"] if one["status"] == "failed"]
         if bad or answer["lock"]:
             raise RuntimeError(json.dumps(bad or answer, indent=1))
@@ -237,10 +249,6 @@ class Recorded:
             said = json.dumps({"message": f"not recorded: {path}", "cause": "", "response": 404}).encode()
             return _http("404 Not Found", said)
         return _http("200 OK", body)
-
-
-def _engine(host: recorded.RecordedHost) -> Engine:
-    return PodmanEngine(str(host.path(f"/run/{SOCKET}")))
 
 
 def _http(status: str, body: bytes) -> bytes:
