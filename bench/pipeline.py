@@ -2,18 +2,21 @@
 
 Nodes are simulated: their answers are built from the questions, everything as wanted, so that the plan must be empty; then
 every node answers as if one setting had changed on all of them. Certificates count as known, as they are after the first run.
-Prints seconds per stage, per node, and the peak memory of the process; ``--profile`` adds where the time goes.
+Prints seconds per stage, per node, and the peak memory of the process, and which files of a node grow with the region; ``--profile``
+adds where the time goes.
 """
 
 from __future__ import annotations
 
 import cProfile
+import itertools
+import json
 import pstats
 import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,6 +32,7 @@ from scs_deploy.catalogue.load import load_catalogue  # noqa: E402
 from scs_deploy.context import Topology  # noqa: E402
 from scs_deploy.diff import Inputs, make_plan  # noqa: E402
 from scs_deploy.model.load import load_region  # noqa: E402
+from scs_deploy.model.region import Node  # noqa: E402
 from scs_deploy.order import order_of  # noqa: E402
 from scs_deploy.placement import place  # noqa: E402
 from scs_deploy.releases import load_users  # noqa: E402
@@ -39,15 +43,36 @@ from scs_deploy.templates import TemplateSet  # noqa: E402
 GOALS = {300: 10.0, 1000: 35.0}
 """Nodes -> seconds that observing everything as settled may cost the controller, Ansible not counted."""
 
+FEATURES = ("openvswitch", "geneve", "vxlan", "bonding", "vlan", "rbd", "nbd", "dm", "vhost", "kvm", "tun")
+QUESTION = "question of observe"
+ORDINARY = 10
+"""Nodes from which on a region has all its groups."""
 
-def known_facts(address: str) -> dict[str, Any]:
+GROWS = 1.3
+"""Times a size that count as growing: numbers and names have more digits in a larger region."""
+
+
+def known_facts(node: Node) -> dict[str, Any]:
     """Facts as the node side gathers them."""
-    return facts(address, 256 * 1024) | {
+    return facts(str(node.addresses["api"].v4), 256 * 1024) | {
+        "disks": [
+            {
+                "name": Path(disk.path).name,
+                "path": disk.path,
+                "serial": disk.serial or "",
+                "size": 4 * 10**12,
+                "model": "",
+                "rotational": False,
+                "in_use": disk.use == "system",
+            }
+            for disk in node.disks
+        ],
         "os": {"id": "debian", "version": "13", "codename": "trixie"},
         "clock_settable": True,
+        "cpu": {"model": "", "count": 128, "threads_per_core": 2, "flags": ["aes", "avx2", "svm"]},
         "limits": {"nofile": 524288, "nproc": 1029000},
         "engines": {"podman": "5.4.2"},
-        "kernel_features": {},
+        "kernel_features": dict.fromkeys(FEATURES, True),
         "virtualization": "none",
     }
 
@@ -69,10 +94,15 @@ class Timer:
         return sum(self.stages.values())
 
 
-def pipeline(nodes: int, timer: Timer) -> None:
-    """Run everything that one ``plan`` of a settled region costs, then one in which every node differs."""
+def pipeline(nodes: int, timer: Timer) -> dict[str, int]:
+    """Run everything that one ``plan`` of a settled region costs, then one in which every node differs.
+
+    Returns the largest size in bytes, on any node, of each file and of what a node is asked.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        generate_region.write(Path(folder), nodes)
+        region_file = generate_region.write(Path(folder), nodes)
+        every = {name: {"enabled": True} for name in load_catalogue([ROOT / "roles"]).services}
+        region_file.write_text(region_file.read_text().replace("services: {}", f"services: {json.dumps(every)}"))
         with timer.stage("load"):
             catalogue = load_catalogue([ROOT / "roles"])
             region = load_region(Path(folder), catalogue)
@@ -83,7 +113,7 @@ def pipeline(nodes: int, timer: Timer) -> None:
     mappings = {"fernet": ("0", "1"), "ssh-key": ("private", "public")}
     secrets = {name: spec.type for one in catalogue.services.values() for name, spec in one.secrets.items()}
     keys = {name: mappings[kind] for name, kind in secrets.items() if kind in mappings}
-    known = {node.name: known_facts(str(node.addresses["api"].v4)) for node in region.nodes}
+    known = {node.name: known_facts(node) for node in region.nodes}
     with timer.stage("render"):
         topology = Topology(region, catalogue, placement, load_users())
         desired = Renderer(topology, TemplateSet.load(catalogue), images, keys, known).render()
@@ -95,8 +125,7 @@ def pipeline(nodes: int, timer: Timer) -> None:
     with timer.stage("seal"):
         sealed = seal(desired, resolver)
     with timer.stage("questions"):
-        for node in region.nodes:
-            payload.observe(node.name, node.engine, sealed, "")
+        questions = [payload.observe(node.name, node.engine, sealed, "") for node in region.nodes]
     observed = {node.name: matching(node.name, sealed) for node in region.nodes}
     with timer.stage("plan"):
         plan = make_plan(Inputs(region, sealed, order, observed, {}))
@@ -113,16 +142,27 @@ def pipeline(nodes: int, timer: Timer) -> None:
             for name in wave.nodes:
                 payload.converge("r", wave, name, "podman", "me", sealed, resolver, False)
     print(f"    {len(placement.placed)} instances; {plan.summary()}")
+    sizes = {QUESTION: max(len(json.dumps(one)) for one in questions)}
+    for file in (file for node in region.nodes for one in desired.on(node.name) for file in one.files):
+        sizes[file.path] = max(sizes.get(file.path, 0), len(file.text))
+    return sizes
+
+
+def growing(before: Mapping[str, int], after: Mapping[str, int], nodes: float) -> Iterator[str]:
+    """What became larger although only the number of nodes did: ``nodes`` times as many."""
+    for path, size in sorted(after.items()):
+        if path in before and size > GROWS * before[path]:
+            yield f"{path}: {before[path]} -> {size} bytes ({size / before[path]:.1f} times for {nodes:g} times the nodes)"
 
 
 def main(arguments: list[str]) -> int:
     sizes = [int(one) for one in arguments if one.isdigit()] or [1, 10, 100, 300, 1000]
     profiler = cProfile.Profile() if "--profile" in arguments else None
-    late = False
+    late, known = False, {}
     for nodes in sizes:
         timer = Timer()
-        run: Callable[..., object] = profiler.runcall if profiler else lambda call, *given: call(*given)
-        run(pipeline, nodes, timer)
+        run: Callable[..., Any] = profiler.runcall if profiler else lambda call, *given: call(*given)
+        known[nodes] = run(pipeline, nodes, timer)
         goal = GOALS.get(nodes)
         late |= goal is not None and timer.total > goal
         stages = "  ".join(f"{name} {seconds:.2f}" for name, seconds in timer.stages.items())
@@ -130,6 +170,10 @@ def main(arguments: list[str]) -> int:
         print(
             f"{nodes:5} nodes: {timer.total:7.2f} s ({1000 * timer.total / nodes:.1f} ms per node, {memory} MiB): {stages}"
         )
+    for less, more in itertools.pairwise(known):
+        if less >= ORDINARY:
+            found = list(growing(known[less], known[more], more / less))
+            print(f"from {less} to {more} nodes grow: {'; '.join(found) or 'no files'}")
     if profiler:
         pstats.Stats(profiler).sort_stats("cumulative").print_stats(45)
     return int(late)

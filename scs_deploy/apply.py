@@ -65,9 +65,13 @@ def apply(session: Session, plan: Plan, sealed: Sealed, log: EventLog, purge: bo
     resolver = session.resolver(sealed.desired)
     results: dict[str, Result] = {}
     log.emit("apply", region=plan.region, waves=len(plan.waves), steps=len(plan.steps), plan=plan.digest)
-    for leg in legs(plan.waves):
-        ready = _ready(leg, results, log)
-        if ready.steps:
+    all_legs = legs(plan.waves)
+    with runner.Waves("apply.yml", session.connections, [leg.nodes for leg in all_legs]) as waves:
+        for leg in all_legs:
+            ready = _ready(leg, results, log)
+            if not ready.steps:
+                waves.skip()
+                continue
             log.emit(
                 "wave",
                 number=leg.number,
@@ -75,7 +79,7 @@ def apply(session: Session, plan: Plan, sealed: Sealed, log: EventLog, purge: bo
                 nodes=list(ready.nodes),
                 steps=[step.id for step in ready.steps],
             )
-            got = _run(session, ready, sealed, resolver, log, purge)
+            got = _run(session, waves, ready, sealed, resolver, log, purge)
             for step in ready.steps:
                 results[step.id] = _result(step, got, log)
             log.emit("wave-end", number=leg.number)
@@ -110,7 +114,9 @@ def legs(waves: Sequence[Wave]) -> list[Leg]:
     return joined
 
 
-def _run(session: Session, leg: Leg, sealed: Sealed, resolver: Resolver, log: EventLog, purge: bool) -> runner.Answers:
+def _run(
+    session: Session, waves: runner.Waves, leg: Leg, sealed: Sealed, resolver: Resolver, log: EventLog, purge: bool
+) -> runner.Answers:
     payloads = {
         node: payload.converge(log.run, leg, node, session.nodes[node].engine, holder(), sealed, resolver, purge)
         for node in leg.nodes
@@ -120,11 +126,11 @@ def _run(session: Session, leg: Leg, sealed: Sealed, resolver: Resolver, log: Ev
         log.emit("node", node=node, state=state)
 
     if len(leg.nodes) > 1 or len(leg.steps) == 1:
-        return runner.run("apply.yml", session.connections, payloads, on_node)
+        return waves.next(payloads, on_node)
     (only,) = leg.nodes
     with Watch(session.connections[only], log.run, lambda told: log.emit("told", **told)) as watch:
         payloads[only]["progress"] = watch.path
-        return runner.run("apply.yml", session.connections, payloads, on_node)
+        return waves.next(payloads, on_node)
 
 
 def _ready(leg: Leg, results: dict[str, Result], log: EventLog) -> Leg:

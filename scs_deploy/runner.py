@@ -1,27 +1,33 @@
-"""The only module that starts Ansible: one playbook over some nodes, payloads in, answers out, nothing left behind."""
+"""The only module that starts Ansible: a playbook over some nodes, once or wave by wave, payloads in, answers out, nothing left behind."""
 
 from __future__ import annotations
 
 import json
 import os
+import queue
 import shutil
 import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import ansible_runner
+import yaml
 
 from scs_deploy import paths
 from scs_deploy.errors import DeployError, Interrupted
 from scs_deploy.ssh import Connection
 
 _PREFIX = "run-"
-_FORKS = 50
+FORKS = 50
+_POLL_SECONDS = 0.1
+_ENDS = {"runner_on_ok": "ok", "runner_on_failed": "failed", "runner_on_unreachable": "unreachable"}
+"""Events with which a node's part of a wave ends."""
+
 
 Answer = Mapping[str, Any]
 OnNode = Callable[[str, str], None]
@@ -56,18 +62,136 @@ def run(
     payloads: Mapping[str, Mapping[str, Any]],
     on_node: OnNode | None = None,
 ) -> Answers:
-    """Run ``playbooks/<playbook>`` against the nodes that have a payload.
+    """Run ``playbooks/<playbook>`` once against the nodes that have a payload.
 
     Raises ``Interrupted`` on Ctrl-C and ``DeployError`` when Ansible itself cannot work.
     """
     if not payloads:
         return Answers({}, {}, {})
-    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_root()))
-    try:
-        (folder / "pid").write_text(str(os.getpid()))
-        return _run(folder, playbook, connections, payloads, on_node)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with Waves(playbook, connections, [tuple(payloads)]) as waves:
+        return waves.next(payloads, on_node)
+
+
+class Waves:
+    """One start of Ansible that carries out a playbook wave by wave, each on nodes of its own.
+
+    The nodes of every wave are known from the outset, their payloads only when it is the wave's turn: so what failed before can
+    be taken into account, and starting Ansible is paid for once. ``with`` starts it, and ends it when waves are left over.
+    """
+
+    def __init__(self, playbook: str, connections: Mapping[str, Connection], nodes: Sequence[Sequence[str]]) -> None:
+        self._playbook, self._connections, self._nodes = playbook, connections, nodes
+        self._number = 0
+        self._events: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
+        self._stop, self._interrupted = threading.Event(), threading.Event()
+        self._signals: dict[int, Any] = {}
+        self._failure: Exception | None = None
+        self._thread = threading.Thread(target=self._ansible, name="ansible")
+
+    def __enter__(self) -> Self:
+        self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_root()))
+        self._write("pid", os.getpid())
+        for name in ("in", "out", "inventory", "tmp"):
+            (self._folder / name).mkdir(mode=0o700)
+        if threading.current_thread() is threading.main_thread():
+            # Ctrl-C and SIGTERM end Ansible cleanly instead of tearing threads apart.
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._signals[number] = signal.signal(number, lambda *_: self._interrupted.set())
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind or self._number < len(self._nodes):
+            self._stop.set()
+        try:
+            if self._thread.ident:
+                self._thread.join()
+        finally:
+            for number, handler in self._signals.items():
+                signal.signal(number, handler)
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def next(self, payloads: Mapping[str, Mapping[str, Any]], on_node: OnNode | None = None) -> Answers:
+        """Carry out the next wave on those of its nodes that have a payload, and wait for all of them.
+
+        Raises ``Interrupted`` on Ctrl-C and ``DeployError`` when Ansible itself cannot work.
+        """
+        self._ask(payloads)
+        if not self._thread.ident:
+            self._prepare()
+            self._thread.start()
+        wave = _Collected(payloads, on_node)
+        while not wave.complete:
+            if self._interrupted.is_set():
+                raise Interrupted(
+                    "interrupted",
+                    why="a module that is already running on a node finishes what it was given",
+                    fix="run the same command again: it goes on where this one stopped",
+                )
+            ended = not self._thread.is_alive()
+            try:
+                event = self._events.get(timeout=_POLL_SECONDS)
+            except queue.Empty:
+                if ended:
+                    break
+            else:
+                if (event.get("event_data") or {}).get("play_pattern", _wave(self._number)) == _wave(self._number):
+                    wave.take(event)
+        if self._failure:
+            raise self._failure
+        return wave.answers(self._folder / "out" / str(self._number))
+
+    def skip(self) -> None:
+        """Leave out the next wave."""
+        self._ask({})
+
+    def _ask(self, payloads: Mapping[str, Mapping[str, Any]]) -> None:
+        self._number += 1
+        new, ready = f"in/.{self._number}", f"in/{self._number}"
+        (self._folder / new).mkdir(mode=0o700)
+        for name, payload in payloads.items():
+            self._write(f"{new}/{name}.json", payload)
+        (self._folder / new).rename(self._folder / ready)
+
+    def _prepare(self) -> None:
+        """Inventory and playbook: the given play once for each wave, with that wave's nodes."""
+        waves = dict(enumerate(self._nodes, 1))
+        names = dict.fromkeys(name for nodes in self._nodes for name in nodes)
+        everybody = {
+            "hosts": {name: self._connections[name].ansible_vars() for name in names},
+            "vars": {"ansible_python_interpreter": "/usr/bin/python3", "scs_private": str(self._folder)},
+            "children": {_wave(number): {"hosts": dict.fromkeys(nodes)} for number, nodes in waves.items()},
+        }
+        self._write("inventory/hosts.json", {"all": everybody})
+        (play,) = yaml.safe_load((paths.share_dir() / "playbooks" / self._playbook).read_text(encoding="utf-8"))
+        # A node that fails in one wave stays in the next: which of its other steps are tried is not for Ansible to say.
+        play |= {"ignore_errors": True, "ignore_unreachable": True}
+        self._write("waves.yml", [{**play, "hosts": _wave(number), "vars": {"scs_wave": number}} for number in waves])
+
+    def _ansible(self) -> None:
+        def take(event: Mapping[str, Any]) -> bool:
+            self._events.put(event)
+            return False  # keep no event files
+
+        try:
+            ansible_runner.interface.run(
+                private_data_dir=str(self._folder),
+                playbook=str(self._folder / "waves.yml"),
+                inventory=str(self._folder / "inventory" / "hosts.json"),
+                envvars=_environment(self._folder, max(map(len, self._nodes))),
+                event_handler=take,
+                cancel_callback=lambda: self._interrupted.is_set() or self._stop.is_set(),
+                quiet=True,
+                suppress_env_files=True,
+            )
+        except Exception as error:  # noqa: BLE001 - raised again by who waits for the answers
+            self._failure = error
+
+    def _write(self, name: str, data: object) -> None:
+        (self._folder / name).write_text(json.dumps(data))
+
+
+def _wave(number: int) -> str:
+    return f"wave_{number}"
 
 
 def _root() -> Path:
@@ -76,61 +200,11 @@ def _root() -> Path:
     return root
 
 
-def _run(
-    folder: Path,
-    playbook: str,
-    connections: Mapping[str, Connection],
-    payloads: Mapping[str, Mapping[str, Any]],
-    on_node: OnNode | None,
-) -> Answers:
-    for name in ("in", "out", "inventory", "tmp"):
-        (folder / name).mkdir(mode=0o700)
-    hosts: dict[str, Any] = {}
-    for name, payload in payloads.items():
-        (folder / "in" / f"{name}.json").write_text(json.dumps(payload))
-        hosts[name] = connections[name].ansible_vars()
-    inventory = {
-        "all": {"hosts": hosts, "vars": {"ansible_python_interpreter": "/usr/bin/python3", "scs_private": str(folder)}}
-    }
-    (folder / "inventory" / "hosts.json").write_text(json.dumps(inventory))
-    collected = _Collected(on_node)
-    interrupted = threading.Event()
-    previous = _on_signal(interrupted)
-    try:
-        ansible_runner.interface.run(
-            private_data_dir=str(folder),
-            playbook=str(paths.share_dir() / "playbooks" / playbook),
-            inventory=str(folder / "inventory" / "hosts.json"),
-            envvars=_environment(folder, len(payloads)),
-            event_handler=collected.event,
-            cancel_callback=interrupted.is_set,
-            quiet=True,
-            suppress_env_files=True,
-        )
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-    if interrupted.is_set():
-        raise Interrupted(
-            "interrupted",
-            why="a module that is already running on a node finishes what it was given",
-            fix="run the same command again: it goes on where this one stopped",
-        )
-    return collected.answers(folder, payloads)
-
-
-def _on_signal(interrupted: threading.Event) -> dict[int, Any]:
-    """Let Ctrl-C and SIGTERM end Ansible cleanly instead of tearing threads apart."""
-    if threading.current_thread() is not threading.main_thread():
-        return {}
-    return {number: signal.signal(number, lambda *_: interrupted.set()) for number in (signal.SIGINT, signal.SIGTERM)}
-
-
 def _environment(folder: Path, count: int) -> dict[str, str]:
     return {
         "ANSIBLE_CONFIG": str(paths.share_dir() / "ansible.cfg"),
         "ANSIBLE_COLLECTIONS_PATH": str(Path(__file__).parent),
-        "ANSIBLE_FORKS": str(min(_FORKS, count)),
+        "ANSIBLE_FORKS": str(min(FORKS, count)),
         "ANSIBLE_LOCAL_TEMP": str(folder / "tmp"),
         "ANSIBLE_PIPELINING": "1",
         "ANSIBLE_HOST_KEY_CHECKING": "1",
@@ -144,37 +218,41 @@ def _environment(folder: Path, count: int) -> dict[str, str]:
 
 
 class _Collected:
-    """Reads the events of one run."""
+    """Reads the events of one wave."""
 
-    def __init__(self, on_node: OnNode | None) -> None:
+    def __init__(self, payloads: Mapping[str, Any], on_node: OnNode | None) -> None:
         self._on_node = on_node or (lambda node, state: None)
+        self._waiting = dict.fromkeys(payloads)
+        self._asked = tuple(payloads)
         self._unreachable: dict[str, str] = {}
         self._failed: dict[str, str] = {}
         self._said: list[str] = []
 
-    def event(self, event: Mapping[str, Any]) -> bool:
+    @property
+    def complete(self) -> bool:
+        return not self._waiting
+
+    def take(self, event: Mapping[str, Any]) -> None:
         data = event.get("event_data") or {}
         host, kind = data.get("host"), event.get("event")
         result = data.get("res") or {}
-        if kind == "runner_on_unreachable" and host:
-            self._unreachable[host] = str(result.get("msg", "unreachable")).strip()
-            self._on_node(host, "unreachable")
-        elif kind == "runner_on_failed" and host:
-            self._failed[host] = _reason(result)
-            self._on_node(host, "failed")
-        elif kind == "runner_on_ok" and host:
-            self._on_node(host, "ok")
+        if host in self._waiting and kind in _ENDS:
+            del self._waiting[host]
+            if kind == "runner_on_unreachable":
+                self._unreachable[host] = str(result.get("msg", "unreachable")).strip()
+            elif kind == "runner_on_failed":
+                self._failed[host] = _reason(result)
+            self._on_node(host, _ENDS[kind])
         elif not host and event.get("stdout"):
             self._said.append(str(event["stdout"]))
-        return False  # keep no event files
 
-    def answers(self, folder: Path, payloads: Mapping[str, Any]) -> Answers:
+    def answers(self, folder: Path) -> Answers:
         answers: dict[str, Answer] = {}
         failed: dict[str, str] = {}
-        for name in payloads:
-            path = folder / "out" / f"{name}.json"
+        for name in self._asked:
+            path = folder / f"{name}.json"
             if path.exists():
-                answers[name] = json.loads(path.read_text())
+                answers[name] = json.loads(path.read_bytes())
             elif name not in self._unreachable:
                 failed[name] = self._failed.get(name, "Ansible ended without an answer of this node")
         if failed and not answers and not self._unreachable and not self._failed:

@@ -17,6 +17,7 @@ from scs_deploy import paths
 from scs_deploy.errors import DeployError
 from scs_deploy.model.rack import Node
 
+_PERSIST_SECONDS = 300  # as in ansible.cfg, whose connections are the same ones
 _UNREACHABLE = 255  # ssh's own exit code for everything that is not the remote command's
 _SOCKET_LIMIT = 107  # bytes of sun_path without its end; ssh adds a dot and 16 characters while it opens the socket
 _CLOSED = re.compile(
@@ -67,7 +68,7 @@ class Connection:
                 "-o",
                 "ControlMaster=auto",
                 "-o",
-                "ControlPersist=60s",
+                f"ControlPersist={_PERSIST_SECONDS}s",
             ),
             *("-p", str(self.port), "-l", self.user, "--", self.host, shlex.join(remote)),
         ]

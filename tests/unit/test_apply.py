@@ -27,7 +27,7 @@ class Region:
         self.nodes = {node.name: node for node in world.region.nodes}
         self.connections = dict.fromkeys(self.nodes)
         self.log = EventLog(tmp_path, "run-1")
-        monkeypatch.setattr(runner, "run", self.run)
+        monkeypatch.setattr(runner, "Waves", lambda playbook, connections, nodes: _Waves(self, playbook, nodes))
         monkeypatch.setattr(module, "Watch", lambda *_: _Watch())
 
     def keep(self) -> None:
@@ -39,8 +39,7 @@ class Region:
     def resolver(self, desired):
         return self.world.resolve
 
-    def run(self, playbook, connections, payloads, on_node=None):
-        assert playbook == "apply.yml"
+    def run(self, payloads, on_node):
         self.asked.append({node: [step["id"] for step in payload["steps"]] for node, payload in payloads.items()})
         answers = {}
         for node, payload in payloads.items():
@@ -70,6 +69,27 @@ class Region:
     @property
     def events(self) -> list[dict]:
         return [json.loads(line) for line in self.log.path.read_text().splitlines()]
+
+
+class _Waves:
+    """What ``runner.Waves`` promises: the nodes of each wave are known beforehand, none is left out."""
+
+    def __init__(self, region: Region, playbook: str, nodes) -> None:
+        assert playbook == "apply.yml"
+        self.region, self.left = region, [set(one) for one in nodes]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        assert kind or not self.left
+
+    def next(self, payloads, on_node=None):
+        assert set(payloads) <= self.left.pop(0)
+        return self.region.run(payloads, on_node)
+
+    def skip(self):
+        self.left.pop(0)
 
 
 class _Watch(SimpleNamespace):

@@ -1,0 +1,157 @@
+"""The border to Ansible: waves of one start in order, what failed stays with its node, nothing is left behind; Ansible itself is played."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import ansible_runner
+import pytest
+import yaml
+
+from scs_deploy import runner
+from scs_deploy.errors import DeployError, Interrupted
+from scs_deploy.ssh import Connection
+
+
+class Ansible:
+    """Plays ``ansible_runner``: every node of a wave answers with what it was asked, unless it is told to fail."""
+
+    def __init__(self) -> None:
+        self.starts = 0
+        self.failing: set[str] = set()
+        self.unreachable: set[str] = set()
+        self.dies_before = 0
+        self.said: list[tuple[int, str]] = []
+        self.cancelled = False
+
+    def run(self, *, private_data_dir: str, playbook: str, inventory: str, **options: Any) -> None:
+        self.starts += 1
+        folder = Path(private_data_dir)
+        plays = yaml.safe_load(Path(playbook).read_text())
+        groups = json.loads(Path(inventory).read_text())["all"]["children"]
+        tell = options["event_handler"]
+        tell({"event": "playbook_on_start", "stdout": "a warning of Ansible"})
+        for play in plays:
+            wave = play["vars"]["scs_wave"]
+            if wave == self.dies_before:
+                return
+            while not (folder / "in" / str(wave)).exists():
+                if options["cancel_callback"]():
+                    self.cancelled = True
+                    return
+                time.sleep(0.005)
+            (folder / "out" / str(wave)).mkdir()
+            for node in groups[play["hosts"]]["hosts"]:
+                self.node(folder, wave, node, tell)
+
+    def node(self, folder: Path, wave: int, node: str, tell: Any) -> None:
+        data: dict[str, Any] = {"host": node, "play_pattern": f"wave_{wave}"}
+        asked = folder / "in" / str(wave) / f"{node}.json"
+        if not asked.exists():
+            tell({"event": "runner_on_skipped", "event_data": data})
+        elif node in self.unreachable:
+            tell({"event": "runner_on_unreachable", "event_data": {**data, "res": {"msg": "no route to host\n"}}})
+        elif node in self.failing:
+            tell({"event": "runner_on_failed", "event_data": {**data, "res": {"msg": "no Python"}}})
+        else:
+            self.said.append((wave, node))
+            (folder / "out" / str(wave) / f"{node}.json").write_text(asked.read_text())
+            tell({"event": "runner_on_ok", "event_data": data})
+
+
+@pytest.fixture
+def ansible(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Ansible]:
+    played = Ansible()
+    monkeypatch.setattr(ansible_runner.interface, "run", played.run)
+    monkeypatch.setenv("SCS_DEPLOY_STATE_DIR", str(tmp_path / "state"))
+    yield played
+    assert not list((tmp_path / "state/private").iterdir()), "a private folder is left"
+
+
+CONNECTIONS = {name: Connection(name, f"10.0.0.{number}", "/known") for number, name in enumerate(("n1", "n2", "n3"))}
+
+
+def test_one_wave_brings_every_answer(ansible: Ansible) -> None:
+    told: list[tuple[str, str]] = []
+    payloads = {"n1": {"v": 1}, "n2": {"v": 2}}
+    got = runner.run("observe.yml", CONNECTIONS, payloads, lambda *one: told.append(one))
+    assert got.answers == payloads
+    assert sorted(told) == [("n1", "ok"), ("n2", "ok")]
+    assert not got.unreachable
+    assert not got.failed
+
+
+def test_nothing_asked_starts_nothing(ansible: Ansible, tmp_path: Path) -> None:
+    assert runner.run("observe.yml", CONNECTIONS, {}).answers == {}
+    with runner.Waves("apply.yml", CONNECTIONS, [("n1",)]) as waves:
+        waves.skip()
+    assert ansible.starts == 0
+
+
+def test_waves_share_one_start_and_are_told_apart(ansible: Ansible) -> None:
+    with runner.Waves("apply.yml", CONNECTIONS, [("n1", "n2"), ("n1", "n2"), ("n3",), ("n1",)]) as waves:
+        assert waves.next({"n1": {"v": 1}}).answers == {"n1": {"v": 1}}
+        waves.skip()
+        assert waves.next({"n3": {"v": 3}}).answers == {"n3": {"v": 3}}
+        assert waves.next({"n1": {"v": 4}}).answers == {"n1": {"v": 4}}
+    assert ansible.starts == 1
+    assert ansible.said == [(1, "n1"), (3, "n3"), (4, "n1")]
+
+
+def test_what_went_wrong_is_told_with_its_node_and_the_next_wave_goes_on(ansible: Ansible) -> None:
+    ansible.unreachable, ansible.failing = {"n1"}, {"n2"}
+    told: dict[str, str] = {}
+    with runner.Waves("apply.yml", CONNECTIONS, [("n1", "n2", "n3"), ("n3",)]) as waves:
+        got = waves.next({"n1": {}, "n2": {}, "n3": {"v": 1}}, told.__setitem__)
+        assert got.unreachable == {"n1": "no route to host"}
+        assert got.failed == {"n2": "no Python"}
+        assert got.answers == {"n3": {"v": 1}}
+        assert told == {"n1": "unreachable", "n2": "failed", "n3": "ok"}
+        assert waves.next({"n3": {"v": 2}}).answers == {"n3": {"v": 2}}
+
+
+def test_ansible_that_ends_too_early_is_an_error_with_its_words(ansible: Ansible) -> None:
+    ansible.dies_before = 1
+    with pytest.raises(DeployError, match=r"did not run(.|\n)*a warning of Ansible"):
+        runner.run("observe.yml", CONNECTIONS, {"n1": {}})
+
+
+def test_what_ansible_raises_is_raised_here(ansible: Ansible, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(**_: Any) -> None:
+        raise OSError("no pseudo-terminal")
+
+    monkeypatch.setattr(ansible_runner.interface, "run", broken)
+    with pytest.raises(OSError, match="no pseudo-terminal"):
+        runner.run("observe.yml", CONNECTIONS, {"n1": {}})
+
+
+def test_waves_that_are_left_over_end_ansible(ansible: Ansible) -> None:
+    with runner.Waves("apply.yml", CONNECTIONS, [("n1",), ("n2",)]) as waves:
+        waves.next({"n1": {}})
+    assert ansible.cancelled
+
+
+def test_ctrl_c_ends_ansible_and_is_told_as_that(ansible: Ansible) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    ansible.node = lambda *_: os.kill(os.getpid(), signal.SIGINT)  # type: ignore[method-assign]
+    with pytest.raises(Interrupted):
+        runner.run("observe.yml", CONNECTIONS, {"n1": {}})
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_folders_of_killed_runs_are_swept(ansible: Ansible, tmp_path: Path) -> None:
+    root = tmp_path / "state/private"
+    root.mkdir(parents=True)
+    for name, pid in {"run-dead": "999999999", "run-odd": "?", "run-mine": str(os.getpid())}.items():
+        (root / name).mkdir()
+        (root / name / "pid").write_text(pid)
+    runner.sweep()
+    assert [path.name for path in root.iterdir()] == ["run-mine"]
+    (root / "run-mine/pid").unlink()
+    (root / "run-mine").rmdir()
