@@ -10,6 +10,9 @@ from tests.deployment import Cloud, until
 
 def test_cloud_and_server_come_back_by_themselves(cloud: Cloud, address: str) -> None:
     cloud.lab.reboot(cloud.node)
+    said = cloud.on_node("journalctl -b -1 -u scs-servers -o cat --no-pager")
+    assert "servers shut down: 1" in said
+    assert "are switched off" not in said, "the server was not given the time to shut down"
     until(lambda: answers(address), "the server answers again", 300)
     until(lambda: cloud.run("status").returncode == 0, "every instance is healthy", 240)
     cloud.assert_settled()
