@@ -50,7 +50,8 @@ def batched(steps: Sequence[Step], inputs: Inputs) -> list[Step]:
     """Spread the interruptions of one component over batches, each of which needs the one before.
 
     A batch is a failure domain; where members vote, or all live in one domain, it is a node. Members that do not run are
-    brought up before others are interrupted.
+    brought up before others are interrupted. An interruption that is refused takes nothing away, so none waits for it; a start
+    that is refused leaves a member missing, so the others do.
     """
     groups: dict[str, list[Step]] = {}
     for step in steps:
@@ -67,7 +68,7 @@ def batched(steps: Sequence[Step], inputs: Inputs) -> list[Step]:
         for number, batch in enumerate(domains.split(component, interruptions), 1 if brought_up else 0):
             for step in batch:
                 changed[step.id] = replace(step, batch=number, needs=tuple(sorted({*step.needs, *before})))
-            before = [step.id for step in batch]
+            before = [step.id for step in batch if not step.refused] or before
     return [changed.get(step.id, step) for step in steps]
 
 
