@@ -13,11 +13,12 @@ from scs_deploy.plan import Step, Wave
 
 def held_back(steps: Sequence[Step], away: Mapping[str, str], desired: Desired) -> tuple[list[Step], list[str]]:
     """Leave out interruptions of a quorum that already lacks a member; ``away`` says of each absent node what it is."""
+    votes = {one.component for group in desired.instances.values() for one in group if one.quorum}
     lacking: dict[str, str] = {}
     for node in away:
-        for instance in desired.on(node):
-            if instance.quorum:
-                lacking.setdefault(instance.component, node)
+        for component in (*(one.component for one in desired.on(node)), *desired.unrendered.get(node, ())):
+            if component in votes:
+                lacking.setdefault(component, node)
     held: dict[str, str] = {}
     for step in steps:
         node = lacking.get(_component(step), step.node)
