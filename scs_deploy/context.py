@@ -24,6 +24,9 @@ SHARED = frozenset(
 )  # fmt: skip
 """Names that mean the same to every instance of a region: a template that uses no others is rendered once."""
 
+FROM_FACTS = ("facts", "vips")
+"""Names that come from the facts of a node; what belongs to the region, and not to a node, does not see them."""
+
 VIP_NAMES = {"public": "api", "api": "api-int"}
 """First label of a VIP's DNS name; other networks use their own name."""
 

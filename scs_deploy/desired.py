@@ -185,6 +185,8 @@ class Desired:
     owners: Mapping[str, Owner]
     certificates: Mapping[tuple[str, str], CertificateNames]
     secrets: tuple[str, ...]
+    unrendered: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Node whose facts are not known -> the components that are placed there: their members exist, and may hold data."""
 
     def on(self, node: str) -> tuple[Instance, ...]:
         return self.instances.get(node, ())

@@ -103,7 +103,8 @@ class TemplateSet:
     def value(self, service: str, expression: str, context: Mapping[str, Any]) -> Any:
         """Evaluate an expression of service.yml, such as the list of ``each``."""
         try:
-            return self._environment.compile_expression(expression, undefined_to_none=False)(**context)
+            found = self._environment.compile_expression(expression, undefined_to_none=False)(**context)
+            return str(found) if isinstance(found, jinja2.Undefined) else found  # which raises, as any use of it would
         except (jinja2.TemplateError, TypeError, KeyError, ValueError, AttributeError) as error:
             raise InputError(
                 Finding(

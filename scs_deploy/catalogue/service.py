@@ -181,7 +181,8 @@ class Job(Description):
 class Resource(Description):
     """Something behind an API, declared as data by whoever needs it and kept by the owner of its kind.
 
-    ``kind`` is ``<owner service>.<kind>``; the owner's ``resources/<kind>.py`` lists, compares and applies.
+    ``kind`` is ``<owner service>.<kind>``; the owner's ``resources/<kind>.py`` lists, compares and applies. Templates see the
+    first instance of the service, without facts: what is not declared is deleted, so it must not depend on which nodes answer.
     """
 
     kind: str = Field(pattern=r"^[a-z][a-z0-9-]*\.[a-z][a-z0-9_]*$")

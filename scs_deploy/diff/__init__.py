@@ -20,13 +20,17 @@ _JOB_REASONS = {
     "done": "what it depends on has changed",
 }
 
+_NO_FACTS = "it answered without facts, so what belongs on it is not known"
+
 
 def make_plan(inputs: Inputs) -> Plan:
     """Compare desired with observed; raises nothing: what cannot be known is in ``Plan.unknown``."""
     maintenance = sorted(node.name for node in inputs.region.nodes if node.state == "maintenance")
     asked = set(inputs.limit or inputs.observed) - set(maintenance)
-    nodes = [name for name in inputs.observed if name in asked]
+    strange = inputs.sealed.desired.unrendered
+    nodes = [name for name in inputs.observed if name in asked and name not in strange]
     unknown = {name: why for name, why in inputs.unreachable.items() if name not in maintenance}
+    unknown |= {name: _NO_FACTS for name in inputs.observed if name in asked and name in strange}
     steps = _steps(nodes, inputs, unknown)
     if inputs.services:
         steps = [step for step in steps if step.service in inputs.services]

@@ -16,7 +16,8 @@ _REASON = "it forms the cluster, as no member holds data; the others join it"
 def forming(steps: Sequence[Step], inputs: Inputs) -> list[Step]:
     """Order the first member to form a cluster where all are about to start and every one of them was seen to be empty.
 
-    A member that cannot be asked may hold the data, so nothing is formed then; a cluster of one needs no order.
+    A member that cannot be asked, or was never reached, may hold the data, so nothing is formed then; a cluster of one needs no
+    order.
     """
     starting = {step.id for step in steps if step.kind == "instance" and step.restart}
     first = set()
@@ -34,7 +35,8 @@ def _clusters(inputs: Inputs) -> list[list[Instance]]:
         for one in inputs.sealed.desired.on(node.name):
             if one.hook("form"):
                 found.setdefault(one.component, []).append(one)
-    return list(found.values())
+    hidden = {component for components in inputs.sealed.desired.unrendered.values() for component in components}
+    return [members for component, members in found.items() if component not in hidden]
 
 
 def _ordered(step: Step) -> Step:

@@ -13,11 +13,12 @@ from scs_deploy.plan import Step, Wave
 
 def held_back(steps: Sequence[Step], away: Mapping[str, str], desired: Desired) -> tuple[list[Step], list[str]]:
     """Leave out interruptions of a quorum that already lacks a member; ``away`` says of each absent node what it is."""
+    votes = {one.component for group in desired.instances.values() for one in group if one.quorum}
     lacking: dict[str, str] = {}
     for node in away:
-        for instance in desired.on(node):
-            if instance.quorum:
-                lacking.setdefault(instance.component, node)
+        for component in (*(one.component for one in desired.on(node)), *desired.unrendered.get(node, ())):
+            if component in votes:
+                lacking.setdefault(component, node)
     held: dict[str, str] = {}
     for step in steps:
         node = lacking.get(_component(step), step.node)
@@ -50,7 +51,8 @@ def batched(steps: Sequence[Step], inputs: Inputs) -> list[Step]:
     """Spread the interruptions of one component over batches, each of which needs the one before.
 
     A batch is a failure domain; where members vote, or all live in one domain, it is a node. Members that do not run are
-    brought up before others are interrupted.
+    brought up before others are interrupted. An interruption that is refused takes nothing away, so none waits for it; a start
+    that is refused leaves a member missing, so the others do.
     """
     groups: dict[str, list[Step]] = {}
     for step in steps:
@@ -67,7 +69,7 @@ def batched(steps: Sequence[Step], inputs: Inputs) -> list[Step]:
         for number, batch in enumerate(domains.split(component, interruptions), 1 if brought_up else 0):
             for step in batch:
                 changed[step.id] = replace(step, batch=number, needs=tuple(sorted({*step.needs, *before})))
-            before = [step.id for step in batch]
+            before = [step.id for step in batch if not step.refused] or before
     return [changed.get(step.id, step) for step in steps]
 
 

@@ -42,16 +42,19 @@ class Renderer:
         owners = owners_of(given)
         items = items_of(given, owners)
         instances: dict[str, tuple[Instance, ...]] = {}
+        unrendered: dict[str, tuple[str, ...]] = {}
         certificates: dict[tuple[str, str], CertificateNames] = {}
         for node in given.topology.nodes:
+            here = given.topology.placement.on(node.name)
             if node.name not in given.facts:
+                unrendered[node.name] = tuple(dict.fromkeys(placed.component for placed in here))
                 continue
-            scopes = [given.scope(placed) for placed in given.topology.placement.on(node.name)]
+            scopes = [given.scope(placed) for placed in here]
             instances[node.name] = tuple(_instance(scope, owners, items) for scope in scopes)
             found = {(node.name, scope.placed.name): certificate_names(scope) for scope in scopes}
             certificates |= {key: wanted for key, wanted in found.items() if wanted}
         wanted_secrets = tuple(name for service in given.deployed() for name in service.secrets)
-        return Desired(instances, tuple(jobs(given)), items, owners, certificates, wanted_secrets)
+        return Desired(instances, tuple(jobs(given)), items, owners, certificates, wanted_secrets, unrendered)
 
 
 def _instance(scope: Scope, owners: Mapping[str, Owner], items: tuple[Item, ...]) -> Instance:

@@ -7,11 +7,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import jinja2
+
 from scs_deploy.catalogue.service import Resource
+from scs_deploy.context import FROM_FACTS
 from scs_deploy.desired import File, Item, Owner
 from scs_deploy.errors import InputError
 from scs_deploy.references import reference
 from scs_deploy.render.scope import Given, Scope
+
+_NO_FACTS = jinja2.StrictUndefined(
+    "a resource belongs to the region and not to a node, so it sees neither facts nor vips (vip and vip_name it does see)"
+)
 
 
 def owners_of(given: Given) -> dict[str, Owner]:
@@ -29,17 +36,17 @@ def owners_of(given: Given) -> dict[str, Owner]:
 
 
 def items_of(given: Given, owners: Mapping[str, Owner]) -> tuple[Item, ...]:
-    """Return what services want of owners; raises ``InputError`` for a kind that nobody keeps."""
+    """Return what services want of owners; raises ``InputError`` for a kind that nobody keeps.
+
+    An item that is missing here is deleted, so what is known of nodes must not matter: the first instance of a service says
+    what it wants, without facts.
+    """
     items: list[Item] = []
     for service in given.deployed():
         if not service.resources:
             continue
-        placed = next(
-            (p for p in given.topology.placement.placed if p.service == service.name and p.node in given.facts), None
-        )
-        if placed is None:
-            continue
-        scope = given.scope(placed)
+        scope = given.scope(next(one for one in given.topology.placement.placed if one.service == service.name))
+        scope = replace(scope, context={**scope.context, **dict.fromkeys(FROM_FACTS, _NO_FACTS)})
         for resource in service.resources:
             items += _expand(scope, resource, owners)
     return tuple(items)

@@ -33,7 +33,7 @@ def inputs(states: dict[str, str], unreachable: dict[str, str] | None = None) ->
     }
     return SimpleNamespace(
         region=SimpleNamespace(nodes=[SimpleNamespace(name=name) for name in NODES]),
-        sealed=SimpleNamespace(desired=SimpleNamespace(on=lambda node: instances.get(node, ()))),
+        sealed=SimpleNamespace(desired=SimpleNamespace(on=lambda node: instances.get(node, ()), unrendered={})),
         unreachable=unreachable or {},
         seen=lambda node, _: {"cluster": {"state": states[node]}} if states[node] else {},
     )

@@ -163,6 +163,40 @@ def test_a_job_that_needs_its_files_is_blocked_too(world: World, monkeypatch, tm
     assert [one.id for one in plan.refused] == ["n1/fussy", "n2/fussy"], "an instance counts once"
 
 
+def due_everywhere(world: World, fresh_nodes: tuple[str, ...] = ()) -> dict[str, dict]:
+    observed = world.observed()
+    for node in ("n1", "n2", "n3"):
+        observed[node]["instances"]["fussy"]["running"]["start"] = "older"
+    return observed | {node: nothing(node, world.sealed) for node in fresh_nodes}
+
+
+@pytest.mark.parametrize("unfit_node", ["n1", "n2", "n3"])
+def test_a_refused_restart_holds_up_no_other(world: World, monkeypatch, tmp_path, unfit_node: str):
+    """Nothing on its node is touched, so nothing is missing while the others restart, one domain after the other."""
+    world.facts_of = {unfit_node: facts(f"10.60.1.1{unfit_node[1]}", 1024)}
+    region = Region(world, monkeypatch, tmp_path)
+    plan = world.plan(due_everywhere(world))
+    found = statuses(region.apply(plan))
+    others = [f"{node}/fussy" for node in ("n1", "n2", "n3") if node != unfit_node]
+    assert {name: found[name] for name in found if name.endswith("/fussy")} == {
+        f"{unfit_node}/fussy": "failed", others[0]: "ok", others[1]: "ok",
+    }  # fmt: skip
+    assert others[0] in step(plan, others[1]).needs, "the refused one between them does not let them go at once"
+    assert step(plan, others[0]).batch < step(plan, others[1]).batch
+
+
+def test_a_refused_start_still_protects_a_quorum(world: World, monkeypatch, tmp_path):
+    """A voting member that does not run and cannot be started is missing: no other is interrupted then."""
+    path = tmp_path / "roles/fussy/service.yml"
+    path.write_text(
+        path.read_text().replace("  fussy:\n    group: control\n", "  fussy:\n    group: control\n    quorum: true\n")
+    )
+    region = Region(world, monkeypatch, tmp_path)
+    found = statuses(region.apply(world.plan(due_everywhere(world, ("n2",)))))
+    assert found["n2/fussy"] == "failed"
+    assert found["n1/fussy"] == found["n3/fussy"] == "blocked"
+
+
 # -- what roles demand -----------------------------------------------------------------------------------------------------
 
 
