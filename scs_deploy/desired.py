@@ -96,6 +96,8 @@ class Instance:
     pause: str = ""
     quorum: bool = False
     """Members of its component vote: one of them may be missing at a time."""
+    members: int = 1
+    """Instances of its component in the region, whether their nodes are known or not."""
     purpose: str = ""
     """What it is for, where a node has several of its component: such as a disk with use osd."""
     unfit: tuple[Finding, ...] = ()

@@ -6,26 +6,39 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from scs_deploy.desired import Instance
+from scs_deploy.diff import instances
 from scs_deploy.diff.inputs import Inputs
-from scs_deploy.plan import Step
+from scs_deploy.plan import Action, Step
 
 EMPTY = "empty"
-_REASON = "it forms the cluster, as no member holds data; the others join it"
+_REASON = "it forms the cluster, as no member holds data"
+_OTHERS = "; the others join it"
 
 
 def forming(steps: Sequence[Step], inputs: Inputs) -> list[Step]:
-    """Order the first member to form a cluster where all are about to start and every one of them was seen to be empty.
+    """Order the first member that is about to start to form a cluster, where every one of them was seen to be empty.
 
-    A member that cannot be asked, or was never reached, may hold the data, so nothing is formed then; a cluster of one needs no
-    order.
+    A member that cannot be asked, or was never reached, may hold the data, so nothing is formed then. Where none is about to start, all wait for an order
+    that was lost, such as by a reboot before it was carried out: then the first that runs is started again.
     """
-    starting = {step.id for step in steps if step.kind == "instance" and step.restart}
-    first = set()
+    found = {step.id: step for step in steps if step.kind == "instance"}
+    ordered: dict[str, Step] = {}
     for members in _clusters(inputs):
         seen = [inputs.seen(one.node, one.name).get("cluster", {}).get("state") for one in members]
-        if len(members) > 1 and set(seen) == {EMPTY} and not inputs.unreachable:
-            first.add(next((one.id for one in members if one.id in starting), ""))
-    return [_ordered(step) if step.id in first else step for step in steps]
+        if len(members) < members[0].members or set(seen) != {EMPTY}:
+            continue
+        starting = [one for one in members if one.id in found and found[one.id].restart]
+        waiting = [one for one in members if _waits(one, inputs)]
+        for one in (starting or waiting)[:1]:
+            step = found.get(one.id) or instances.restart_of(one, inputs)
+            ordered[one.id] = _ordered(step, _REASON + (_OTHERS if len(members) > 1 else ""))
+    kept = [ordered.pop(step.id) if step.kind == "instance" and step.id in ordered else step for step in steps]
+    return [*kept, *ordered.values()]
+
+
+def _waits(one: Instance, inputs: Inputs) -> bool:
+    asked = not inputs.limit or one.node in inputs.limit
+    return asked and bool(inputs.seen(one.node, one.name).get("running"))
 
 
 def _clusters(inputs: Inputs) -> list[list[Instance]]:
@@ -35,9 +48,9 @@ def _clusters(inputs: Inputs) -> list[list[Instance]]:
         for one in inputs.sealed.desired.on(node.name):
             if one.hook("form"):
                 found.setdefault(one.component, []).append(one)
-    hidden = {component for components in inputs.sealed.desired.unrendered.values() for component in components}
-    return [members for component, members in found.items() if component not in hidden]
+    return list(found.values())
 
 
-def _ordered(step: Step) -> Step:
-    return replace(step, form=True, reasons=(*step.reasons, _REASON))
+def _ordered(step: Step, reason: str) -> Step:
+    action: Action = "restart" if step.action in ("start", "reload") else step.action
+    return replace(step, form=True, restart=True, reload=False, action=action, reasons=(*step.reasons, reason))

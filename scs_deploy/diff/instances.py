@@ -73,13 +73,30 @@ def steps_of(instance: Instance, inputs: Inputs, wanted_here: Collection[str], a
         write=tuple(file.path for file, _ in found),
         delete=tuple(extra),
         refused=_refused(instance, seen) if effect.restart or stopped else (),
-        identity=digest(
-            inputs.sealed.start[instance.id],
-            inputs.sealed.reload[instance.id],
-            *sorted(inputs.sealed.files[instance.id].values()),
-        ),
+        identity=_identity(instance, inputs.sealed),
     )
     return _split(step, instance, inputs) if awaited and changes else [step]
+
+
+def restart_of(instance: Instance, inputs: Inputs) -> Step:
+    """Return the restart of an instance that differs in nothing and serves nobody; why is for the caller to say."""
+    return Step(
+        id=instance.id,
+        kind="instance",
+        node=instance.node,
+        subject=instance.name,
+        service=instance.service,
+        action="restart",
+        level=inputs.order.level[order.component(instance.component)],
+        restart=True,
+        refused=_refused(instance, inputs.seen(instance.node, instance.name)),
+        identity=_identity(instance, inputs.sealed),
+    )
+
+
+def _identity(instance: Instance, sealed: Sealed) -> str:
+    files = sealed.files[instance.id]
+    return digest(sealed.start[instance.id], sealed.reload[instance.id], *sorted(files.values()))
 
 
 def _refused(instance: Instance, seen: Mapping[str, Any]) -> tuple[Finding, ...]:

@@ -75,6 +75,7 @@ def _instance(scope: Scope, owners: Mapping[str, Owner], items: tuple[Item, ...]
         "reload_action": reload_action(component),
         "pause": component.pause,
         "quorum": component.quorum,
+        "members": len(scope.given.topology.placement.of(placed.component)),
         "purpose": component.each.what if component.each else "",
         "unfit": tuple(unfit(scope)),
     }

@@ -26,34 +26,45 @@ def step(node: str, **values: Any) -> Step:
     return Step(f"{node}/db", "instance", node, "db", "db", "create", 1, **{"restart": True, **values})
 
 
-def inputs(states: dict[str, str], unreachable: dict[str, str] | None = None) -> Any:
+def inputs(states: dict[str, str], members: int = 0, running: tuple[str, ...] = (), limit: tuple[str, ...] = ()) -> Any:
+    """``members`` may be more than those that are known; ``running`` are containers, whatever they do."""
     instances = {
-        node: (SimpleNamespace(id=f"{node}/db", node=node, name="db", component="db", hook=lambda _: "/hook"),)
+        node: (
+            SimpleNamespace(
+                id=f"{node}/db", node=node, name="db", component="db", service="db", unfit=(), purpose="",
+                members=members or len(states), hook=lambda _: "/hook",
+            ),
+        )
         for node in NODES[: len(states)]
-    }
+    }  # fmt: skip
+    ids = [f"{node}/db" for node in instances]
     return SimpleNamespace(
         region=SimpleNamespace(nodes=[SimpleNamespace(name=name) for name in NODES]),
-        sealed=SimpleNamespace(desired=SimpleNamespace(on=lambda node: instances.get(node, ()), unrendered={})),
-        unreachable=unreachable or {},
-        seen=lambda node, _: {"cluster": {"state": states[node]}} if states[node] else {},
-    )
+        sealed=SimpleNamespace(
+            desired=SimpleNamespace(on=lambda node: instances.get(node, ())),
+            start=dict.fromkeys(ids, "s"), reload=dict.fromkeys(ids, "r"), files={key: {} for key in ids},
+        ),
+        order=SimpleNamespace(level={"component db": 1}),
+        limit=limit,
+        seen=lambda node, _: ({"cluster": {"state": states[node]}} if states[node] else {})
+        | ({"running": {"id": "i"}} if node in running else {}),
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("states", "unreachable", "formed"),
+    ("states", "members", "formed"),
     [
-        ({"c2": "empty", "c1": "empty", "c3": "empty"}, {}, ["c2"]),
-        ({"c2": "empty", "c1": "member", "c3": "empty"}, {}, []),
-        ({"c2": "empty", "c1": "unknown", "c3": "empty"}, {}, []),
-        ({"c2": "empty", "c1": "", "c3": "empty"}, {}, []),
-        ({"c2": "empty", "c1": "empty"}, {"c3": "no route"}, []),
-        ({"c2": "empty"}, {}, []),
+        ({"c2": "empty", "c1": "empty", "c3": "empty"}, 3, ["c2"]),
+        ({"c2": "empty", "c1": "member", "c3": "empty"}, 3, []),
+        ({"c2": "empty", "c1": "unknown", "c3": "empty"}, 3, []),
+        ({"c2": "empty", "c1": "", "c3": "empty"}, 3, []),
+        ({"c2": "empty", "c1": "empty"}, 3, []),  # the third was never met, so it is not rendered
+        ({"c2": "empty"}, 1, ["c2"]),
+        ({"c2": "member"}, 1, []),
     ],
 )
-def test_the_first_member_forms_it_when_all_are_empty(
-    states: dict[str, str], unreachable: dict[str, str], formed: list[str]
-) -> None:
-    found = forming([step(node) for node in states], inputs(states, unreachable))
+def test_the_first_member_forms_it_when_all_are_empty(states: dict[str, str], members: int, formed: list[str]) -> None:
+    found = forming([step(node) for node in states], inputs(states, members))
     assert [one.node for one in found if one.form] == formed
     assert all(("forms the cluster" in " ".join(one.reasons)) == one.form for one in found)
 
@@ -64,16 +75,53 @@ def test_a_member_whose_files_alone_are_written_forms_nothing() -> None:
     assert not any(one.form for one in forming(prepared, inputs(states)))
 
 
+EMPTY = dict.fromkeys(NODES, "empty")
+
+
+def test_an_order_that_was_lost_is_given_again_to_one_that_waits() -> None:
+    """The containers run with the right input, so that nothing differs; a reboot took the order away."""
+    (again,) = forming([], inputs(EMPTY, running=NODES))
+    assert (again.id, again.action, again.form, again.restart, again.interrupts) == (
+        "c2/db",
+        "restart",
+        True,
+        True,
+        False,
+    )
+    (again,) = forming([], inputs(EMPTY, running=NODES, limit=("c3",)))
+    assert again.id == "c3/db"
+    assert forming([], inputs({**EMPTY, "c3": "member"}, running=NODES)) == []
+    assert forming([], inputs(EMPTY)) == [], "what does not run has a step of its own, or cannot be started"
+
+
+def test_a_member_that_starts_anyway_is_preferred_to_one_that_waits() -> None:
+    (again,) = forming([step("c3")], inputs(EMPTY, running=("c2", "c1")))
+    assert (again.id, again.form) == ("c3/db", True)
+
+
+def test_what_else_is_due_for_one_that_waits_is_done_with_the_restart() -> None:
+    job = Step("c2/db", "job", "c2", "db", "db", "run", 1)
+    due = Step("c2/db", "instance", "c2", "db", "db", "reload", 1, reload=True, reasons=("new certificate",))
+    same, again = forming([job, due], inputs(EMPTY, running=NODES))
+    assert same is job
+    assert (again.action, again.restart, again.reload, again.form) == ("restart", True, False, True)
+    assert again.reasons[0] == "new certificate"
+
+
 def test_a_node_tells_what_a_member_holds_only_while_it_is_not_healthy(tmp_path: Path) -> None:
     node, wanted = FakeNode(tmp_path), Wanted()
 
     def cluster() -> Any:
         asked = looked(wanted)
         asked["instances"][wanted.name]["probe"] = PROBE
-        asked["instances"][wanted.name]["dirs"] = {"/var/lib/scs-deploy/data/cache/db": ["0750", 0, 0]}
+        asked["instances"][wanted.name]["dirs"] = {
+            f"/var/lib/scs-deploy/data/{name}": ["0750", 0, 0] for name in ("cache/db", "caches/crash")
+        }
         return observe(asked, node)["instances"][wanted.name].get("cluster")
 
     assert cluster() == {"state": "empty"}
+    node.host.path("/var/lib/scs-deploy/data/caches/crash").mkdir(parents=True)
+    assert cluster() == {"state": "empty"}, "a folder that it shares with others of its service tells nothing of it"
     data = node.host.path("/var/lib/scs-deploy/data/cache/db")
     data.mkdir(parents=True)
     assert cluster() == {"state": "unknown"}, "data of somebody, and nobody to tell what it is"

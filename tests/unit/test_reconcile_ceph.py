@@ -113,18 +113,35 @@ def test_a_pool_is_made_with_another_min_size_than_it_would_have(load):
     assert [(command["var"], command["val"]) for command, _ in made if "var" in command] == [("min_size", "1")]
 
 
-def test_pools_are_made_side_by_side_and_deleted_one_after_the_other(load, monkeypatch):
-    pool, passes = load("pool"), []
+class Monitors:
+    """What they are told, each pass of ours a list; some commands they refuse."""
 
-    def run_groups(_, groups):
-        passes.append([commands[1][0]["prefix"] for commands in groups])
+    def __init__(self, monkeypatch, cluster, *pools, refused=()):
+        self.passes, self.refused = [], refused
+        monkeypatch.setattr(cluster, "look", lambda _: {"pools": [{"pool_name": name} for name in pools]})
+        monkeypatch.setattr(cluster, "run_groups", self._run_groups)
+
+    def _run_groups(self, _, groups):
+        told = []
+        self.passes.append(told)
+        for commands in groups:
+            for command, _ in commands:
+                told.append(command["prefix"])
+                if command["prefix"] in self.refused:
+                    raise RuntimeError(f"{command['prefix']}: refused")
         return [[""] * len(commands) for commands in groups]
 
-    monkeypatch.setattr(pool._cluster, "look", lambda _: {"pools": [{"pool_name": "c"}, {"pool_name": "d"}]})
-    monkeypatch.setattr(pool._cluster, "run_groups", run_groups)
+
+ALLOWED, FORBIDDEN = ["config set", "osd pool delete"], ["config rm"]
+
+
+def test_pools_are_made_side_by_side_and_deleted_one_after_the_other(load, monkeypatch):
+    pool = load("pool")
+    monitors = Monitors(monkeypatch, pool._cluster, "c", "d")
     changes = [("create", "a"), ("create", "b"), ("delete", "c"), ("delete", "d")]
     pool.apply(CONTEXT, [{"op": op, "name": name, "attrs": {}} for op, name in changes])
-    assert passes == [["osd pool delete"], ["osd pool delete"], ["osd pool create", "osd pool create"]]
+    assert monitors.passes[:-1] == [ALLOWED, FORBIDDEN, ["config-key rm"]] * 2
+    assert monitors.passes[-1].count("osd pool create") == 2
 
 
 def test_one_copy_is_said_twice(load):
@@ -133,11 +150,36 @@ def test_one_copy_is_said_twice(load):
     assert (size["val"], size["yes_i_really_mean_it"]) == ("1", True)
 
 
-def test_deleting_is_allowed_for_this_one_pool_only(load):
-    commands = load("pool").commands(CONTEXT, {"op": "delete", "name": "a"}, True)
-    assert prefixes(commands) == ["config set", "osd pool delete", "config set", "config-key rm"]
-    assert [command.get("value") for command, _ in commands][:3] == ["true", None, "false"]
-    assert prefixes(load("pool").commands(CONTEXT, {"op": "delete", "name": "a"}, False)) == ["config-key rm"]
+def delete(load, monkeypatch, *pools, refused=()):
+    pool = load("pool")
+    monitors = Monitors(monkeypatch, pool._cluster, *pools, refused=refused)
+    try:
+        pool.apply(CONTEXT, [{"op": "delete", "name": "a"}])
+    except RuntimeError as error:
+        return monitors.passes, str(error)
+    return monitors.passes, ""
+
+
+def test_deleting_is_allowed_for_this_one_pool_only(load, monkeypatch):
+    assert delete(load, monkeypatch, "a") == ([ALLOWED, FORBIDDEN, ["config-key rm"]], "")
+    assert delete(load, monkeypatch) == ([["config-key rm"]], ""), "a pool that is gone"
+
+
+def test_a_deletion_that_fails_leaves_no_permission_behind(load, monkeypatch):
+    passes, told = delete(load, monkeypatch, "a", refused=("osd pool delete",))
+    assert (passes, told) == ([ALLOWED, FORBIDDEN], "osd pool delete: refused")
+    passes, told = delete(load, monkeypatch, "a", refused=("config set",))
+    assert (passes, told) == ([["config set"], FORBIDDEN], "config set: refused")
+
+
+def test_a_permission_that_stays_is_told_with_what_came_before(load, monkeypatch):
+    _, told = delete(load, monkeypatch, "a", refused=("osd pool delete", "config rm"))
+    for part in (
+        "`ceph config rm mon mon_allow_pool_delete`",
+        "config rm: refused",
+        "before that: osd pool delete: refused",
+    ):
+        assert part in told
 
 
 # -- options ---------------------------------------------------------------------------------------------------------------

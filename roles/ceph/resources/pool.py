@@ -65,23 +65,20 @@ def defaults(context: dict[str, Any], attrs: dict[str, Any]) -> dict[str, Any]:
 def apply(context: dict[str, Any], changes: list[dict[str, Any]]) -> list[str]:
     """Create, change or delete; deleting takes the data along, so it is only asked for with --purge."""
     there = {row["pool_name"] for row in _cluster.look(context)["pools"]}
-    groups = [commands(context, change, change["name"] in there) for change in changes]
     # Deleting is allowed by an option of all monitors, so two of them must not run side by side.
-    for change, group in zip(changes, groups, strict=True):
+    for change in changes:
         if change["op"] == "delete":
-            _cluster.run(context, *group)
-    _cluster.run_groups(
-        context, [group for change, group in zip(changes, groups, strict=True) if change["op"] != "delete"]
-    )
+            _delete(context, change["name"], change["name"] in there)
+    wanted = [change for change in changes if change["op"] != "delete"]
+    if wanted:
+        _cluster.run_groups(context, [commands(context, change, change["name"] in there) for change in wanted])
     past = {"create": "created", "update": "updated", "delete": "deleted with its data"}
     return [f"pool {change['name']}: {past[change['op']]}" for change in changes]
 
 
 def commands(context: dict[str, Any], change: dict[str, Any], there: bool) -> list[tuple[Command, str]]:
-    """Return the monitor commands of one change; running them twice does no harm."""
+    """Return the monitor commands that create or change a pool; running them twice does no harm."""
     name = change["name"]
-    if change["op"] == "delete":
-        return _delete(name) if there else [_cluster.unmark("pool", name)]
     wanted = defaults(context, change.get("attrs", {}))
     rule = {
         "prefix": "osd crush rule create-replicated",
@@ -125,12 +122,26 @@ def _set(name: str, variable: str, value: object) -> dict[str, Any]:
     return {"prefix": "osd pool set", "pool": name, "var": variable, "val": str(value)}
 
 
-def _delete(name: str) -> list[tuple[Command, str]]:
-    allow = {"prefix": "config set", "who": "mon", "name": "mon_allow_pool_delete"}
+def _delete(context: dict[str, Any], name: str, there: bool) -> None:
+    """Delete a pool; that it may be deleted is said for this moment only, whatever becomes of it.
+
+    Raises ``RuntimeError`` when the pool was not deleted, or when pools of the cluster may still be.
+    """
+    option = {"who": "mon", "name": "mon_allow_pool_delete"}
     delete = {"prefix": "osd pool delete", "pool": name, "pool2": name, "yes_i_really_really_mean_it": True}
-    return [
-        ({**allow, "value": "true"}, ""),
-        (delete, ""),
-        ({**allow, "value": "false"}, ""),
-        _cluster.unmark("pool", name),
-    ]
+    if there:
+        try:
+            _cluster.run(context, ({"prefix": "config set", **option, "value": "true"}, ""), (delete, ""))
+        finally:
+            _forbid(context, {"prefix": "config rm", **option})
+    _cluster.run(context, _cluster.unmark("pool", name))
+
+
+def _forbid(context: dict[str, Any], command: Command) -> None:
+    try:
+        _cluster.run(context, (command, ""))
+    except Exception as error:
+        before = f"; before that: {error.__context__}" if error.__context__ else ""
+        raise RuntimeError(
+            f"pools may be deleted by anybody until `ceph config rm mon mon_allow_pool_delete` is done: {error}{before}"
+        ) from error

@@ -121,7 +121,7 @@ def _instance(
     recorded = set(instance.get("files", {})) <= set(manifest.get(name, {}).get("files", ())) and name in manifest
     if instance["kind"] == "container":
         recorded &= records.labels_right(node.host, name, instance.get("start", ""), instance.get("reload", ""))
-    probed = {} if healthy or not instance.get("probe") else {"cluster": _probe(node, instance)}
+    probed = {} if healthy or not instance.get("probe") else {"cluster": _probe(node, name, instance)}
     return probed | {
         "unit": {"active": unit.active if unit else "", "enabled": unit.enabled if unit else "absent"},
         "running": running,
@@ -134,10 +134,10 @@ def _instance(
     }
 
 
-def _probe(node: Node, instance: dict[str, Any]) -> dict[str, Any]:
+def _probe(node: Node, name: str, instance: dict[str, Any]) -> dict[str, Any]:
     """What a member of a cluster that is not healthy holds: its hook tells; one that was never here holds nothing."""
     if not node.host.exists(instance["probe"]):
-        folders = [path for path in instance.get("dirs", {}) if path.startswith(f"{DATA_ROOT}/")]
+        folders = [path for path in instance.get("dirs", {}) if path.startswith(f"{DATA_ROOT}/{name}/")]
         here = any(_there(node.host.path(path)) for path in folders)
         return {"state": "unknown"} if here else {"state": "empty"}
     done = node.host.run([str(node.host.path(instance["probe"]))], timeout=_PROBE_SECONDS)
