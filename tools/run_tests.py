@@ -24,6 +24,9 @@ ROOT = Path(__file__).resolve().parent.parent
 STATE = ROOT / ".state" / "tests"
 """Labs, logs and Ansible's private folders of test runs; apart from those of ./quickstart."""
 
+INTEGRATION = STATE / "integration"
+"""Those of the integration tests, which look whether anything is left there while Molecule runs beside them."""
+
 BIN = ROOT / ".venv" / "bin"
 FAST_EXAMPLES = "300"
 NOTHING_COLLECTED = 5
@@ -77,7 +80,8 @@ def phases(options: argparse.Namespace) -> Iterator[tuple[Phase, ...]]:
     yield (pytest("unit", "tests/unit", options, "-n", "auto", "-q", env=examples),)
     if options.fast:
         return
-    integration = pytest("integration", "tests/integration", options, "-v", limit=3000)
+    own = {"SCS_DEPLOY_STATE_DIR": str(INTEGRATION)}
+    integration = pytest("integration", "tests/integration", options, "-v", limit=3000, env=own)
     if options.k:
         yield (integration,)
     else:
@@ -290,14 +294,20 @@ def alone() -> Iterator[None]:
 
 def clean_up() -> None:
     """Take down labs that a run of this checkout left, and private folders of killed Ansible runs."""
-    if not (STATE / "labs").is_dir() and not (STATE / "private").is_dir():
-        return
+    for state in (STATE, INTEGRATION):
+        if (state / "labs").is_dir() or (state / "private").is_dir():
+            os.environ["SCS_DEPLOY_STATE_DIR"] = str(state)
+            clean_state(state)
+    os.environ["SCS_DEPLOY_STATE_DIR"] = str(STATE)
+
+
+def clean_state(state: Path) -> None:
     from scs_deploy import runner
     from scs_deploy.errors import DeployError
     from scs_deploy.lab import Lab
 
     runner.sweep()
-    for record in sorted((STATE / "labs").glob("*/lab.json")):
+    for record in sorted((state / "labs").glob("*/lab.json")):
         source = Path(json.loads(record.read_text())["source"])
         lab = Lab.recorded(source)
         if lab is None:
