@@ -138,7 +138,10 @@ class Waves:
                     wave.take(event)
         if self._failure:
             raise self._failure
-        return wave.answers(self._folder / "out" / str(self._number))
+        try:
+            return wave.answers(self._folder / "out" / str(self._number))
+        finally:
+            self._forget(self._number)
 
     def skip(self) -> None:
         """Leave out the next wave."""
@@ -151,6 +154,13 @@ class Waves:
         for name, payload in payloads.items():
             self._write(f"{new}/{name}.json", payload)
         (self._folder / new).rename(self._folder / ready)
+
+    def _forget(self, number: int) -> None:
+        """Remove the payloads and answers of a wave that is over: secrets lie there no longer than they must."""
+        # The empty folder stays: a node that was asked nothing may come to it late, and would wait for it for ever.
+        for payload in (self._folder / "in" / str(number)).iterdir():
+            payload.unlink()
+        shutil.rmtree(self._folder / "out" / str(number), ignore_errors=True)
 
     def _prepare(self) -> None:
         """Inventory and playbook: the given play once for each wave, with that wave's nodes."""

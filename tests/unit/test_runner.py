@@ -104,6 +104,43 @@ def test_waves_share_one_start_and_are_told_apart(ansible: Ansible) -> None:
     assert ansible.said == [(1, "n1"), (3, "n3"), (4, "n1")]
 
 
+def test_secrets_of_a_wave_are_gone_when_its_answers_were_read(ansible: Ansible, tmp_path: Path) -> None:
+    def kept() -> list[str]:
+        (folder,) = (tmp_path / "state/private").iterdir()
+        return sorted(
+            str(path.relative_to(folder))
+            for name in ("in", "out")
+            for path in (folder / name).rglob("*")
+            if path.is_file()
+        )
+
+    ansible.unreachable = {"n2"}
+    seen: list[list[str]] = []
+    nodes = [("n1", "n2"), ("n1",), ("n1", "n3"), ("n1",)]
+    with runner.Waves("apply.yml", CONNECTIONS, nodes) as waves:
+        waves.next({"n1": {"password": "S3CRET"}, "n2": {"password": "S3CRET"}}, lambda *_: seen.append(kept()))
+        assert "in/1/n1.json" in seen[0]
+        assert kept() == []
+        waves.skip()
+        waves.next({"n3": {"password": "S3CRET"}})
+        assert kept() == []
+        waves.skip()
+    assert ansible.said == [(1, "n1"), (3, "n3")]
+
+
+def test_a_node_that_comes_late_to_a_wave_that_is_over_does_not_wait(ansible: Ansible) -> None:
+    def late(folder: Path, wave: int, node: str, tell: Any) -> None:
+        if node == "n2":  # asked nothing; its turn comes when the wave was over long ago
+            time.sleep(0.3)
+            assert (folder / "in" / str(wave)).exists()
+        Ansible.node(ansible, folder, wave, node, tell)
+
+    ansible.node = late  # type: ignore[method-assign]
+    with runner.Waves("apply.yml", CONNECTIONS, [("n1", "n2"), ("n1",)]) as waves:
+        waves.next({"n1": {}})
+        assert waves.next({"n1": {"v": 2}}).answers == {"n1": {"v": 2}}
+
+
 def test_what_went_wrong_is_told_with_its_node_and_the_next_wave_goes_on(ansible: Ansible) -> None:
     ansible.unreachable, ansible.failing = {"n1"}, {"n2"}
     told: dict[str, str] = {}
