@@ -8,7 +8,6 @@ import queue
 import shutil
 import signal
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,11 +17,10 @@ from typing import Any, Self
 import ansible_runner
 import yaml
 
-from scs_deploy import paths
+from scs_deploy import paths, private
 from scs_deploy.errors import DeployError, Interrupted
 from scs_deploy.ssh import Connection
 
-_PREFIX = "run-"
 FORKS = 50
 _POLL_SECONDS = 0.1
 _ENDS = {"runner_on_ok": "ok", "runner_on_failed": "failed", "runner_on_unreachable": "unreachable"}
@@ -42,18 +40,6 @@ class Answers:
     unreachable: Mapping[str, str]
     failed: Mapping[str, str]
     """Reached, but the module itself gave no answer: node -> why."""
-
-
-def sweep() -> None:
-    """Remove private folders of runs that were killed."""
-    for folder in _root().glob(f"{_PREFIX}*"):
-        owner = folder / "pid"
-        try:
-            pid = int(owner.read_text())
-        except (OSError, ValueError):
-            pid = 0
-        if not pid or not Path(f"/proc/{pid}").exists():
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def run(
@@ -89,8 +75,8 @@ class Waves:
         self._thread = threading.Thread(target=self._ansible, name="ansible")
 
     def __enter__(self) -> Self:
-        self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_root()))
-        self._write("pid", os.getpid())
+        self._private = private.Folder()
+        self._folder = self._private.path
         for name in ("in", "out", "inventory", "tmp"):
             (self._folder / name).mkdir(mode=0o700)
         if threading.current_thread() is threading.main_thread():
@@ -108,7 +94,7 @@ class Waves:
         finally:
             for number, handler in self._signals.items():
                 signal.signal(number, handler)
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._private.remove()
 
     def next(self, payloads: Mapping[str, Mapping[str, Any]], on_node: OnNode | None = None) -> Answers:
         """Carry out the next wave on those of its nodes that have a payload, and wait for all of them.
@@ -202,12 +188,6 @@ class Waves:
 
 def _wave(number: int) -> str:
     return f"wave_{number}"
-
-
-def _root() -> Path:
-    root = paths.state_dir() / "private"
-    root.mkdir(mode=0o700, exist_ok=True)
-    return root
 
 
 def _environment(folder: Path, count: int) -> dict[str, str]:

@@ -292,11 +292,11 @@ def clean_up() -> None:
     """Take down labs that a run of this checkout left, and private folders of killed Ansible runs."""
     if not (STATE / "labs").is_dir() and not (STATE / "private").is_dir():
         return
-    from scs_deploy import runner
+    from scs_deploy import private
     from scs_deploy.errors import DeployError
     from scs_deploy.lab import Lab
 
-    runner.sweep()
+    private.sweep()
     for record in sorted((STATE / "labs").glob("*/lab.json")):
         source = Path(json.loads(record.read_text())["source"])
         lab = Lab.recorded(source)

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import fcntl
+import importlib.util
 import json
 import os
 import signal
+import subprocess
+import sys
+import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import ansible_runner
 import pytest
 import yaml
 
-from scs_deploy import runner
+from scs_deploy import private, runner
 from scs_deploy.errors import DeployError, Interrupted
 from scs_deploy.ssh import Connection
 
@@ -74,6 +81,7 @@ def ansible(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Ansible
     assert not list((tmp_path / "state/private").iterdir()), "a private folder is left"
 
 
+COLLECTION = "ansible_collections.scs.deploy.plugins"
 CONNECTIONS = {name: Connection(name, f"10.0.0.{number}", "/known") for number, name in enumerate(("n1", "n2", "n3"))}
 
 
@@ -182,13 +190,110 @@ def test_ctrl_c_ends_ansible_and_is_told_as_that(ansible: Ansible) -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_folders_of_killed_runs_are_swept(ansible: Ansible, tmp_path: Path) -> None:
+def made(root: Path, name: str, files: dict[str, str]) -> Path:
+    folder = root / name
+    (folder / "in/1").mkdir(parents=True)
+    for file, text in {"in/1/n1.json": "S3CRET", **files}.items():
+        (folder / file).write_text(text)
+    return folder
+
+
+def test_folders_of_killed_runs_are_swept_by_every_start_whoever_has_their_pid_now(
+    ansible: Ansible, tmp_path: Path
+) -> None:
     root = tmp_path / "state/private"
-    root.mkdir(parents=True)
-    for name, pid in {"run-dead": "999999999", "run-odd": "?", "run-mine": str(os.getpid())}.items():
-        (root / name).mkdir()
-        (root / name / "pid").write_text(pid)
-    runner.sweep()
-    assert [path.name for path in root.iterdir()] == ["run-mine"]
-    (root / "run-mine/pid").unlink()
-    (root / "run-mine").rmdir()
+    dead = [
+        made(root, "run-dead", {private.LOCK: ""}),
+        made(root, "run-pid", {private.LOCK: str(os.getpid()), "pid": str(os.getpid())}),
+        made(root, "run-unlocked", {}),
+    ]
+    with runner.Waves("apply.yml", CONNECTIONS, [("n1",)]) as waves:
+        assert not any(folder.exists() for folder in dead)
+        waves.skip()
+
+
+def test_a_run_is_not_swept_while_it_lives(ansible: Ansible, tmp_path: Path) -> None:
+    with runner.Waves("apply.yml", CONNECTIONS, [("n1",)]) as waves:
+        (folder,) = (tmp_path / "state/private").iterdir()
+        private.sweep()
+        runner.run("observe.yml", CONNECTIONS, {"n2": {}})
+        assert waves.next({"n1": {"v": 1}}).answers == {"n1": {"v": 1}}
+        assert folder.exists()
+
+
+def test_a_run_that_is_just_starting_is_not_swept(
+    ansible: Ansible, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another one sweeps at the worst moment: the folder is there, its lock is not."""
+    make, other = tempfile.mkdtemp, threading.Thread(target=private.sweep)
+
+    def mkdtemp(**options: Any) -> str:
+        folder: str = make(**options)
+        other.start()
+        other.join(timeout=0.3)
+        assert other.is_alive(), "it did not wait"
+        return folder
+
+    monkeypatch.setattr(tempfile, "mkdtemp", mkdtemp)
+    with runner.Waves("apply.yml", CONNECTIONS, [("n1",)]) as waves:
+        other.join()
+        assert waves.next({"n1": {"v": 1}}).answers == {"n1": {"v": 1}}
+
+
+KILLED = """
+import os, signal, sys
+import ansible_runner, pexpect
+from scs_deploy import runner
+from scs_deploy.ssh import Connection
+
+def run(**options):
+    orphan = pexpect.spawn("sleep", ["300"], ignore_sighup=True)  # as ansible_runner does
+    print(orphan.pid, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+ansible_runner.interface.run = run
+runner.run("observe.yml", {"n1": Connection("n1", "10.0.0.1", "/known")}, {"n1": {"password": "S3CRET"}})
+"""
+
+
+def test_an_ansible_that_outlives_its_killed_run_keeps_no_secret(ansible: Ansible, tmp_path: Path) -> None:
+    killed = subprocess.run([sys.executable, "-c", KILLED], capture_output=True, text=True, check=False)
+    orphan = int(killed.stdout)
+    try:
+        assert killed.returncode == -signal.SIGKILL
+        assert Path(f"/proc/{orphan}").exists()
+        assert len(list((tmp_path / "state/private").glob("run-*/in/1/n1.json"))) == 1
+        private.sweep()
+        assert not list((tmp_path / "state/private").iterdir())
+    finally:
+        os.kill(orphan, signal.SIGKILL)
+
+
+def test_a_node_waits_for_its_turn_only_while_the_controller_lives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Path(runner.__file__).parent / "ansible_collections/scs/deploy/plugins"
+    monkeypatch.setitem(sys.modules, f"{COLLECTION}.module_utils", SimpleNamespace(wire=None))
+    spec = importlib.util.spec_from_file_location("exchange_under_test", place / "plugin_utils/exchange.py")
+    assert spec
+    assert spec.loader
+    exchange = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(exchange)
+    for name in ("in", "out"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "pid").write_text(str(os.getpid()))
+    with (tmp_path / private.LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        threading.Timer(0.2, (tmp_path / "in/1").mkdir).start()
+        exchange.await_turn(tmp_path, 1)
+        threading.Timer(0.2, lock.close).start()
+        (too_late := threading.Timer(2, (tmp_path / "in/2").mkdir)).start()
+        with pytest.raises(exchange.AnsibleActionFail, match="has ended"):
+            exchange.await_turn(tmp_path, 2)
+        too_late.cancel()
+    swept = tmp_path / "run-swept"
+    with pytest.raises(exchange.AnsibleActionFail, match="has ended"):
+        exchange.await_turn(swept, 1)
+    with pytest.raises(FileNotFoundError):
+        exchange.write_answer(swept, 1, "n1", {})
+    assert not swept.exists()
