@@ -24,6 +24,7 @@ class Region:
         self.unreachable: set[str] = set()
         self.locked: set[str] = set()
         self.silent: set[str] = set()
+        self.dies_in = 0
         self.nodes = {node.name: node for node in world.region.nodes}
         self.connections = dict.fromkeys(self.nodes)
         self.log = EventLog(tmp_path, "run-1")
@@ -41,6 +42,8 @@ class Region:
 
     def run(self, payloads, on_node):
         self.asked.append({node: [step["id"] for step in payload["steps"]] for node, payload in payloads.items()})
+        if 0 < self.dies_in <= len(self.asked):
+            return runner.Answers({}, {}, {}, dict.fromkeys(payloads, "ERROR! last words"))
         answers = {}
         for node, payload in payloads.items():
             if node in self.unreachable | self.silent:
@@ -170,6 +173,24 @@ def test_an_unreachable_node_fails_its_own_steps(region: Region):
 def test_a_node_without_an_answer_fails(region: Region):
     region.silent = {"n4"}
     assert region.apply(fresh(region.world)).of("failed")[0].error["why"] == "no JSON"
+
+
+@pytest.mark.parametrize("wave", [1, 2, 3])
+def test_an_ansible_that_dies_is_a_report_and_blocks_what_comes_later(region: Region, wave: int):
+    region.dies_in = wave
+    plan = fresh(region.world)
+    report = region.apply(plan)
+    assert len(region.asked) == wave
+    assert {result.step.id for result in report.of("failed")} == {
+        id_ for steps in region.asked[-1].values() for id_ in steps
+    }
+    assert {result.error["why"] for result in report.of("failed")} == {"ERROR! last words"}
+    done = {id_ for asked in region.asked[:-1] for steps in asked.values() for id_ in steps}
+    assert {result.step.id for result in report.of("ok")} == done
+    assert len(report.results) == len(plan.steps)
+    assert all(result.by for result in report.of("blocked"))
+    assert region.undone == {step.id for step in plan.steps} - done
+    assert (region.events[-1]["event"], region.events[-1]["ok"]) == ("end", False)
 
 
 def test_a_node_that_another_run_holds(region: Region):

@@ -34,6 +34,7 @@ class Ansible:
         self.failing: set[str] = set()
         self.unreachable: set[str] = set()
         self.dies_before = 0
+        self.last_words = ""
         self.said: list[tuple[int, str]] = []
         self.cancelled = False
 
@@ -47,6 +48,8 @@ class Ansible:
         for play in plays:
             wave = play["vars"]["scs_wave"]
             if wave == self.dies_before:
+                if self.last_words:
+                    tell({"event": "verbose", "stdout": self.last_words})
                 return
             while not (folder / "in" / str(wave)).exists():
                 if options["cancel_callback"]():
@@ -167,13 +170,26 @@ def test_ansible_that_ends_too_early_is_an_error_with_its_words(ansible: Ansible
         runner.run("observe.yml", CONNECTIONS, {"n1": {}})
 
 
+def test_an_ansible_that_dies_in_a_later_wave_loses_its_nodes_and_keeps_its_words(ansible: Ansible) -> None:
+    ansible.dies_before, ansible.last_words = 2, "ERROR! Unexpected Exception\n\nno space left on device"
+    with runner.Waves("apply.yml", CONNECTIONS, [("n1",), ("n1", "n2"), ("n3",)]) as waves:
+        assert waves.next({"n1": {}}).lost == {}
+        time.sleep(0.1)  # whatever Ansible says, it says before it is asked on
+        got = waves.next({"n1": {}, "n2": {}})
+        words = "a warning of Ansible\nERROR! Unexpected Exception\nno space left on device"
+        assert got.lost == dict.fromkeys(("n1", "n2"), words)
+        assert (got.answers, got.failed) == ({}, {})
+        assert waves.next({"n3": {}}).lost == {"n3": words}
+
+
 def test_what_ansible_raises_is_raised_here(ansible: Ansible, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(**_: Any) -> None:
         raise OSError("no pseudo-terminal")
 
     monkeypatch.setattr(ansible_runner.interface, "run", broken)
-    with pytest.raises(OSError, match="no pseudo-terminal"):
+    with pytest.raises(DeployError, match=r"did not run(.|\n)*no pseudo-terminal") as raised:
         runner.run("observe.yml", CONNECTIONS, {"n1": {}})
+    assert isinstance(raised.value.__cause__, OSError)
 
 
 def test_waves_that_are_left_over_end_ansible(ansible: Ansible) -> None:
