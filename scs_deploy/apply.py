@@ -131,7 +131,7 @@ def _run(
     if len(leg.nodes) > 1 or len(leg.steps) == 1:
         return waves.next(payloads, on_node)
     (only,) = leg.nodes
-    with Watch(session.connections[only], log.run, lambda told: log.emit("told", **told)) as watch:
+    with Watch(session.connections[only], f"{log.run}-{leg.number}", lambda told: log.emit("told", **told)) as watch:
         payloads[only]["progress"] = watch.path
         return waves.next(payloads, on_node)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -12,7 +13,7 @@ from scs_deploy import apply as module
 from scs_deploy import runner
 from scs_deploy.apply import apply
 from scs_deploy.events import EventLog
-from scs_deploy.plan import Plan
+from scs_deploy.plan import Plan, Wave
 
 
 class Region:
@@ -29,7 +30,12 @@ class Region:
         self.connections = dict.fromkeys(self.nodes)
         self.log = EventLog(tmp_path, "run-1")
         monkeypatch.setattr(runner, "Waves", lambda playbook, connections, nodes: _Waves(self, playbook, nodes))
-        monkeypatch.setattr(module, "Watch", lambda *_: _Watch())
+        self.watched: list[str] = []
+        monkeypatch.setattr(module, "Watch", self.watch)
+
+    def watch(self, connection, name, told):
+        self.watched.append(name)
+        return _Watch()
 
     def keep(self) -> None:
         self.kept += 1
@@ -210,6 +216,14 @@ def test_every_step_is_an_event_and_no_event_holds_a_secret(region: Region):
     assert (events[0]["event"], events[-1]["event"], events[-1]["ok"]) == ("apply", "end", False)
     assert all(event["run"] == "run-1" and event["time"] > 0 for event in events)
     assert "S3CRET" not in region.log.path.read_text()
+
+
+def test_no_two_legs_are_watched_by_the_same_name(region: Region):
+    plan = fresh(region.world)
+    one, two = ([step for step in plan.steps if step.node == node][:4] for node in ("n1", "n2"))
+    waves = (Wave(1, tuple(one[:2])), Wave(2, tuple(two[:2])), Wave(3, tuple(one[2:])), Wave(4, tuple(two[2:])))
+    region.apply(replace(plan, waves=waves))
+    assert region.watched == ["run-1-1", "run-1-2", "run-1-3", "run-1-4"]
 
 
 def test_an_empty_plan_starts_nothing(region: Region):
