@@ -58,17 +58,19 @@ def holder() -> str:
 def apply(session: Session, plan: Plan, sealed: Sealed, log: EventLog, purge: bool = False) -> Report:
     """Run all waves; a step whose needs failed is blocked, everything else goes on.
 
-    Raises ``Interrupted`` on Ctrl-C, ``DeployError`` when Ansible itself cannot work.
+    When Ansible itself ends too early, the steps it was at have failed and all that come later are blocked by them.
+    Raises ``Interrupted`` on Ctrl-C.
     """
     started = time.monotonic()
     session.keep()
     resolver = session.resolver(sealed.desired)
     results: dict[str, Result] = {}
+    lost: tuple[str, ...] = ()
     log.emit("apply", region=plan.region, waves=len(plan.waves), steps=len(plan.steps), plan=plan.digest)
     all_legs = legs(plan.waves)
     with runner.Waves("apply.yml", session.connections, [leg.nodes for leg in all_legs]) as waves:
         for leg in all_legs:
-            ready = _ready(leg, results, log)
+            ready = _ready(leg, results, lost, log)
             if not ready.steps:
                 waves.skip()
                 continue
@@ -82,6 +84,7 @@ def apply(session: Session, plan: Plan, sealed: Sealed, log: EventLog, purge: bo
             got = _run(session, waves, ready, sealed, resolver, log, purge)
             for step in ready.steps:
                 results[step.id] = _result(step, got, log)
+            lost = lost or tuple(step.id for step in ready.steps if step.node in got.lost)[:1]
             log.emit("wave-end", number=leg.number)
     report = Report(tuple(results.values()), time.monotonic() - started)
     session.remember(plan, sealed, {name for name, one in results.items() if one.status != "ok"})
@@ -128,16 +131,20 @@ def _run(
     if len(leg.nodes) > 1 or len(leg.steps) == 1:
         return waves.next(payloads, on_node)
     (only,) = leg.nodes
-    with Watch(session.connections[only], log.run, lambda told: log.emit("told", **told)) as watch:
+    with Watch(session.connections[only], f"{log.run}-{leg.number}", lambda told: log.emit("told", **told)) as watch:
         payloads[only]["progress"] = watch.path
         return waves.next(payloads, on_node)
 
 
-def _ready(leg: Leg, results: dict[str, Result], log: EventLog) -> Leg:
-    """Leave out the steps whose needs failed earlier, which are recorded as blocked, and those that a node cannot carry out."""
+def _ready(leg: Leg, results: dict[str, Result], lost: tuple[str, ...], log: EventLog) -> Leg:
+    """Leave out the steps whose needs failed earlier, which are recorded as blocked, and those that a node cannot carry out.
+
+    ``lost`` is the step with which Ansible itself ended: everything that comes later needs that.
+    """
     ready: list[Step] = []
     for step in leg.steps:
         by = tuple(need for need in step.needs if need in results and results[need].status != "ok")
+        by = by or (() if step.refused else lost)
         if by:
             results[step.id] = Result(step, "blocked", by=by)
             log.emit("step", id=step.id, status="blocked", by=list(by))
@@ -160,7 +167,14 @@ def _refusal(step: Step) -> dict[str, str]:
 
 def _result(step: Step, got: runner.Answers, log: EventLog) -> Result:
     answer = got.answers.get(step.node)
-    if answer is None:
+    if answer is None and step.node in got.lost:
+        error = {
+            "what": "Ansible ended before the node answered",
+            "why": got.lost[step.node],
+            "fix": "run the same command again: it goes on where this one stopped; see docs/troubleshooting.md",
+        }
+        result = Result(step, "failed", error=error)
+    elif answer is None:
         why = got.unreachable.get(step.node) or got.failed.get(step.node, "no answer")
         error = {
             "what": "the node could not be reached" if step.node in got.unreachable else "the node gave no answer",

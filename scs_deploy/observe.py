@@ -79,7 +79,7 @@ class Observer:
             if node.state != "maintenance"
         }
         got = runner.run("observe.yml", self.connections, questions, progress)
-        return dict(got.answers), {**got.unreachable, **got.failed}
+        return dict(got.answers), {**got.unreachable, **got.failed, **got.lost}
 
 
 def _nothing() -> Sealed:

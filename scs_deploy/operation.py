@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from scs_deploy import runner
 from scs_deploy.apply import Report, apply
 from scs_deploy.events import EventLog, new_run
 from scs_deploy.locks import RegionLock
@@ -45,7 +44,6 @@ def converge(region: str, limit: Sequence[str] = (), services: Sequence[str] = (
     Raises what the commands raise: ``InputError``, ``LockedError``, ``DeployError``.
     """
     session = Session.open(region)
-    runner.sweep()
     with RegionLock(session.state, "ansible-playbook"):
         observation = session.observe(limit)
         plan = session.plan(observation, limit, services=services)

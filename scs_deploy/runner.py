@@ -8,25 +8,27 @@ import queue
 import shutil
 import signal
 import sys
-import tempfile
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 import ansible_runner
 import yaml
 
-from scs_deploy import paths
+from scs_deploy import paths, private
 from scs_deploy.errors import DeployError, Interrupted
 from scs_deploy.ssh import Connection
 
-_PREFIX = "run-"
 FORKS = 50
 _POLL_SECONDS = 0.1
 _ENDS = {"runner_on_ok": "ok", "runner_on_failed": "failed", "runner_on_unreachable": "unreachable"}
 """Events with which a node's part of a wave ends."""
+
+_HEADINGS = {"playbook_on_play_start", "playbook_on_task_start", "playbook_on_stats"}
+_LAST_LINES = 10
 
 
 Answer = Mapping[str, Any]
@@ -42,18 +44,8 @@ class Answers:
     unreachable: Mapping[str, str]
     failed: Mapping[str, str]
     """Reached, but the module itself gave no answer: node -> why."""
-
-
-def sweep() -> None:
-    """Remove private folders of runs that were killed."""
-    for folder in _root().glob(f"{_PREFIX}*"):
-        owner = folder / "pid"
-        try:
-            pid = int(owner.read_text())
-        except (OSError, ValueError):
-            pid = 0
-        if not pid or not Path(f"/proc/{pid}").exists():
-            shutil.rmtree(folder, ignore_errors=True)
+    lost: Mapping[str, str] = field(default_factory=dict)
+    """Not heard of, since Ansible itself ended too early: node -> its last words."""
 
 
 def run(
@@ -69,7 +61,14 @@ def run(
     if not payloads:
         return Answers({}, {}, {})
     with Waves(playbook, connections, [tuple(payloads)]) as waves:
-        return waves.next(payloads, on_node)
+        got = waves.next(payloads, on_node)
+    if len(got.lost) == len(payloads):
+        raise DeployError(
+            "Ansible did not run",
+            why=next(iter(got.lost.values())),
+            fix="run again with -v; see docs/troubleshooting.md",
+        ) from waves.failure
+    return got
 
 
 class Waves:
@@ -85,12 +84,13 @@ class Waves:
         self._events: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
         self._stop, self._interrupted = threading.Event(), threading.Event()
         self._signals: dict[int, Any] = {}
-        self._failure: Exception | None = None
+        self.failure: Exception | None = None
+        self._said: deque[str] = deque(maxlen=_LAST_LINES)
         self._thread = threading.Thread(target=self._ansible, name="ansible")
 
     def __enter__(self) -> Self:
-        self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_root()))
-        self._write("pid", os.getpid())
+        self._private = private.Folder()
+        self._folder = self._private.path
         for name in ("in", "out", "inventory", "tmp"):
             (self._folder / name).mkdir(mode=0o700)
         if threading.current_thread() is threading.main_thread():
@@ -108,12 +108,12 @@ class Waves:
         finally:
             for number, handler in self._signals.items():
                 signal.signal(number, handler)
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._private.remove()
 
     def next(self, payloads: Mapping[str, Mapping[str, Any]], on_node: OnNode | None = None) -> Answers:
         """Carry out the next wave on those of its nodes that have a payload, and wait for all of them.
 
-        Raises ``Interrupted`` on Ctrl-C and ``DeployError`` when Ansible itself cannot work.
+        Nodes are ``lost`` when Ansible itself cannot work, now or since an earlier wave. Raises ``Interrupted`` on Ctrl-C.
         """
         self._ask(payloads)
         if not self._thread.ident:
@@ -136,9 +136,10 @@ class Waves:
             else:
                 if (event.get("event_data") or {}).get("play_pattern", _wave(self._number)) == _wave(self._number):
                     wave.take(event)
-        if self._failure:
-            raise self._failure
-        return wave.answers(self._folder / "out" / str(self._number))
+        try:
+            return wave.answers(self._folder / "out" / str(self._number), self._last_words())
+        finally:
+            self._forget(self._number)
 
     def skip(self) -> None:
         """Leave out the next wave."""
@@ -151,6 +152,16 @@ class Waves:
         for name, payload in payloads.items():
             self._write(f"{new}/{name}.json", payload)
         (self._folder / new).rename(self._folder / ready)
+
+    def _forget(self, number: int) -> None:
+        """Remove the payloads and answers of a wave that is over: secrets lie there no longer than they must."""
+        # The empty folder stays: a node that was asked nothing may come to it late, and would wait for it for ever.
+        for payload in (self._folder / "in" / str(number)).iterdir():
+            payload.unlink()
+        shutil.rmtree(self._folder / "out" / str(number), ignore_errors=True)
+
+    def _last_words(self) -> str:
+        return "\n".join(self._said) or "it said nothing: it may have been killed"
 
     def _prepare(self) -> None:
         """Inventory and playbook: the given play once for each wave, with that wave's nodes."""
@@ -169,6 +180,8 @@ class Waves:
 
     def _ansible(self) -> None:
         def take(event: Mapping[str, Any]) -> bool:
+            if not (event.get("event_data") or {}).get("host") and event.get("event") not in _HEADINGS:
+                self._said.extend(line for line in str(event.get("stdout") or "").splitlines() if line.strip())
             self._events.put(event)
             return False  # keep no event files
 
@@ -183,8 +196,9 @@ class Waves:
                 quiet=True,
                 suppress_env_files=True,
             )
-        except Exception as error:  # noqa: BLE001 - raised again by who waits for the answers
-            self._failure = error
+        except Exception as error:  # noqa: BLE001 - told to who waits for the answers
+            self.failure = error
+            self._said.append(str(error) or type(error).__name__)
 
     def _write(self, name: str, data: object) -> None:
         (self._folder / name).write_text(json.dumps(data))
@@ -192,12 +206,6 @@ class Waves:
 
 def _wave(number: int) -> str:
     return f"wave_{number}"
-
-
-def _root() -> Path:
-    root = paths.state_dir() / "private"
-    root.mkdir(mode=0o700, exist_ok=True)
-    return root
 
 
 def _environment(folder: Path, count: int) -> dict[str, str]:
@@ -226,7 +234,6 @@ class _Collected:
         self._asked = tuple(payloads)
         self._unreachable: dict[str, str] = {}
         self._failed: dict[str, str] = {}
-        self._said: list[str] = []
 
     @property
     def complete(self) -> bool:
@@ -243,25 +250,20 @@ class _Collected:
             elif kind == "runner_on_failed":
                 self._failed[host] = _reason(result)
             self._on_node(host, _ENDS[kind])
-        elif not host and event.get("stdout"):
-            self._said.append(str(event["stdout"]))
 
-    def answers(self, folder: Path) -> Answers:
+    def answers(self, folder: Path, last_words: str) -> Answers:
         answers: dict[str, Answer] = {}
         failed: dict[str, str] = {}
+        lost: dict[str, str] = {}
         for name in self._asked:
             path = folder / f"{name}.json"
             if path.exists():
                 answers[name] = json.loads(path.read_bytes())
+            elif name in self._waiting:
+                lost[name] = last_words
             elif name not in self._unreachable:
-                failed[name] = self._failed.get(name, "Ansible ended without an answer of this node")
-        if failed and not answers and not self._unreachable and not self._failed:
-            raise DeployError(
-                "Ansible did not run",
-                why="\n".join(self._said[-5:]),
-                fix="run again with -v; see docs/troubleshooting.md",
-            )
-        return Answers(answers, self._unreachable, failed)
+                failed[name] = self._failed.get(name, "the module left no answer")
+        return Answers(answers, self._unreachable, failed, lost)
 
 
 def _reason(result: Mapping[str, Any]) -> str:

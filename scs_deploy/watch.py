@@ -22,10 +22,13 @@ Told = Callable[[dict[str, Any]], None]
 
 
 class Watch:
-    """A context manager. Seeing progress is a comfort: when it fails, the run goes on without it."""
+    """A context manager. Seeing progress is a comfort: when it fails, the run goes on without it.
 
-    def __init__(self, connection: Connection, run: str, told: Told) -> None:
-        self.path = f"{FOLDER}/{run}"
+    ``name`` is of this one call of the module: who finds another one's file would tell its steps again.
+    """
+
+    def __init__(self, connection: Connection, name: str, told: Told) -> None:
+        self.path = f"{FOLDER}/{name}"
         self._connection, self._told = connection, told
         self._process: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._read, daemon=True)

@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 ROOT = Path(__file__).resolve().parent.parent
 STATE = ROOT / ".state" / "tests"
@@ -155,6 +155,8 @@ def environment() -> dict[str, str]:
 
 
 RUNNING: list[subprocess.Popen[str]] = []
+STOPPING = threading.Event()
+"""Set by the first signal. A phase puts itself into RUNNING, then looks here: so one of both sides ends it."""
 
 
 def run_together(together: Sequence[Phase]) -> list[tuple[Phase, int, str, float]]:
@@ -166,12 +168,12 @@ def run_together(together: Sequence[Phase]) -> list[tuple[Phase, int, str, float
         return phase, code, output, time.monotonic() - began
 
     with ThreadPoolExecutor(len(together)) as pool:
-        started = [pool.submit(timed, phase) for phase in together]
         try:
+            started = [pool.submit(timed, phase) for phase in together]
             return [one.result() for one in started]
         except KeyboardInterrupt:
-            for process in RUNNING:
-                end(process)
+            say("\nInterrupted: what runs is ended, which may take a minute.")
+            end(*RUNNING)
             raise
 
 
@@ -190,7 +192,7 @@ def run(phase: Phase, prefix: str = "") -> tuple[int, str]:
     reader = threading.Thread(target=tee, args=(process, log, phase.quiet, prefix), daemon=True)
     reader.start()
     try:
-        code = process.wait(timeout=phase.limit)
+        code = process.wait(timeout=0 if STOPPING.is_set() else phase.limit)
     except subprocess.TimeoutExpired:
         code = -1
     finally:
@@ -223,16 +225,17 @@ def tee(process: subprocess.Popen[str], log: Path, quiet: bool, prefix: str) -> 
                 sys.stdout.flush()
 
 
-def end(process: subprocess.Popen[str]) -> None:
-    """End a phase that still runs and what it started: Ctrl-C first, so that fixtures clean up."""
+def end(*processes: subprocess.Popen[str]) -> None:
+    """End phases that still run and what they started, all at once: Ctrl-C first, so that fixtures clean up."""
     for number, patience in ((signal.SIGINT, 60), (signal.SIGTERM, 10), (signal.SIGKILL, 10)):
-        if process.poll() is not None:
-            return
-        os.killpg(process.pid, number)
-        try:
-            process.wait(timeout=patience)
-        except subprocess.TimeoutExpired:
-            continue
+        running = [process for process in processes if process.poll() is None]
+        for process in running:
+            with suppress(ProcessLookupError):  # another thread has just seen its end
+                os.killpg(process.pid, number)
+        deadline = time.monotonic() + patience
+        for process in running:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=max(0, deadline - time.monotonic()))
 
 
 def count(phase: Phase, code: int, output: str) -> Count:
@@ -302,11 +305,11 @@ def clean_up() -> None:
 
 
 def clean_state(state: Path) -> None:
-    from scs_deploy import runner
+    from scs_deploy import private
     from scs_deploy.errors import DeployError
     from scs_deploy.lab import Lab
 
-    runner.sweep()
+    private.sweep()
     for record in sorted((state / "labs").glob("*/lab.json")):
         source = Path(json.loads(record.read_text())["source"])
         lab = Lab.recorded(source)
@@ -329,8 +332,11 @@ def summary(times: list[tuple[str, float, Count]], seconds_in_all: float, all_of
     say(str(all_of_it))
 
 
-def interrupted(*_: Any) -> NoReturn:
-    raise KeyboardInterrupt
+def interrupted(*_: Any) -> None:
+    """The first signal ends the run; further ones do not disturb how it ends."""
+    if not STOPPING.is_set():
+        STOPPING.set()
+        raise KeyboardInterrupt
 
 
 def main() -> int:
@@ -341,7 +347,7 @@ def main() -> int:
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, interrupted)
     # A shell starts background jobs with SIGINT ignored, which every program below would inherit.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGINT, interrupted)
     (STATE / "logs").mkdir(mode=0o700, parents=True, exist_ok=True)
     os.environ |= environment()
     if options.keep:

@@ -12,7 +12,6 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from scs_deploy import runner
 from scs_deploy.apply import Report, Result, apply
 from scs_deploy.cli import common
 from scs_deploy.cli.common import JsonOption, LimitOption, RegionOption, VaultOption
@@ -83,7 +82,6 @@ def plan_command(
 
 def make(session: Session, limit: list[str], purge: bool, services: Sequence[str] = ()) -> tuple[Plan, Observation]:
     """Observe all nodes (with a spinner on a terminal) and make the plan."""
-    runner.sweep()
     seen: list[str] = []
     total = len(session.nodes)
     with common.err.status(f"observing {total} node{'s' if total != 1 else ''}") as status:

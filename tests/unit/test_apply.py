@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -12,7 +13,7 @@ from scs_deploy import apply as module
 from scs_deploy import runner
 from scs_deploy.apply import apply
 from scs_deploy.events import EventLog
-from scs_deploy.plan import Plan
+from scs_deploy.plan import Plan, Wave
 
 
 class Region:
@@ -24,11 +25,17 @@ class Region:
         self.unreachable: set[str] = set()
         self.locked: set[str] = set()
         self.silent: set[str] = set()
+        self.dies_in = 0
         self.nodes = {node.name: node for node in world.region.nodes}
         self.connections = dict.fromkeys(self.nodes)
         self.log = EventLog(tmp_path, "run-1")
         monkeypatch.setattr(runner, "Waves", lambda playbook, connections, nodes: _Waves(self, playbook, nodes))
-        monkeypatch.setattr(module, "Watch", lambda *_: _Watch())
+        self.watched: list[str] = []
+        monkeypatch.setattr(module, "Watch", self.watch)
+
+    def watch(self, connection, name, told):
+        self.watched.append(name)
+        return _Watch()
 
     def keep(self) -> None:
         self.kept += 1
@@ -41,6 +48,8 @@ class Region:
 
     def run(self, payloads, on_node):
         self.asked.append({node: [step["id"] for step in payload["steps"]] for node, payload in payloads.items()})
+        if 0 < self.dies_in <= len(self.asked):
+            return runner.Answers({}, {}, {}, dict.fromkeys(payloads, "ERROR! last words"))
         answers = {}
         for node, payload in payloads.items():
             if node in self.unreachable | self.silent:
@@ -172,6 +181,24 @@ def test_a_node_without_an_answer_fails(region: Region):
     assert region.apply(fresh(region.world)).of("failed")[0].error["why"] == "no JSON"
 
 
+@pytest.mark.parametrize("wave", [1, 2, 3])
+def test_an_ansible_that_dies_is_a_report_and_blocks_what_comes_later(region: Region, wave: int):
+    region.dies_in = wave
+    plan = fresh(region.world)
+    report = region.apply(plan)
+    assert len(region.asked) == wave
+    assert {result.step.id for result in report.of("failed")} == {
+        id_ for steps in region.asked[-1].values() for id_ in steps
+    }
+    assert {result.error["why"] for result in report.of("failed")} == {"ERROR! last words"}
+    done = {id_ for asked in region.asked[:-1] for steps in asked.values() for id_ in steps}
+    assert {result.step.id for result in report.of("ok")} == done
+    assert len(report.results) == len(plan.steps)
+    assert all(result.by for result in report.of("blocked"))
+    assert region.undone == {step.id for step in plan.steps} - done
+    assert (region.events[-1]["event"], region.events[-1]["ok"]) == ("end", False)
+
+
 def test_a_node_that_another_run_holds(region: Region):
     region.locked = {"n4"}
     report = region.apply(fresh(region.world))
@@ -189,6 +216,14 @@ def test_every_step_is_an_event_and_no_event_holds_a_secret(region: Region):
     assert (events[0]["event"], events[-1]["event"], events[-1]["ok"]) == ("apply", "end", False)
     assert all(event["run"] == "run-1" and event["time"] > 0 for event in events)
     assert "S3CRET" not in region.log.path.read_text()
+
+
+def test_no_two_legs_are_watched_by_the_same_name(region: Region):
+    plan = fresh(region.world)
+    one, two = ([step for step in plan.steps if step.node == node][:4] for node in ("n1", "n2"))
+    waves = (Wave(1, tuple(one[:2])), Wave(2, tuple(two[:2])), Wave(3, tuple(one[2:])), Wave(4, tuple(two[2:])))
+    region.apply(replace(plan, waves=waves))
+    assert region.watched == ["run-1-1", "run-1-2", "run-1-3", "run-1-4"]
 
 
 def test_an_empty_plan_starts_nothing(region: Region):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -94,6 +96,49 @@ def test_the_phase_of_a_killed_run_is_ended_and_a_stranger_is_not(runner: Module
         record.write_text(f"{process.pid} {runner.birth(process.pid)}")
         runner.end_orphans()
         assert process.wait(timeout=5) == -9
+
+
+def test_a_process_that_has_just_gone_does_not_save_the_others(runner: ModuleType):
+    gone = subprocess.Popen(["true"], start_new_session=True)
+    gone.wait()
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as process:
+        runner.end(SimpleNamespace(pid=gone.pid, poll=lambda: None, wait=lambda timeout: 0), process)
+        assert process.poll() == -signal.SIGINT
+
+
+def test_phases_are_ended_side_by_side_and_further_signals_do_not_disturb_that(runner: ModuleType, tmp_path: Path):
+    meet = (
+        "trap 'touch $0.ends; until [ -e $1.ends ]; do sleep 0.05; done; sleep 0.5; touch $0.cleaned; exit' INT;"
+        "touch $0.runs; while :; do sleep 0.05; done"
+    )
+    a, b = str(tmp_path / "a"), str(tmp_path / "b")
+    together = [
+        runner.Phase(one[-1], ("timeout", "--foreground", "20", "sh", "-c", meet, one, two))
+        for one, two in ((a, b), (b, a))
+    ]
+
+    def interrupt_twice() -> None:
+        for suffix in ("runs", "ends"):
+            while not (Path(f"{a}.{suffix}").exists() and Path(f"{b}.{suffix}").exists()):
+                time.sleep(0.02)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, runner.interrupted)
+    try:
+        threading.Thread(target=interrupt_twice, daemon=True).start()
+        with pytest.raises(KeyboardInterrupt):
+            runner.run_together(together)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert Path(f"{a}.cleaned").exists()
+    assert Path(f"{b}.cleaned").exists()
+
+
+def test_a_phase_that_starts_after_the_signal_is_ended_at_once(runner: ModuleType):
+    runner.STOPPING.set()
+    began = time.monotonic()
+    runner.run(runner.Phase("late", ("sleep", "60"), quiet=True))
+    assert time.monotonic() - began < 10
 
 
 def test_shell_is_found_by_its_first_line(runner: ModuleType, tmp_path: Path):

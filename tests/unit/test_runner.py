@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import fcntl
+import importlib.util
 import json
 import os
 import signal
+import subprocess
+import sys
+import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import ansible_runner
 import pytest
 import yaml
 
-from scs_deploy import runner
+from scs_deploy import private, runner
 from scs_deploy.errors import DeployError, Interrupted
 from scs_deploy.ssh import Connection
 
@@ -27,6 +34,7 @@ class Ansible:
         self.failing: set[str] = set()
         self.unreachable: set[str] = set()
         self.dies_before = 0
+        self.last_words = ""
         self.said: list[tuple[int, str]] = []
         self.cancelled = False
 
@@ -40,6 +48,8 @@ class Ansible:
         for play in plays:
             wave = play["vars"]["scs_wave"]
             if wave == self.dies_before:
+                if self.last_words:
+                    tell({"event": "verbose", "stdout": self.last_words})
                 return
             while not (folder / "in" / str(wave)).exists():
                 if options["cancel_callback"]():
@@ -74,6 +84,7 @@ def ansible(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Ansible
     assert not list((tmp_path / "state/private").iterdir()), "a private folder is left"
 
 
+COLLECTION = "ansible_collections.scs.deploy.plugins"
 CONNECTIONS = {name: Connection(name, f"10.0.0.{number}", "/known") for number, name in enumerate(("n1", "n2", "n3"))}
 
 
@@ -104,6 +115,43 @@ def test_waves_share_one_start_and_are_told_apart(ansible: Ansible) -> None:
     assert ansible.said == [(1, "n1"), (3, "n3"), (4, "n1")]
 
 
+def test_secrets_of_a_wave_are_gone_when_its_answers_were_read(ansible: Ansible, tmp_path: Path) -> None:
+    def kept() -> list[str]:
+        (folder,) = (tmp_path / "state/private").iterdir()
+        return sorted(
+            str(path.relative_to(folder))
+            for name in ("in", "out")
+            for path in (folder / name).rglob("*")
+            if path.is_file()
+        )
+
+    ansible.unreachable = {"n2"}
+    seen: list[list[str]] = []
+    nodes = [("n1", "n2"), ("n1",), ("n1", "n3"), ("n1",)]
+    with runner.Waves("apply.yml", CONNECTIONS, nodes) as waves:
+        waves.next({"n1": {"password": "S3CRET"}, "n2": {"password": "S3CRET"}}, lambda *_: seen.append(kept()))
+        assert "in/1/n1.json" in seen[0]
+        assert kept() == []
+        waves.skip()
+        waves.next({"n3": {"password": "S3CRET"}})
+        assert kept() == []
+        waves.skip()
+    assert ansible.said == [(1, "n1"), (3, "n3")]
+
+
+def test_a_node_that_comes_late_to_a_wave_that_is_over_does_not_wait(ansible: Ansible) -> None:
+    def late(folder: Path, wave: int, node: str, tell: Any) -> None:
+        if node == "n2":  # asked nothing; its turn comes when the wave was over long ago
+            time.sleep(0.3)
+            assert (folder / "in" / str(wave)).exists()
+        Ansible.node(ansible, folder, wave, node, tell)
+
+    ansible.node = late  # type: ignore[method-assign]
+    with runner.Waves("apply.yml", CONNECTIONS, [("n1", "n2"), ("n1",)]) as waves:
+        waves.next({"n1": {}})
+        assert waves.next({"n1": {"v": 2}}).answers == {"n1": {"v": 2}}
+
+
 def test_what_went_wrong_is_told_with_its_node_and_the_next_wave_goes_on(ansible: Ansible) -> None:
     ansible.unreachable, ansible.failing = {"n1"}, {"n2"}
     told: dict[str, str] = {}
@@ -122,13 +170,26 @@ def test_ansible_that_ends_too_early_is_an_error_with_its_words(ansible: Ansible
         runner.run("observe.yml", CONNECTIONS, {"n1": {}})
 
 
+def test_an_ansible_that_dies_in_a_later_wave_loses_its_nodes_and_keeps_its_words(ansible: Ansible) -> None:
+    ansible.dies_before, ansible.last_words = 2, "ERROR! Unexpected Exception\n\nno space left on device"
+    with runner.Waves("apply.yml", CONNECTIONS, [("n1",), ("n1", "n2"), ("n3",)]) as waves:
+        assert waves.next({"n1": {}}).lost == {}
+        time.sleep(0.1)  # whatever Ansible says, it says before it is asked on
+        got = waves.next({"n1": {}, "n2": {}})
+        words = "a warning of Ansible\nERROR! Unexpected Exception\nno space left on device"
+        assert got.lost == dict.fromkeys(("n1", "n2"), words)
+        assert (got.answers, got.failed) == ({}, {})
+        assert waves.next({"n3": {}}).lost == {"n3": words}
+
+
 def test_what_ansible_raises_is_raised_here(ansible: Ansible, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(**_: Any) -> None:
         raise OSError("no pseudo-terminal")
 
     monkeypatch.setattr(ansible_runner.interface, "run", broken)
-    with pytest.raises(OSError, match="no pseudo-terminal"):
+    with pytest.raises(DeployError, match=r"did not run(.|\n)*no pseudo-terminal") as raised:
         runner.run("observe.yml", CONNECTIONS, {"n1": {}})
+    assert isinstance(raised.value.__cause__, OSError)
 
 
 def test_waves_that_are_left_over_end_ansible(ansible: Ansible) -> None:
@@ -145,13 +206,110 @@ def test_ctrl_c_ends_ansible_and_is_told_as_that(ansible: Ansible) -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_folders_of_killed_runs_are_swept(ansible: Ansible, tmp_path: Path) -> None:
+def made(root: Path, name: str, files: dict[str, str]) -> Path:
+    folder = root / name
+    (folder / "in/1").mkdir(parents=True)
+    for file, text in {"in/1/n1.json": "S3CRET", **files}.items():
+        (folder / file).write_text(text)
+    return folder
+
+
+def test_folders_of_killed_runs_are_swept_by_every_start_whoever_has_their_pid_now(
+    ansible: Ansible, tmp_path: Path
+) -> None:
     root = tmp_path / "state/private"
-    root.mkdir(parents=True)
-    for name, pid in {"run-dead": "999999999", "run-odd": "?", "run-mine": str(os.getpid())}.items():
-        (root / name).mkdir()
-        (root / name / "pid").write_text(pid)
-    runner.sweep()
-    assert [path.name for path in root.iterdir()] == ["run-mine"]
-    (root / "run-mine/pid").unlink()
-    (root / "run-mine").rmdir()
+    dead = [
+        made(root, "run-dead", {private.LOCK: ""}),
+        made(root, "run-pid", {private.LOCK: str(os.getpid()), "pid": str(os.getpid())}),
+        made(root, "run-unlocked", {}),
+    ]
+    with runner.Waves("apply.yml", CONNECTIONS, [("n1",)]) as waves:
+        assert not any(folder.exists() for folder in dead)
+        waves.skip()
+
+
+def test_a_run_is_not_swept_while_it_lives(ansible: Ansible, tmp_path: Path) -> None:
+    with runner.Waves("apply.yml", CONNECTIONS, [("n1",)]) as waves:
+        (folder,) = (tmp_path / "state/private").iterdir()
+        private.sweep()
+        runner.run("observe.yml", CONNECTIONS, {"n2": {}})
+        assert waves.next({"n1": {"v": 1}}).answers == {"n1": {"v": 1}}
+        assert folder.exists()
+
+
+def test_a_run_that_is_just_starting_is_not_swept(
+    ansible: Ansible, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another one sweeps at the worst moment: the folder is there, its lock is not."""
+    make, other = tempfile.mkdtemp, threading.Thread(target=private.sweep)
+
+    def mkdtemp(**options: Any) -> str:
+        folder: str = make(**options)
+        other.start()
+        other.join(timeout=0.3)
+        assert other.is_alive(), "it did not wait"
+        return folder
+
+    monkeypatch.setattr(tempfile, "mkdtemp", mkdtemp)
+    with runner.Waves("apply.yml", CONNECTIONS, [("n1",)]) as waves:
+        other.join()
+        assert waves.next({"n1": {"v": 1}}).answers == {"n1": {"v": 1}}
+
+
+KILLED = """
+import os, signal, sys
+import ansible_runner, pexpect
+from scs_deploy import runner
+from scs_deploy.ssh import Connection
+
+def run(**options):
+    orphan = pexpect.spawn("sleep", ["300"], ignore_sighup=True)  # as ansible_runner does
+    print(orphan.pid, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+ansible_runner.interface.run = run
+runner.run("observe.yml", {"n1": Connection("n1", "10.0.0.1", "/known")}, {"n1": {"password": "S3CRET"}})
+"""
+
+
+def test_an_ansible_that_outlives_its_killed_run_keeps_no_secret(ansible: Ansible, tmp_path: Path) -> None:
+    killed = subprocess.run([sys.executable, "-c", KILLED], capture_output=True, text=True, check=False)
+    orphan = int(killed.stdout)
+    try:
+        assert killed.returncode == -signal.SIGKILL
+        assert Path(f"/proc/{orphan}").exists()
+        assert len(list((tmp_path / "state/private").glob("run-*/in/1/n1.json"))) == 1
+        private.sweep()
+        assert not list((tmp_path / "state/private").iterdir())
+    finally:
+        os.kill(orphan, signal.SIGKILL)
+
+
+def test_a_node_waits_for_its_turn_only_while_the_controller_lives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Path(runner.__file__).parent / "ansible_collections/scs/deploy/plugins"
+    monkeypatch.setitem(sys.modules, f"{COLLECTION}.module_utils", SimpleNamespace(wire=None))
+    spec = importlib.util.spec_from_file_location("exchange_under_test", place / "plugin_utils/exchange.py")
+    assert spec
+    assert spec.loader
+    exchange = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(exchange)
+    for name in ("in", "out"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "pid").write_text(str(os.getpid()))
+    with (tmp_path / private.LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        threading.Timer(0.2, (tmp_path / "in/1").mkdir).start()
+        exchange.await_turn(tmp_path, 1)
+        threading.Timer(0.2, lock.close).start()
+        (too_late := threading.Timer(2, (tmp_path / "in/2").mkdir)).start()
+        with pytest.raises(exchange.AnsibleActionFail, match="has ended"):
+            exchange.await_turn(tmp_path, 2)
+        too_late.cancel()
+    swept = tmp_path / "run-swept"
+    with pytest.raises(exchange.AnsibleActionFail, match="has ended"):
+        exchange.await_turn(swept, 1)
+    with pytest.raises(FileNotFoundError):
+        exchange.write_answer(swept, 1, "n1", {})
+    assert not swept.exists()

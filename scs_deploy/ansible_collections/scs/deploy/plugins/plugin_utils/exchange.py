@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from ansible.errors import AnsibleActionFail
 from ansible_collections.scs.deploy.plugins.module_utils import wire
 
 VARIABLE, ENVIRONMENT, WAVE = "scs_private", "SCS_DEPLOY_PRIVATE", "scs_wave"
+ENDED = "scs-deploy, which started this run, has ended"
 _POLL_SECONDS = 0.02
 
 
@@ -27,11 +29,24 @@ def private_folder(task_vars: dict[str, Any]) -> Path:
 
 def await_turn(folder: Path, wave: int) -> None:
     """Wait until the controller knows what this wave shall do; raise AnsibleActionFail when it is not there any more."""
-    ready, controller = folder / "in" / str(wave), int((folder / "pid").read_text())
-    while not ready.exists():
-        if not Path(f"/proc/{controller}").exists():
-            raise AnsibleActionFail("scs-deploy, which started this run, has ended")
-        time.sleep(_POLL_SECONDS)
+    ready = folder / "in" / str(wave)
+    try:
+        with (folder / "lock").open() as lock:
+            while not ready.exists():
+                if not _held(lock):
+                    raise AnsibleActionFail(ENDED)
+                time.sleep(_POLL_SECONDS)
+    except FileNotFoundError as error:  # swept already
+        raise AnsibleActionFail(ENDED) from error
+
+
+def _held(lock: TextIO) -> bool:
+    """Whether the controller lives: it holds this lock for as long."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    return False
 
 
 def read_payload(folder: Path, wave: int, host: str) -> dict[str, Any] | None:
@@ -49,7 +64,7 @@ def read_payload(folder: Path, wave: int, host: str) -> dict[str, Any] | None:
 def write_answer(folder: Path, wave: int, host: str, answer: dict[str, Any]) -> None:
     """Put the answer into ``out/<wave>/<host>.json``, readable by its owner only and never half-written."""
     target = folder / "out" / str(wave) / f"{host}.json"
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    target.parent.mkdir(mode=0o700, exist_ok=True)  # without parents: a folder that was swept does not come back
     new = target.with_name(f".{target.name}.new")
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as stream:
