@@ -16,7 +16,7 @@ def test_no_restart_of_a_container_stops_a_server(cloud: Cloud, address: str) ->
         print(restarts.show(row))
         rows[row.instance] = row
     assert qemu(cloud) == before
-    assert rows["vswitchd"].ping_gap <= VSWITCHD_SECONDS
+    assert rows["openvswitch-vswitchd"].ping_gap <= VSWITCHD_SECONDS
     assert {name for name, row in rows.items() if row.broken} == set()
 
 
