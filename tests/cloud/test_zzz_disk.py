@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.deployment import Cloud
+from tests.deployment import Cloud, until
 
 DISK = "/dev/vdc"
 
@@ -22,7 +22,7 @@ def test_a_disk_with_data_is_refused_and_an_osd_more_restarts_nothing(cloud: Clo
         cloud.on_node(f"wipefs --quiet --all {DISK}")
         cloud.apply()
         assert others(cloud.restarted(before)) == set()
-        assert cloud.on_node("podman exec ceph-mon ceph osd stat").startswith("2 osds: 2 up")
+        until(lambda: cloud.on_node("podman exec ceph-mon ceph osd stat").startswith("2 osds: 2 up"), "both OSDs are up")
         cloud.assert_settled()
 
 
