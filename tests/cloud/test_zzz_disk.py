@@ -22,7 +22,9 @@ def test_a_disk_with_data_is_refused_and_an_osd_more_restarts_nothing(cloud: Clo
         cloud.on_node(f"wipefs --quiet --all {DISK}")
         cloud.apply()
         assert others(cloud.restarted(before)) == set()
-        until(lambda: cloud.on_node("podman exec ceph-mon ceph osd stat").startswith("2 osds: 2 up"), "both OSDs are up")
+        until(
+            lambda: cloud.on_node("podman exec ceph-mon ceph osd stat").startswith("2 osds: 2 up"), "both OSDs are up"
+        )
         cloud.assert_settled()
 
 
