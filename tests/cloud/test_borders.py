@@ -49,10 +49,9 @@ SSH = 22
 
 
 def test_whatever_others_reach_speaks_tls_or_is_on_the_list_of_exceptions(cloud: Cloud) -> None:
-    found = {
-        name_of(cloud, number) for address, number in listeners(cloud) if number != SSH and in_plain(address, number)
-    }
-    assert found <= PLAIN | AFTER_A_GREETING
+    named = {(name_of(cloud, number), address, number) for address, number in listeners(cloud) if number != SSH}
+    assert {one for one in named if one[0].isdigit()} == set(), "nobody declared these"
+    assert {name for name, address, number in named if in_plain(address, number)} == PLAIN | AFTER_A_GREETING
     reasons = {
         port.name: port.plain_reason
         for service in cloud.session().catalogue.services.values()

@@ -206,7 +206,7 @@ def catalogue():
 
 
 def told(component: str, features: dict[str, bool], *changes: tuple[str, str]) -> list[str]:
-    """What is refused on the node of the region cloud."""
+    """What is refused on the node of the region box."""
     text = (ROOT / "inventories/box/region.yml").read_text()
     for old, new in changes:
         assert old in text

@@ -140,15 +140,18 @@ def test_secrets_of_a_wave_are_gone_when_its_answers_were_read(ansible: Ansible,
 
 
 def test_a_node_that_comes_late_to_a_wave_that_is_over_does_not_wait(ansible: Ansible) -> None:
+    over = threading.Event()
+
     def late(folder: Path, wave: int, node: str, tell: Any) -> None:
-        if node == "n2":  # asked nothing; its turn comes when the wave was over long ago
-            time.sleep(0.3)
+        if node == "n2":  # asked nothing; its turn comes when the wave is over
+            assert over.wait(10)
             assert (folder / "in" / str(wave)).exists()
         Ansible.node(ansible, folder, wave, node, tell)
 
     ansible.node = late  # type: ignore[method-assign]
     with runner.Waves("apply.yml", CONNECTIONS, [("n1", "n2"), ("n1",)]) as waves:
         waves.next({"n1": {}})
+        over.set()
         assert waves.next({"n1": {"v": 2}}).answers == {"n1": {"v": 2}}
 
 
