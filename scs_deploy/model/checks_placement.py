@@ -56,7 +56,7 @@ def check_placement(source: Source, region: RegionSection, catalogue: Catalogue)
             carriers = _carriers(groups, component)
             if not carriers and not component.when:
                 empty.setdefault(component.groups_text, []).append(component_name)
-            elif component.quorum or component.cardinality == "odd":
+            elif component.quorum:
                 yield from _quorum(source, region, component_name, component, carriers)
         yield from _failure_domains(source, region, catalogue, name, groups)
     yield from _groups(source, region, catalogue, groups, empty)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -125,24 +124,18 @@ def test_a_region_that_says_nothing_else_has_every_service(name: str, roles: Cat
     assert [name for name in roles.services if not region.services[name].enabled] == []
 
 
-def test_300_nodes_load_in_time(tmp_path: Path) -> None:
-    folder = generate_region.write(tmp_path / "region").parent
-    start = time.process_time()
-    region = load_region(folder, catalogue())
-    assert time.process_time() - start < 1.5
+def test_only_members_that_vote_are_warned_of_as_a_quorum(roles: Catalogue) -> None:
+    """Managers and northd stand by for each other: the last one does all the work."""
+    told = " ".join(warning.what for warning in load_region(INVENTORIES / "half-rack", roles).warnings)
+    assert "quorum of ceph-mon" in told
+    assert "ceph-mgr" not in told
+    assert "ovn-northd" not in told
+
+
+def test_300_nodes_load(tmp_path: Path) -> None:
+    region = load_region(generate_region.write(tmp_path / "region").parent, catalogue())
     assert len(region.nodes) == 300
     assert region.warnings == ()
-
-
-def test_time_grows_with_the_nodes(tmp_path: Path) -> None:
-    def seconds(nodes: int) -> float:
-        folder = generate_region.write(tmp_path / str(nodes), nodes).parent
-        start = time.process_time()
-        load_region(folder, catalogue())
-        return time.process_time() - start
-
-    seconds(100)
-    assert seconds(1000) < 4 * 5 * seconds(250)
 
 
 def test_find_region(tmp_path: Path) -> None:
