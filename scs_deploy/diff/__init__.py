@@ -42,7 +42,7 @@ def make_plan(inputs: Inputs) -> Plan:
         inputs.region.release,
         waves.waves(waves.batched(waves.with_needs(steps, inputs), inputs)),
         unknown,
-        (*notes, *held),
+        (*notes, *held, *clusters.unformed(inputs)),
         inputs.limit,
         inputs.services,
         inputs.purge,

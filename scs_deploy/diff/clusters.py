@@ -36,6 +36,21 @@ def forming(steps: Sequence[Step], inputs: Inputs) -> list[Step]:
     return [*kept, *ordered.values()]
 
 
+def unformed(inputs: Inputs) -> list[str]:
+    """Say which clusters cannot begin, since a member that may hold the data was not heard of; who was is empty."""
+    found = []
+    for members in _clusters(inputs):
+        seen = {one.node: inputs.seen(one.node, one.name) for one in members}
+        strange = [node for node, names in inputs.sealed.desired.unrendered.items() if members[0].component in names]
+        silent = sorted({*strange, *(node for node, said in seen.items() if not said)})
+        if silent and {said.get("cluster", {}).get("state") for said in seen.values() if said} == {EMPTY}:
+            found.append(
+                f"{members[0].component} does not begin its cluster: its member on {', '.join(silent)} was not heard of and may hold"
+                " the data; bring it back, or take it out of the region"
+            )
+    return found
+
+
 def _waits(one: Instance, inputs: Inputs) -> bool:
     asked = not inputs.limit or one.node in inputs.limit
     return asked and bool(inputs.seen(one.node, one.name).get("running"))

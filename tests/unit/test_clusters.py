@@ -13,7 +13,7 @@ from node_fakes import FakeNode, Wanted, looked, wave
 from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.converge import converge
 from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.host import Done
 from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.observe import observe
-from scs_deploy.diff.clusters import forming
+from scs_deploy.diff.clusters import forming, unformed
 from scs_deploy.plan import Step
 
 NODES = ("c2", "c1", "c3")
@@ -26,7 +26,13 @@ def step(node: str, **values: Any) -> Step:
     return Step(f"{node}/db", "instance", node, "db", "db", "create", 1, **{"restart": True, **values})
 
 
-def inputs(states: dict[str, str], members: int = 0, running: tuple[str, ...] = (), limit: tuple[str, ...] = ()) -> Any:
+def inputs(
+    states: dict[str, str],
+    members: int = 0,
+    running: tuple[str, ...] = (),
+    limit: tuple[str, ...] = (),
+    strange: tuple[str, ...] = (),
+) -> Any:
     """``members`` may be more than those that are known; ``running`` are containers, whatever they do."""
     instances = {
         node: (
@@ -41,12 +47,12 @@ def inputs(states: dict[str, str], members: int = 0, running: tuple[str, ...] = 
     return SimpleNamespace(
         region=SimpleNamespace(nodes=[SimpleNamespace(name=name) for name in NODES]),
         sealed=SimpleNamespace(
-            desired=SimpleNamespace(on=lambda node: instances.get(node, ())),
+            desired=SimpleNamespace(on=lambda node: instances.get(node, ()), unrendered=dict.fromkeys(strange, ("db",))),
             start=dict.fromkeys(ids, "s"), reload=dict.fromkeys(ids, "r"), files={key: {} for key in ids},
         ),
         order=SimpleNamespace(level={"component db": 1}),
         limit=limit,
-        seen=lambda node, _: ({"cluster": {"state": states[node]}} if states[node] else {})
+        seen=lambda node, _: ({"healthy": True} if states[node] == "healthy" else {"cluster": {"state": states[node]}} if states[node] else {})
         | ({"running": {"id": "i"}} if node in running else {}),
     )  # fmt: skip
 
@@ -73,6 +79,22 @@ def test_a_member_whose_files_alone_are_written_forms_nothing() -> None:
     states = dict.fromkeys(NODES, "empty")
     prepared = [step(node, restart=False) for node in NODES]
     assert not any(one.form for one in forming(prepared, inputs(states)))
+
+
+@pytest.mark.parametrize(
+    ("states", "strange", "named"),
+    [
+        ({"c2": "empty", "c1": "", "c3": "empty"}, (), "c1"),
+        ({"c2": "empty", "c1": "empty"}, ("c3",), "c3"),
+        ({"c2": "empty", "c1": "empty", "c3": "empty"}, (), ""),
+        ({"c2": "empty", "c1": "", "c3": "member"}, (), ""),
+        ({"c2": "", "c1": "", "c3": ""}, (), ""),
+        ({"c2": "empty", "c1": "healthy", "c3": ""}, (), ""),
+    ],
+)
+def test_the_plan_says_for_whom_a_cluster_waits(states: dict[str, str], strange: tuple[str, ...], named: str) -> None:
+    notes = unformed(inputs(states, 3, strange=strange))
+    assert [f"its member on {named} was not heard of" in note for note in notes] == [True] * bool(named)
 
 
 EMPTY = dict.fromkeys(NODES, "empty")
