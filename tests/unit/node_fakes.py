@@ -58,11 +58,16 @@ class FakeEngine:
     def images(self) -> list[str]:
         return list(self.store)
 
-    def run_job(
+    def start_job(
         self, container: dict[str, Any], labels: dict[str, str], timeout: float, pids_limit: int | None
-    ) -> Ended:
+    ) -> Callable[[], Ended]:
         self.calls.append(f"job {container['name']} pids={pids_limit}")
-        return self.job
+
+        def end() -> Ended:
+            self.calls.append(f"ended {container['name']}")
+            return self.job
+
+        return end
 
     def await_gone(self, name: str, timeout: float) -> bool:
         self.calls.append(f"await {name}")

@@ -320,6 +320,22 @@ def test_job_runs_once_and_again_after_a_failure(node: FakeNode) -> None:
     assert "still runs" in apply(node, job)[0]["error"]["why"]
 
 
+def test_jobs_run_side_by_side_and_who_needs_one_waits_for_it(node: FakeNode) -> None:
+    def job(name: str, *needs: str) -> dict[str, Any]:
+        container = {"name": f"job-{name}", "image": "a" * 64, "command": ["true"]}
+        return {"id": f"n1/{name}", "kind": "job", "name": name, "digest": "d", "timeout": 9, "needs": list(needs),
+                "container": container}  # fmt: skip
+
+    results = apply(node, job("one"), job("two"), job("three", "n1/one"))
+    assert [result["done"] for result in results] == [["ran job one"], ["ran job two"], ["ran job three"]]
+    assert [call for call in node.fake.calls if not call.startswith("await")] == [
+        "job job-one pids=0", "job job-two pids=0", "ended job-one", "job job-three pids=0", "ended job-two", "ended job-three",
+    ]  # fmt: skip
+    assert {
+        one["state"] for one in observe(looked(jobs=dict.fromkeys(("one", "two", "three"), "d")), node)["jobs"].values()
+    } == {"done"}
+
+
 def test_what_a_job_died_of_is_picked_from_its_traceback(node: FakeNode) -> None:
     job = {"id": "n1/sync", "kind": "job", "name": "sync", "digest": "d1", "timeout": 9, "needs": [],
            "container": {"name": "job-sync", "image": "a" * 64, "command": ["true"]}}  # fmt: skip

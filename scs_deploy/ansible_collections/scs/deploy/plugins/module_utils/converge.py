@@ -13,7 +13,7 @@ from .lock import Locked, node_lock
 from .node import Node, engine_failure
 
 Finish = Callable[[], None]
-"""What is left of a step once it has brought its changes into force: waiting until the instance is healthy."""
+"""What is left of a step once it has brought its changes into force: waiting until the instance is healthy, or the job has ended."""
 
 
 def converge(payload: dict[str, Any], node: Node) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def converge(payload: dict[str, Any], node: Node) -> dict[str, Any]:
 
 
 class _Run:
-    """The steps of one payload. Instances that were started become healthy side by side; whoever needs one waits for it."""
+    """The steps of one payload. Instances become healthy and jobs run side by side; whoever needs one waits for it."""
 
     def __init__(self, node: Node, told: progress.Progress) -> None:
         self._node, self._told = node, told
@@ -106,8 +106,8 @@ def _carry_out(node: Node, step: dict[str, Any], done: list[str]) -> list[Finish
             return []
         return [instances.converge_instance(node, step, done)]
     if kind == "job":
-        jobs.run_job(node, step, done)
-    elif kind == "resources":
+        return [jobs.start_job(node, step, done)]
+    if kind == "resources":
         owners.apply_changes(node.host, step, done)
     elif kind == "image":
         node.need_image(step["image"], step["reference"])

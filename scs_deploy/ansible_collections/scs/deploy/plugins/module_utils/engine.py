@@ -6,7 +6,7 @@ Instances are started by their systemd units, never from here. The SDKs of Podma
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -63,10 +63,10 @@ class Engine(Protocol):
     def images(self) -> list[str]:
         """IDs of all images, without ``sha256:``."""
 
-    def run_job(
+    def start_job(
         self, container: dict[str, Any], labels: dict[str, str], timeout: float, pids_limit: int | None
-    ) -> Ended:
-        """Run a one-shot container to its end (CONTAINER of docs/contracts.md) and remove it."""
+    ) -> Callable[[], Ended]:
+        """Start a one-shot container (CONTAINER of docs/contracts.md); return what waits for its end and removes it."""
 
     def await_gone(self, name: str, timeout: float) -> bool:
         """Wait until a container that a killed run left ends, then remove it; False when it still runs."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -79,18 +79,27 @@ class SdkEngine:
             code, output = found.exec_run(list(argv))
             return Done(125 if code is None else code, (output or b"").decode(errors="replace"), "")
 
-    def run_job(
+    def start_job(
         self, container: dict[str, Any], labels: dict[str, str], timeout: float, pids_limit: int | None
-    ) -> Ended:
+    ) -> Callable[[], Ended]:
         options = self.create_options(container, labels, pids_limit)
         with self.speaking():
             created = self.client.containers.create(container["image"], list(container["command"]) or None, **options)
             try:
                 created.start()
-                code = self._wait(created, timeout)
-                return Ended(code, self._log(created))
-            finally:
+            except BaseException:
                 self.remove(container["name"])
+                raise
+        until = time.monotonic() + timeout
+
+        def end() -> Ended:
+            with self.speaking():
+                try:
+                    return Ended(self._wait(created, until - time.monotonic()), self._log(created))
+                finally:
+                    self.remove(container["name"])
+
+        return end
 
     def _wait(self, container: Any, timeout: float) -> int | None:
         """Return the exit code, None when the container still runs after ``timeout`` seconds."""

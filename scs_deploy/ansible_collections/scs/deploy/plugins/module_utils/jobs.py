@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from . import records
-from .engine import EngineError
+from .engine import Ended, EngineError
 from .failure import StepError
 from .node import Node, engine_failure
 from .paths import LABEL_JOB
 
 
-def run_job(node: Node, step: dict[str, Any], done: list[str]) -> None:
-    """Carry out a job step; raise StepError with the job's last log lines."""
+def start_job(node: Node, step: dict[str, Any], done: list[str]) -> Callable[[], None]:
+    """Begin a job step; return what waits for its end and records it, raising StepError with the job's last log lines."""
     name, container, timeout = step["name"], step["container"], float(step["timeout"])
     node.need_image(container["image"], container["image"])
     try:
@@ -24,9 +25,23 @@ def run_job(node: Node, step: dict[str, Any], done: list[str]) -> None:
                 fix="wait for it, or remove the container on the node, then apply again",
             )
         records.write_job(node.host, name, "started", step["digest"], step.get("instance", ""))
-        ended = node.engine.run_job(container, {LABEL_JOB: name}, timeout, pids_limit(node))
+        end = node.engine.start_job(container, {LABEL_JOB: name}, timeout, pids_limit(node))
     except EngineError as error:
         raise engine_failure(error) from error
+
+    def finish() -> None:
+        try:
+            ended = end()
+        except EngineError as error:
+            raise engine_failure(error) from error
+        _check(name, timeout, ended)
+        records.write_job(node.host, name, "done", step["digest"], step.get("instance", ""))
+        done.append(f"ran job {name}")
+
+    return finish
+
+
+def _check(name: str, timeout: float, ended: Ended) -> None:
     if ended.code is None:
         raise StepError(
             f"job {name} did not end within {timeout:.0f} s",
@@ -41,8 +56,6 @@ def run_job(node: Node, step: dict[str, Any], done: list[str]) -> None:
             fix="the log lines say why; then apply again",
             log=ended.log,
         )
-    records.write_job(node.host, name, "done", step["digest"], step.get("instance", ""))
-    done.append(f"ran job {name}")
 
 
 def _cause(log: list[str]) -> list[str]:
