@@ -6,7 +6,7 @@ The region (name kill, or killcloud: everything a cloud has, 12 GiB of memory) i
 is; at the end, and on Ctrl-C, its lab is taken down, unless SCS_TEST_KEEP is set. First every target is reached without a kill: that
 is what ends are compared with (docs/state-digest.md). Then a line per point: number, target, kill, the phase and the steps done when
 it came, how often the same command was run again, verdict; a difference is told line by line. ``--from`` goes on where a walk was
-interrupted. ``--write`` puts the table into README.md. Exits with 1 when one end differs.
+interrupted, and counts what was visited before; it needs the region kept. ``--write`` puts the table into README.md. Exits with 1 when one end differs.
 """
 
 from __future__ import annotations
@@ -67,23 +67,20 @@ def region(which: str) -> Cloud:
     return cloud
 
 
-def carry_out(way: walk.Walk, chosen: Iterable[points.Point], seed: int, results: Path) -> Rows:
+def carry_out(way: walk.Walk, chosen: Iterable[points.Point], seed: int, results: Path) -> None:
     """Visit points one by one; each outcome is kept at once."""
-    rows: Rows = []
     for point in chosen:
         outcome = way.visit(point)
         say(str(outcome))
-        rows.append({"seed": seed, **outcome.as_json()})
         with results.open("a") as stream:
-            stream.write(json.dumps(rows[-1]) + "\n")
-    return rows
+            stream.write(json.dumps({"seed": seed, **outcome.as_json()}) + "\n")
 
 
-def earlier(results: Path, seed: int, first: int) -> Rows:
-    """Outcomes of the points before ``first`` of the same seed, the last one of each."""
+def kept(results: Path, seed: int, count: int) -> Rows:
+    """The last outcome of each of the first ``count`` points of a seed that was visited, in this walk or an earlier one."""
     lines = results.read_text().splitlines() if results.exists() else []
     found = {row["point"]["number"]: row for row in map(json.loads, lines) if row["seed"] == seed}
-    return [found[number] for number in sorted(found) if number < first]
+    return [found[number] for number in sorted(found) if number <= count]
 
 
 def table(rows: Rows) -> str:
@@ -121,7 +118,7 @@ def main() -> int:
     parser.add_argument("region", nargs="?", choices=list(REGIONS), default="core")
     parser.add_argument("--seed", type=int, default=20260)
     parser.add_argument("--kills", type=int, help="how many points (default: 50 on the core, 10 on a cloud)")
-    parser.add_argument("--from", type=int, default=1, dest="first", metavar="K", help="begin with point K of the seed")
+    parser.add_argument("--from", type=int, dest="first", metavar="K", help="begin with point K of the seed")
     parser.add_argument("--write", action="store_true", help="put the table into README.md")
     asked = parser.parse_args()
     walk.interruptible()
@@ -131,13 +128,16 @@ def main() -> int:
     try:
         keep = cloud.session().state / "kills"
         way = walk.Walk(cloud, REGIONS[asked.region][2], keep, say)
-        if asked.first == 1 or not way.load():
+        first = asked.first or 1
+        if not (asked.first and way.load()):
             way.undisturbed()
-        if asked.first > 1:
-            way.go(way.targets[every[asked.first - 2].target])
         results = keep / "results.jsonl"
-        rows = [*earlier(results, asked.seed, asked.first)]
-        rows += carry_out(way, every[asked.first - 1 :], asked.seed, results)
+        if not asked.first:
+            results.unlink(missing_ok=True)
+        elif first <= count:
+            way.go(way.targets[every[first - 2].target if first > 1 else targets.PLAIN.name])
+        carry_out(way, every[first - 1 :], asked.seed, results)
+        rows = kept(results, asked.seed, count)
     except KeyboardInterrupt:
         say("interrupted; go on with --from")
         return 130

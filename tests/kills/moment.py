@@ -35,8 +35,9 @@ class Run:
     """The program at work in the background; what it says goes to a file."""
 
     def __init__(self, cloud: Cloud, command: tuple[str, ...], said: Path) -> None:
-        self.cloud, self._said = cloud, said
-        self._before = set(cloud.events())
+        self.cloud, self._said, self._folder = cloud, said, cloud.session().state / "events"
+        self._before = set(self._folder.glob("*.jsonl"))
+        self._log: Path | None = None
         with said.open("w") as stream:
             self.process = cloud.start(*command, stdout=stream, stderr=subprocess.STDOUT)
 
@@ -51,7 +52,8 @@ class Run:
     @property
     def log(self) -> Path | None:
         """The run's events; None until the plan is made."""
-        return next(iter(sorted(set(self.cloud.events()) - self._before)), None)
+        self._log = self._log or next(iter(sorted(set(self._folder.glob("*.jsonl")) - self._before)), None)
+        return self._log
 
     def events(self, *kinds: str) -> list[dict[str, Any]]:
         lines = self.log.read_text().splitlines(keepends=True) if self.log else []
@@ -80,7 +82,7 @@ class Run:
         return self._pass(point.fraction * (spans.finishing if point.phase == FINISHING else STEP_SECONDS))
 
     def _until(self, condition: Callable[[], Any], what: str) -> None:
-        until(lambda: self.ended or condition(), what, PATIENCE, 0.01)
+        until(lambda: self.ended or condition(), what, PATIENCE, 0.02)
 
     def _pass(self, seconds: float) -> None:
         """The seeded part of a moment: it is time that goes by, unless the run ends."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -265,5 +264,6 @@ _KILLS: dict[str, Callable[[Walk, moment.Run, Outcome], None]] = {
 
 
 def interruptible() -> None:
-    """SIGTERM ends a walk as Ctrl-C does."""
-    signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    """SIGTERM ends a walk as Ctrl-C does, and both do where a shell started it in the background."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
