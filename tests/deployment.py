@@ -23,7 +23,7 @@ from scs_deploy.session import Session
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PROGRAM = (sys.executable, "-m", "scs_deploy.cli")
-NODE_STATE = REPOSITORY / "tests" / "integration" / "node_state.py"
+NODE_STATE = REPOSITORY / "tests" / "node_state.py"
 CORE = {"node", "keepalived", "haproxy", "mariadb", "rabbitmq", "memcached", "keystone"}
 """Services of tests that are about deploying, not about a service: the fewer, the sooner they are done."""
 
@@ -33,8 +33,8 @@ PENDING = 4
 Done = subprocess.CompletedProcess[str]
 
 
-def write_region(folder: Path, name: str, subnet: int) -> Path:
-    """Make ``folder`` a region like box with the core alone, under another name and in 10.``subnet``.x.0/24; return it."""
+def write_region(folder: Path, name: str, subnet: int, *, whole: bool = False) -> Path:
+    """Make ``folder`` a region like box, under another name and in 10.``subnet``.x.0/24; with the core alone unless ``whole``."""
     text = (REPOSITORY / "inventories" / "box" / "region.yml").read_text()
     text = (
         text.replace("name: box", f"name: {name}")
@@ -43,7 +43,8 @@ def write_region(folder: Path, name: str, subnet: int) -> Path:
     )
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     data = yaml.safe_load(text)
-    data["services"] = core_only()
+    if not whole:
+        data["services"] = core_only()
     (folder / "region.yml").write_text(yaml.safe_dump(data, sort_keys=False))
     return folder
 
@@ -143,6 +144,10 @@ class Cloud:
     def lab(self) -> Lab:
         return Lab(LabSpec.from_region(self.session().region))
 
+    @cached_property
+    def engine(self) -> str:
+        return self.session().nodes[self.node].engine
+
     def session(self) -> Session:
         return Session(self.folder)
 
@@ -158,8 +163,8 @@ class Cloud:
         return self.on_node("podman exec -i mariadb mariadb --skip-column-names --batch", statement)
 
     def state(self) -> dict[str, Any]:
-        """``end``: the node's state without times; ``starts``: when containers and units were started."""
-        data: dict[str, Any] = json.loads(self.on_node("python3 -", NODE_STATE.read_text()))
+        """``end``: the node's canonical state; ``starts``: when containers and units were started."""
+        data: dict[str, Any] = json.loads(self.on_node(f"python3 - {self.engine}", NODE_STATE.read_text()))
         return data
 
     def starts(self) -> dict[str, str]:

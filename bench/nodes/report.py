@@ -6,12 +6,15 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import readme
+
 from nodes.meter import Cost
 
 Results = Mapping[int, Mapping[str, Cost]]
 
 PING = "ansible -m ping"
-BEGIN, END = "<!-- bench/scale.py -->", "<!-- end of bench/scale.py -->"
+SCRIPT = "bench/scale.py"
+BEGIN, END = readme.marks(SCRIPT)
 PLOT = "docs/scale.svg"
 COLOURS = ("#7a7a7a", "#1f6fb4", "#d9481c", "#2a8a4a")
 
@@ -102,15 +105,9 @@ class _Logarithmic:
 
 def replaced(text: str, results: Results, where: str) -> str:
     """The README with table and plot between their marks; raises ``ValueError`` when it has no marks."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"README.md has no {BEGIN} … {END}")
-    made = f"\n{table(results)}\n\n{where}\n\n![The same as a plot]({PLOT})\n"
-    return before + begin + made + end + after
+    return readme.replaced(text, SCRIPT, f"{table(results)}\n\n{where}\n\n![The same as a plot]({PLOT})")
 
 
 def write(root: Path, results: Results, where: str) -> None:
-    readme = root / "README.md"
-    readme.write_text(replaced(readme.read_text(), results, where))
+    readme.README.write_text(replaced(readme.README.read_text(), results, where))
     (root / PLOT).write_text(plot(results))

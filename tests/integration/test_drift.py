@@ -165,13 +165,13 @@ def test_resources_behind_apis_are_put_right(settled: Cloud) -> None:
 def test_a_deleted_queue_user_comes_back(settled: Cloud) -> None:
     with settled.services(keystone={"settings": {"notifications": True}}):
         settled.apply()
-        before = settled.state()["end"]["rabbitmq"]
+        before = settled.state()["end"]["apis"]["rabbitmq"]
         assert "keystone" in str(before["users"])
         settled.on_node("podman exec rabbitmq /usr/lib/rabbitmq/bin/rabbitmqctl delete_user keystone")
         (step,) = settled.steps().values()
         assert "user keystone" in str(step["changes"])
         settled.apply()
         settled.assert_settled()
-        assert settled.state()["end"]["rabbitmq"] == before
+        assert settled.state()["end"]["apis"]["rabbitmq"] == before
     settled.apply()
-    assert "keystone" not in str(settled.state()["end"]["rabbitmq"]["users"])
+    assert "keystone" not in str(settled.state()["end"]["apis"]["rabbitmq"]["users"])

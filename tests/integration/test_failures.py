@@ -128,7 +128,7 @@ def test_an_api_that_is_down_leaves_its_resources_unknown_and_not_done(settled: 
         done = settled.apply(code=1)
         assert "failed: update n1/keystone" in done.stderr
         assert "no-such-option" in done.stderr
-        assert "admin" not in str(settled.state()["end"]["endpoints"])
+        assert "admin" not in str(settled.state()["end"]["apis"]["keystone"]["endpoints"])
     settled.apply()
     settled.assert_settled()
     assert settled.state()["end"] == before

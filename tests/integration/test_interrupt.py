@@ -1,49 +1,26 @@
-"""Killed at any moment, then run again: the same end state as without the kill; Ctrl-C ends cleanly."""
+"""Killed at any moment, then run again: the same end state as without the kill; Ctrl-C ends cleanly. Many more: bench/kills.py."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-import random
 import signal
-import subprocess
-import time
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
+
+import pytest
 
 from tests.deployment import Cloud, until
+from tests.kills.moment import LOCK
+from tests.kills.points import CONTROLLER, MODULE, ORPHAN, POWER, RESET, Point, points
+from tests.kills.targets import PLAIN, SETTINGS
+from tests.kills.walk import Walk
 
-CHANGES: dict[str, Any] = {
-    "memcached": {"settings": {"memory_mb": 72}},
-    "rabbitmq": {"settings": {"log_level": "warning"}},
-    "haproxy": {"settings": {"check_seconds": 3}},
-    "mariadb": {"settings": {"max_connections": 500}},
-    "keystone": {"settings": {"token_minutes": 45, "notifications": True}},
-}
-FEW = {name: CHANGES[name] for name in ("memcached", "mariadb", "haproxy")}
-SEED, KILLS = 20260, 3
-LOCK = "/var/lib/scs-deploy/state/lock"
+SEED = 20260
+KILLS = (CONTROLLER, ORPHAN, MODULE, POWER, RESET)
+"""One point of each kind; a cable that is pulled takes a minute until ssh gives up, so it is left to bench/kills.py."""
 
-
-def family(pid: int) -> list[int]:
-    """A process and everything it started, however it grouped that."""
-    children: dict[int, list[int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            fields = stat.read_text().rpartition(")")[2].split()
-            children.setdefault(int(fields[1]), []).append(int(stat.parent.name))
-    found, todo = [], [pid]
-    while todo:
-        found.append(one := todo.pop())
-        todo += children.get(one, [])
-    return found
-
-
-def kill(process: subprocess.Popen[str]) -> None:
-    for pid in family(process.pid):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    process.communicate()
+TARGETS = {one.name: one for one in (PLAIN, SETTINGS)}
+POINTS = list(points(SEED, len(KILLS), list(TARGETS), KILLS))
+FEW = {name: SETTINGS.services[name] for name in ("memcached", "mariadb", "haproxy")}
 
 
 def applied_after_all(cloud: Cloud) -> None:
@@ -57,47 +34,6 @@ def applied_after_all(cloud: Cloud) -> None:
         return done.returncode == 0
 
     until(again, "an apply after the kill went through", 180)
-
-
-def test_killed_at_any_moment_the_next_apply_ends_where_an_undisturbed_one_does(settled: Cloud) -> None:
-    plain = settled.state()["end"]
-    with settled.services(**CHANGES):
-        began = time.monotonic()
-        settled.apply()
-        whole = time.monotonic() - began
-        changed = settled.state()["end"]
-    assert changed != plain
-
-    moments = random.Random(SEED)  # noqa: S311 - reproducible, not secret
-    for number in range(KILLS):
-        there = number % 2 == 1  # the region is as changed before the first kill
-        with settled.services(**(CHANGES if there else {})):
-            process = settled.start("apply", "--yes")
-            moment = moments.uniform(0.25, 0.95) * whole
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=moment)
-            kill(process)
-            applied_after_all(settled)
-            assert settled.state()["end"] == (changed if there else plain), f"killed after {moment:.1f} s"
-            settled.assert_settled()
-    assert settled.private_folders() == []
-
-
-def test_the_module_killed_on_the_node_is_a_failure_that_the_next_apply_repairs(settled: Cloud) -> None:
-    plain = settled.state()["end"]
-    with settled.services(**FEW):
-        settled.on_node(f"rm -f {LOCK}")
-        process = settled.start("apply", "--yes")
-        work = "import json; print(json.load(open('" + LOCK + "'))['pid'])"
-        pid = until(lambda: settled.try_on_node(f'python3 -c "{work}"').stdout.strip(), "the module works", 60, 0.05)
-        settled.on_node(f"kill -9 {pid}")
-        out, err = process.communicate(timeout=120)
-        assert process.returncode == 1, out + err
-        assert "Traceback" not in out + err
-        settled.apply()
-        settled.assert_settled()
-    settled.apply()
-    assert settled.state()["end"] == plain
 
 
 def test_ctrl_c_says_what_is_so_and_leaves_nothing_behind(settled: Cloud) -> None:
@@ -115,3 +51,19 @@ def test_ctrl_c_says_what_is_so_and_leaves_nothing_behind(settled: Cloud) -> Non
         applied_after_all(settled)
         settled.assert_settled()
     settled.apply()
+
+
+@pytest.fixture(scope="module")
+def walk(cloud: Cloud) -> Iterator[Walk]:
+    """The ends of undisturbed runs are known."""
+    made = Walk(cloud, TARGETS, cloud.session().state / "kills", print)
+    made.undisturbed()
+    yield made
+    made.go(PLAIN)
+
+
+@pytest.mark.parametrize("point", POINTS, ids=lambda point: f"{point.number}-{point.kill}-{point.phase}")
+def test_killed_at_any_moment_the_next_apply_ends_where_an_undisturbed_one_does(walk: Walk, point: Point) -> None:
+    outcome = walk.visit(point)
+    print(outcome)
+    assert not outcome.why, str(outcome)

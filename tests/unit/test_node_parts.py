@@ -105,6 +105,35 @@ def test_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
     assert converge(wave(Wanted().step("create")), node)["lock"] is None
 
 
+@pytest.mark.parametrize("next_one", ["look", "change"])
+def test_the_code_of_a_killed_module_is_removed_by_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, next_one: str
+) -> None:
+    node, name = FakeNode(tmp_path), "/tmp/ansible_scs.deploy.converge_payload_ab12"
+    code, other = node.host.path(name), node.host.path("/tmp/ansible_scs.deploy.converge_payload_other")
+    for folder in (code, other):
+        folder.mkdir(parents=True)
+        (folder / "payload.zip").touch()
+    module = Path(f"{name}/payload.zip/ansible_collections/lock.py")
+    monkeypatch.setattr(lock, "__file__", str(module))
+    held = lock.node_lock(node.host, "dead", "r")
+    held.__enter__()
+    monkeypatch.setattr(lock, "__file__", "elsewhere")
+    held.gen.close()  # type: ignore[attr-defined] - as a kill: the file is unlocked, and not emptied
+    assert lock.holder(node.host) is None if next_one == "look" else converge(wave(), node)["lock"] is None
+    assert not code.exists()
+    assert other.exists(), "somebody else's, who may be at work"
+
+
+def test_the_code_of_a_module_at_work_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    node, name = FakeNode(tmp_path), "/tmp/ansible_scs.deploy.converge_payload_ab12"
+    node.host.path(name).mkdir(parents=True)
+    monkeypatch.setattr(lock, "__file__", f"{name}/lock.py")
+    with lock.node_lock(node.host, "anna@controller", "r"):
+        assert lock.holder(node.host)
+        assert node.host.path(name).exists()
+
+
 RECONCILER = """
 from . import _client
 def observe(context, wanted):

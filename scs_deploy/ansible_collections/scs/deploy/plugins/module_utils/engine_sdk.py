@@ -11,7 +11,8 @@ from .engine import Ended, EngineError
 from .host import Done
 
 JOB_LOG_LINES = 50
-_ALIVE = ("running", "created", "initialized", "configured", "restarting", "removing", "stopping", "paused")
+_BEFORE_START = ("created", "initialized", "configured")
+_STARTED = ("running", "restarting", "removing", "stopping", "paused")
 
 
 class SdkEngine:
@@ -59,7 +60,8 @@ class SdkEngine:
             found = self.get(name)
             if found is None:
                 return True
-            if self._wait(found, timeout) is None and self._state(found) in ("running", "paused", "stopping"):
+            # Nobody starts one any more that was not started: its run was killed, or the node lost power while it ran.
+            if self._wait(found, timeout, _STARTED) is None and self._state(found) in ("running", "paused", "stopping"):
                 return False
         self.remove(name)
         return True
@@ -95,19 +97,20 @@ class SdkEngine:
         def end() -> Ended:
             with self.speaking():
                 try:
-                    return Ended(self._wait(created, until - time.monotonic()), self._log(created))
+                    code = self._wait(created, until - time.monotonic(), (*_BEFORE_START, *_STARTED))
+                    return Ended(code, self._log(created))
                 finally:
                     self.remove(container["name"])
 
         return end
 
-    def _wait(self, container: Any, timeout: float) -> int | None:
-        """Return the exit code, None when the container still runs after ``timeout`` seconds."""
+    def _wait(self, container: Any, timeout: float, states: Sequence[str]) -> int | None:
+        """Return the exit code once it has left ``states``, None when it is in one of them after ``timeout`` seconds."""
         until, pause = time.monotonic() + timeout, 0.05
         while True:
             container.reload()
             state = container.attrs.get("State", {})
-            if state.get("Status") not in _ALIVE:
+            if state.get("Status") not in states:
                 return int(state.get("ExitCode", 125))
             if time.monotonic() >= until:
                 return None

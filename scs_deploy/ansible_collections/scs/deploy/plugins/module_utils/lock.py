@@ -5,8 +5,11 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from . import files
@@ -14,6 +17,9 @@ from .host import Host
 from .paths import STATE_ROOT
 
 _LOCK = f"{STATE_ROOT}/lock"
+
+_UNPACKED = re.compile(r"/.+/ansible_scs\.deploy\.\w+_payload_\w+")
+"""Where Ansible unpacks a module; it removes that itself, unless the module is killed."""
 
 
 class Locked(Exception):  # noqa: N818 - a state, not an error
@@ -36,7 +42,9 @@ def node_lock(host: Host, holder: str, run: str, patience: float = 5.0) -> Itera
             if host.now() >= until:
                 raise Locked(_holder(descriptor))
             host.sleep(0.2)
-        text = json.dumps({"holder": holder, "run": run, "since": host.now(), "pid": os.getpid()})
+        _clean_up(host, descriptor)
+        mine = {"holder": holder, "run": run, "since": host.now(), "pid": os.getpid(), "code": _code(Path(__file__))}
+        text = json.dumps(mine)
         try:
             os.pwrite(descriptor, text.encode().ljust(512), 0)
         except OSError as error:
@@ -49,15 +57,30 @@ def node_lock(host: Host, holder: str, run: str, patience: float = 5.0) -> Itera
 
 
 def holder(host: Host) -> dict[str, Any] | None:
-    """Return who changes the node right now."""
+    """Return who changes the node right now; what a killed one left of itself is removed."""
     try:
         descriptor = os.open(host.path(_LOCK), os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
     try:
-        return None if _taken(descriptor, fcntl.LOCK_SH) else _holder(descriptor)
+        if not _taken(descriptor, fcntl.LOCK_SH):
+            return _holder(descriptor)
+        _clean_up(host, descriptor)
+        return None
     finally:
         os.close(descriptor)
+
+
+def _code(file: Path) -> str:
+    """The temporary folder that this code runs from, if it runs from one."""
+    return next((str(folder) for folder in file.parents if _UNPACKED.fullmatch(str(folder))), "")
+
+
+def _clean_up(host: Host, descriptor: int) -> None:
+    """Remove the code of a holder that was killed: whoever ended orderly has emptied the lock file."""
+    folder = str(_holder(descriptor).get("code", ""))
+    if _UNPACKED.fullmatch(folder):
+        shutil.rmtree(host.path(folder), ignore_errors=True)
 
 
 def _taken(descriptor: int, how: int) -> bool:

@@ -1,0 +1,71 @@
+"""Kill points are the same for the same seed, hold every kind of kill, and the table counts them."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+BENCH = Path(__file__).parents[2] / "bench"
+sys.path.insert(0, str(BENCH))
+
+import kills  # noqa: E402
+import readme  # noqa: E402
+
+from tests.kills import moment, points, targets  # noqa: E402
+
+FIFTY = list(points.points(1, 50, list(targets.CORE)))
+
+
+def test_a_seed_gives_the_same_points_and_a_longer_walk_begins_like_a_shorter_one() -> None:
+    assert list(points.points(1, 50, list(targets.CORE))) == FIFTY
+    assert list(points.points(1, 7, list(targets.CORE))) == FIFTY[:7]
+    assert list(points.points(2, 50, list(targets.CORE))) != FIFTY
+
+
+def test_fifty_points_hold_every_kill_every_phase_and_every_target() -> None:
+    assert Counter(one.kill for one in FIFTY) == Counter(points.BLOCK * 5)
+    assert {one.phase for one in FIFTY} == set(points.PHASES)
+    assert {one.target for one in FIFTY} == set(targets.CORE)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_each_point_changes_something(seed: int) -> None:
+    where = targets.PLAIN.name
+    for point in points.points(seed, 50, list(targets.CORE)):
+        assert point.target != where
+        assert not (point.kill == points.RESET and point.target == targets.NOTHING.name)
+        where = point.target
+
+
+def test_a_step_is_known_by_its_identity() -> None:
+    jobs = frozenset({"keystone-bootstrap"})
+    assert moment.kind("n1/keystone-bootstrap", jobs) == moment.JOB
+    assert moment.kind("n1/keystone", jobs) == moment.INSTANCE
+    assert moment.kind("n1/mariadb resources of keystone", jobs) == moment.RESOURCES
+
+
+def row(kill: str, phase: str, why: list[str]) -> dict[str, object]:
+    return {"point": {"kill": kill, "target": "plain"}, "phase": phase, "why": why, "again": 1, "seconds": 20.0}
+
+
+def test_the_table_counts_points_and_those_that_ended_alike() -> None:
+    rows = [
+        row(points.CONTROLLER, points.SENDING, []),
+        row(points.CONTROLLER, moment.JOB, ["n1 > files"]),
+        row(points.RESET, moment.JOB, []),
+    ]
+    lines = kills.table(rows).splitlines()
+    assert len(lines) == 2 + 3
+    assert lines[2].startswith("| controller: ")
+    assert lines[2].endswith("|  | 1 |  | 1 |  |  |  | 2 | 1 | 2 | 20 |")
+    assert lines[-1] == "| **all** |  | 1 |  | 2 |  |  |  | 3 | 2 | 3 | 20 |"
+
+
+def test_the_readme_has_a_place_for_the_table() -> None:
+    text = readme.README.read_text()
+    assert "new" in readme.replaced(text, f"{kills.SCRIPT} core", "new")
+    with pytest.raises(ValueError, match="README"):
+        readme.replaced(text, "bench/none.py", "new")
