@@ -6,12 +6,14 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from tables import replaced as put
+
 from nodes.meter import Cost
 
 Results = Mapping[int, Mapping[str, Cost]]
 
 PING = "ansible -m ping"
-BEGIN, END = "<!-- bench/scale.py -->", "<!-- end of bench/scale.py -->"
+SCRIPT = "bench/scale.py"
 PLOT = "docs/scale.svg"
 COLOURS = ("#7a7a7a", "#1f6fb4", "#d9481c", "#2a8a4a")
 
@@ -102,12 +104,7 @@ class _Logarithmic:
 
 def replaced(text: str, results: Results, where: str) -> str:
     """The README with table and plot between their marks; raises ``ValueError`` when it has no marks."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"README.md has no {BEGIN} … {END}")
-    made = f"\n{table(results)}\n\n{where}\n\n![The same as a plot]({PLOT})\n"
-    return before + begin + made + end + after
+    return put(text, SCRIPT, f"{table(results)}\n\n{where}\n\n![The same as a plot]({PLOT})")
 
 
 def write(root: Path, results: Results, where: str) -> None:
