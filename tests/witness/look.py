@@ -22,8 +22,8 @@ _LOGINS = ("user@", "user-runtime-dir@", "session-")
 _ON_DEMAND = {"podman.service"}
 """Its socket starts it for each look at the engine; it ends 5 s later."""
 
-_PRIVATE = "/root/.ansible/"
-"""Where Ansible puts a module while it runs; its folders stay, files in it do not."""
+_TEMPORARY = ("/root/.ansible/", "/tmp/systemd-private-", "/var/tmp/systemd-private-")
+"""Folders, but not files, that come and go: where Ansible puts a module while it runs; what systemd makes for each start of a unit."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def between(before: Sight, after: Sight) -> Seen:
     return Seen(
         frozenset((changed | new) - left_out),
         frozenset(gone - left_out),
-        frozenset(path for path in folders - records if not f"{path}/".startswith(_PRIVATE)),
+        frozenset(path for path in folders - records if not f"{path}/".startswith(_TEMPORARY)),
         frozenset(records),
         Counter(_of_units(after)),
         Counter((what.removeprefix("container "), name) for what, name in after.told if what.startswith("container ")),
