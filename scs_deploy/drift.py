@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from scs_deploy.diff import Observed
+from scs_deploy.errors import LockedError
 from scs_deploy.plan import Plan, Step, Wave
 from scs_deploy.seal import Sealed, digest
 
@@ -61,6 +63,18 @@ def look(plan: Plan, sealed: Sealed, state: Path) -> Drift:
         _part(plan, [step for step in plan.steps if is_drift(step)]),
         _part(plan, [step for step in plan.steps if not is_drift(step)]),
     )
+
+
+def check_undisturbed(observed: Observed) -> None:
+    """Raise ``LockedError`` when a run, of this or another controller, was changing a node while it was looked at."""
+    held = {node: answer["lock"] for node, answer in observed.items() if answer.get("lock")}
+    if held:
+        raise LockedError(
+            "another run is changing these nodes, so what differs may be its own",
+            where=", ".join(sorted(held)),
+            why="; ".join(f"{node}: {one.get('holder')} (run {one.get('run')})" for node, one in sorted(held.items())),
+            fix="look again when it has ended",
+        )
 
 
 def record(state: Path, plan: Plan, sealed: Sealed, undone: set[str]) -> None:

@@ -185,6 +185,29 @@ class Cloud:
         return sorted(self.session().state.glob("events/*.jsonl"))
 
 
+KEEP = "SCS_TEST_KEEP"
+"""Set: a deployment of an earlier run is used again and left running."""
+
+
+@contextmanager
+def deployed(name: str, subnet: int) -> Iterator[Cloud]:
+    """A region with the core on a lab node of its own, beside the state folder; taken down afterwards."""
+    folder = state_dir().parent / f"{state_dir().name}-regions" / name
+    kept = bool(os.environ.get(KEEP)) and (folder / "images.lock").exists()
+    made = Cloud(write_region(folder, name, subnet))
+    if kept:
+        made.run("lab", "up", code=0)
+        made.run("image", "build", code=0)
+        made.apply("--purge")
+    else:
+        deploy(made)
+    try:
+        yield made
+    finally:
+        if not os.environ.get(KEEP):
+            remove(made)
+
+
 def deploy(cloud: Cloud) -> None:
     """From nothing to a running region; what an earlier, killed test run left is removed first."""
     remove(cloud)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
@@ -17,6 +18,7 @@ from scs_deploy.cli.change import make
 from scs_deploy.cli.common import JsonOption, LimitOption, RegionOption, VaultOption
 from scs_deploy.cli.plan_text import print_plan
 from scs_deploy.errors import CHANGES_PENDING, DeployError, UsageError
+from scs_deploy.locks import check_free
 from scs_deploy.names import unit_name
 from scs_deploy.placement import Placed
 from scs_deploy.session import Session, unreachable_error
@@ -70,13 +72,16 @@ def drift_command(
 ) -> None:
     """Look whether somebody changed what was applied: files, units, containers, users, endpoints. Changes nothing.
 
-    Exits with 4 when there is drift, with 1 when something cannot be looked at. What region.yml asks for since the last apply is
-    no drift; plan shows both.
+    Exits with 4 when there is drift, with 1 when something cannot be looked at, with 5 while an apply is running. What region.yml
+    asks for since the last apply is no drift; plan shows both.
 
     Examples:  scs-deploy drift    scs-deploy drift --json    scs-deploy drift --textfile /var/lib/node-exporter/drift.prom
     """
     session = common.session(region, vault_password)
-    plan, observation = make(session, limit or [], purge=False)
+    check_free(session.state)
+    plan, observation = make(session, limit or [], purge=False, keep=False)
+    check_free(session.state)
+    drift.check_undisturbed(observation.observed)
     found = drift.look(plan, observation.sealed, session.state)
     if textfile:
         _replace(textfile, found.metrics(time.time()))
@@ -105,6 +110,8 @@ def _replace(path: Path, text: str) -> None:
         temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()
         raise DeployError(
             "the metrics cannot be written", where=str(path), why=error.strerror or str(error), fix="check the folder"
         ) from error

@@ -160,9 +160,8 @@ def _ours(seen: Mapping[str, Any]) -> bool:
 
 
 def _reasons(seen: Mapping[str, Any], written: Sequence[File], effect: _Effect, stopped: bool) -> tuple[str, ...]:
-    reasons = list(effect.reasons)
-    if stopped and seen.get("running"):
-        unit = seen.get("unit", {})
+    reasons, unit = list(effect.reasons), seen.get("unit", {})
+    if stopped and (seen.get("running") or unit.get("enabled") in _OFF):
         reasons.append(f"its unit is {unit.get('active') or 'absent'} and {unit.get('enabled') or 'absent'}")
     if not reasons and seen.get("running") and any(file.effect != "none" for file in written):
         reasons.append("drift: it was changed on the node, not by scs-deploy; what runs is right")

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from scs_deploy.catalogue.load import Catalogue
 from scs_deploy.errors import Finding
+from scs_deploy.model.fields import NETWORK_NAMES
 from scs_deploy.model.host import Inheritable
 from scs_deploy.model.network import Network
 from scs_deploy.model.rack import Node, NodeSection, RackSection
@@ -106,7 +107,8 @@ def _node(rack: RackSection, node: NodeSection, values: Inheritable, services: d
         node.unit,
         node.height,
         node.groups,
-        {str(name): address for name, address in node.addresses.items()},
+        # In an order of our own: that of the file is a person's, and would change files on nodes.
+        {name: node.addresses[name] for name in NETWORK_NAMES if name in node.addresses},
         values.ssh,
         values.dns,
         values.ntp,

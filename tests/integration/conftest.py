@@ -7,11 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from scs_deploy.paths import state_dir
-from tests.deployment import Cloud, deploy, remove, write_region
+from tests.deployment import Cloud, deployed
 
-KEEP = "SCS_TEST_KEEP"
-"""Set: a deployment of an earlier session is used again and left running."""
+REGION = "SCS_TEST_REGION"
+"""Name and subnet number of the region, such as "mine 63", where another checkout tests at the same time."""
 
 
 @pytest.fixture(scope="session")
@@ -19,17 +18,9 @@ def cloud() -> Iterator[Cloud]:
     """The deployed region."""
     if os.geteuid() != 0:
         pytest.skip("a lab needs root: not run as root")
-    folder = state_dir().parent / f"{state_dir().name}-regions" / "itest"
-    kept = bool(os.environ.get(KEEP)) and (folder / "images.lock").exists()
-    made = Cloud(write_region(folder, "itest", 75))
-    if kept:
-        made.run("image", "build", code=0)
-        made.apply()
-    else:
-        deploy(made)
-    yield made
-    if not os.environ.get(KEEP):
-        remove(made)
+    name, subnet = os.environ.get(REGION, "itest 75").split()
+    with deployed(name, int(subnet)) as made:
+        yield made
 
 
 @pytest.fixture

@@ -3,92 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+import pytest
 
 from tests.deployment import PENDING, Cloud
+from tests.witness import damage
+from tests.witness.damage import Damage, found, repaired
 
-MARIADB = "/etc/scs-deploy/mariadb"
-RABBITMQ = "/etc/scs-deploy/rabbitmq"
-KEYSTONE = "/etc/scs-deploy/keystone"
-DATA = "/var/lib/scs-deploy/data"
-STATE = "/var/lib/scs-deploy/state"
+STATE = damage.STATE
 
 
-@dataclass(frozen=True)
-class Damage:
-    """A command that does damage; the step of the plan that is to repair it, and what that step says."""
-
-    command: str
-    step: str
-    says: str
-
-
-FILES = (
-    Damage(f"echo '# mine' >> {MARIADB}/etc/mysql/mariadb.cnf", "n1/mariadb", "-# mine"),
-    Damage(f"echo x >> {MARIADB}/etc/scs-tls/key.pem", "n1/mariadb", "content is secret"),
-    Damage(f"echo 1 > {MARIADB}/etc/mysql/mine.cnf", "n1/mariadb", "mine.cnf', 'how': 'delete"),
-    Damage("echo '10.9.9.9 rogue' >> /etc/hosts", "n1/node-hosts", "-10.9.9.9 rogue"),
-    Damage(f"rm {RABBITMQ}/etc/rabbitmq/rabbitmq.conf", "n1/rabbitmq", "rabbitmq.conf', 'how': 'created"),
-    Damage(
-        f"cd {RABBITMQ}/etc/rabbitmq; mv enabled_plugins /root/moved; ln -s /root/moved enabled_plugins",
-        "n1/rabbitmq",
-        "enabled_plugins', 'how': 'changed",
-    ),
-    Damage(f"chmod 0777 {DATA}/rabbitmq/rabbitmq", "n1/rabbitmq", "mode and owner corrected"),
-    Damage(f"chmod 0666 {KEYSTONE}/etc/keystone/keystone.conf", "n1/keystone", "0666"),
-    Damage(f"chown 12:13 {KEYSTONE}/etc/keystone/uwsgi.ini", "n1/keystone", "12:13 becomes"),
-    Damage("mkdir /etc/scs-deploy/nobody; echo 1 > /etc/scs-deploy/nobody/x", "n1/nobody", "nobody/x"),
-    Damage(
-        "rm /etc/containers/systemd/memcached.container; systemctl daemon-reload",
-        "n1/memcached",
-        "memcached.container', 'how': 'created",
-    ),
-    Damage("systemctl disable chrony", "n1/node-time", "disabled"),
-    Damage(
-        "podman run -d --name stray --label scs-deploy.instance=stray --network host --pids-limit 0 "
-        "$(podman images --format '{{.ID}}' | head -1) sleep 600",
-        "n1/stray",
-        "nothing declares",
-    ),
-)
-
-PROCESSES = (
-    Damage("systemctl stop memcached", "n1/memcached", "it does not run"),
-    Damage("systemctl stop chrony", "n1/node-time", "it does not run"),
-    Damage(
-        "podman rm -f -t 2 keepalived; systemctl stop keepalived; systemctl reset-failed keepalived || true",
-        "n1/keepalived",
-        "it does not run",
-    ),
-    Damage(f"rm {STATE}/jobs/keystone-bootstrap.json", "n1/keystone-bootstrap", "it never ran"),
-)
-
-
-def damaged(cloud: Cloud, damages: tuple[Damage, ...]) -> Mapping[str, Any]:
-    """Do all the damage, and check that the plan tells of each, and of nothing else but APIs that cannot tell meanwhile."""
-    for damage in damages:
-        cloud.on_node(damage.command)
-    steps = cloud.steps()
-    for damage in damages:
-        assert damage.step in steps, f"not in the plan: {damage.command}"
-        assert damage.says in str(steps[damage.step]), damage.command
-    others = {step["id"] for step in steps.values() if step["kind"] != "resources"} - {one.step for one in damages}
-    assert not others
-    return steps
-
-
-def test_files_are_put_right_without_a_restart(settled: Cloud) -> None:
+def test_files_are_put_right_without_a_restart(settled: Cloud, tmp_path: Path) -> None:
     before = settled.state()
-    steps = damaged(settled, FILES)
-    assert not [step for step in steps.values() if step["restart"] or step["reload"]]
-    settled.apply()
-    after = settled.state()
-    assert after["end"] == before["end"]
-    changed = {name for name in before["starts"] if after["starts"].get(name) != before["starts"][name]}
-    assert not changed
+    steps = found(settled, tmp_path, damage.FILES)
+    assert not [step for step in steps.values() if step["restart"]]
+    repaired(settled, damage.FILES)
+    assert settled.state() == before
 
 
 def test_drift_is_told_apart_from_what_the_region_asks_for(settled: Cloud, tmp_path: Path) -> None:
@@ -101,43 +32,51 @@ def test_drift_is_told_apart_from_what_the_region_asks_for(settled: Cloud, tmp_p
         found = json.loads(settled.run("drift", "--json", "--textfile", str(metrics), code=PENDING).stdout)
         assert [step["id"] for step in found["drift"]] == ["n1/mariadb"]
         assert [step["id"] for step in found["pending"]] == ["n1/memcached"]
-        assert 'scs_deploy_drift_steps{region="itest"} 1' in metrics.read_text()
+        assert f'scs_deploy_drift_steps{{region="{settled.folder.name}"}} 1' in metrics.read_text()
         assert settled.state() == before, "drift changed something"
     settled.apply()
     settled.run("drift", code=0)
 
 
-def test_what_was_stopped_or_removed_runs_again(settled: Cloud) -> None:
+def restarts(settled: Cloud, folder: Path, damages: tuple[Damage, ...], *instances: str) -> None:
+    """Found and repaired by a restart of these and nothing else; the end is what it was."""
     before = settled.state()
-    damaged(settled, PROCESSES)
-    settled.apply()
-    after = settled.state()
-    assert after["end"] == before["end"]
-    changed = {name for name in before["starts"] if after["starts"].get(name) != before["starts"][name]}
-    assert changed == {"memcached", "memcached.service", "chrony.service", "keepalived", "keepalived.service"}
+    found(settled, folder, damages)
+    repaired(settled, damages)
+    assert settled.state()["end"] == before["end"]
+    units = {name if name.endswith(".service") else f"{name}.service" for name in instances}
+    assert settled.restarted(before["starts"]) == {*instances, *units}
+
+
+def test_what_was_stopped_or_removed_runs_again(settled: Cloud, tmp_path: Path) -> None:
+    restarts(settled, tmp_path, damage.PROCESSES, "memcached", "chrony.service", "keepalived", "rabbitmq")
     settled.run("prove", code=0)
 
 
-def test_a_process_that_was_started_from_an_edited_file_is_restarted(settled: Cloud) -> None:
-    target = f"{MARIADB}/etc/mysql/mariadb.cnf"
-    settled.on_node(f"printf '[mariadbd]\\nmax_connections = 99\\n' >> {target}; systemctl restart mariadb")
-    (step,) = settled.steps().values()
-    assert (step["id"], step["restart"]) == ("n1/mariadb", True)
-    assert "edited by hand" in step["reasons"][0]
-    settled.apply()
+@pytest.mark.parametrize("one", damage.REPLACED, ids=lambda one: one.what)
+def test_a_container_that_somebody_put_in_its_place_is_replaced(settled: Cloud, tmp_path: Path, one: Damage) -> None:
+    restarts(settled, tmp_path, (one,), "memcached")
+    assert settled.on_node("podman exec memcached cat /proc/1/cmdline").strip("\0")
+
+
+def test_a_process_of_another_image_is_restarted_although_its_unit_is_right(settled: Cloud, tmp_path: Path) -> None:
+    restarts(settled, tmp_path, damage.IMAGE, "memcached")
+
+
+def test_a_process_that_was_started_from_an_edited_file_is_restarted(settled: Cloud, tmp_path: Path) -> None:
+    """And one whose folder was deleted: it has that mounted, and would never see the files that are put back."""
+    restarts(settled, tmp_path, damage.EDITED, "mariadb", "haproxy")
     assert settled.sql("SELECT @@max_connections") == "2000"
-
-
-def test_a_folder_deleted_under_a_running_container_takes_a_restart(settled: Cloud) -> None:
-    """The container has the deleted folder mounted, and would never see the files that are put back."""
-    before = settled.state()
-    settled.on_node("rm -r /etc/scs-deploy/haproxy/etc/haproxy")
-    (step,) = settled.steps().values()
-    assert (step["id"], step["restart"]) == ("n1/haproxy", True)
-    assert "deleted folder" in str(step["reasons"])
-    settled.apply()
-    assert settled.state()["end"] == before["end"]
     assert settled.on_node("podman exec haproxy ls /etc/haproxy") == "haproxy.cfg"
+
+
+def test_a_job_whose_record_is_lost_runs_again(settled: Cloud) -> None:
+    before = settled.state()
+    settled.on_node(f"rm {STATE}/jobs/keystone-bootstrap.json")
+    (step,) = settled.steps().values()
+    assert (step["id"], step["reasons"]) == ("n1/keystone-bootstrap", ["it never ran"])
+    settled.apply()
+    assert settled.state() == before
 
 
 def test_a_lost_manifest_is_written_anew(settled: Cloud) -> None:
@@ -162,16 +101,14 @@ def test_resources_behind_apis_are_put_right(settled: Cloud) -> None:
     settled.run("prove", code=0)
 
 
-def test_a_deleted_queue_user_comes_back(settled: Cloud) -> None:
+def test_grants_endpoints_and_queue_users_are_put_right(settled: Cloud, tmp_path: Path) -> None:
+    """Whatever was changed behind an API is told by its name, and nothing is restarted for it."""
     with settled.services(keystone={"settings": {"notifications": True}}):
         settled.apply()
-        before = settled.state()["end"]["apis"]["rabbitmq"]
-        assert "keystone" in str(before["users"])
-        settled.on_node("podman exec rabbitmq /usr/lib/rabbitmq/bin/rabbitmqctl delete_user keystone")
-        (step,) = settled.steps().values()
-        assert "user keystone" in str(step["changes"])
-        settled.apply()
-        settled.assert_settled()
-        assert settled.state()["end"]["apis"]["rabbitmq"] == before
+        before = settled.state()
+        for damages in ((*damage.DATABASE, *damage.CATALOGUE, *damage.QUEUE[:2]), damage.QUEUE[2:]):
+            found(settled, tmp_path, damages)
+            repaired(settled, damages)
+            assert settled.state() == before
     settled.apply()
     assert "keystone" not in str(settled.state()["end"]["apis"]["rabbitmq"]["users"])

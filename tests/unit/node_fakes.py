@@ -73,6 +73,9 @@ class FakeEngine:
         self.calls.append(f"await {name}")
         return self.leftover_ends
 
+    def exists(self, name: str) -> bool:
+        return name in self.containers
+
     def remove(self, name: str) -> bool:
         return self.containers.pop(name, None) is not None
 
@@ -135,6 +138,10 @@ class FakeSystemd(Systemd):
     def enable(self, unit: str) -> None:
         self._note(f"enable {unit}")
         self.units[unit] = replace(self.units[unit], file_state="enabled")
+
+    def unmask(self, unit: str) -> None:
+        self._note(f"unmask {unit}")
+        self.units[unit] = replace(self.units[unit], load="loaded", file_state="generated")
 
     def disable(self, unit: str) -> None:
         self._note(f"disable {unit}")

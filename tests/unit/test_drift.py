@@ -9,6 +9,7 @@ import pytest
 from world import World, nothing
 
 from scs_deploy import drift
+from scs_deploy.errors import LockedError
 from scs_deploy.plan import Plan
 
 EDITED = {
@@ -124,3 +125,13 @@ def test_metrics_are_what_a_collector_reads(state: Path):
     assert 'scs_deploy_pending_steps{region="world"} 0\n' in text
     assert 'scs_deploy_drift_time_seconds{region="world"} 1234\n' in text
     assert all(line.startswith(("# HELP ", "# TYPE ", "scs_deploy_")) for line in text.splitlines())
+
+
+def test_nothing_is_said_of_nodes_that_are_being_changed():
+    observed = World().observed()
+    drift.check_undisturbed(observed)
+    observed["n1"]["lock"] = {"holder": "me@there", "run": "4711", "since": 1.0, "pid": 5}
+    with pytest.raises(LockedError) as caught:
+        drift.check_undisturbed(observed)
+    assert "me@there" in str(caught.value)
+    assert "n1" in str(caught.value)

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from scs_deploy.errors import DeployError, LockedError
-from scs_deploy.locks import FILE, RegionLock, holder
+from scs_deploy.locks import FILE, RegionLock, check_free, holder
 
 HOLD = """
 import pathlib, sys, time
@@ -41,6 +41,17 @@ def test_a_second_run_is_refused_and_told_who_holds_it(tmp_path, other):
         part in text for part in (f"process {other.pid}", "apply -r box", f"kill {other.pid} on ", str(tmp_path))
     )
     assert holder(tmp_path).pid == other.pid
+
+
+def test_who_only_looks_is_told_of_a_run_and_holds_nobody_up(tmp_path, other):
+    with pytest.raises(LockedError, match="another run"):
+        check_free(tmp_path)
+    other.send_signal(signal.SIGKILL)
+    other.wait()
+    check_free(tmp_path)
+    check_free(tmp_path / "never")
+    with RegionLock(tmp_path, "apply"):
+        pass
 
 
 def test_the_lock_of_a_killed_run_is_taken_over(tmp_path, other):

@@ -7,6 +7,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
+import yaml
 from regions import BASE, INVENTORIES, catalogue, changed, parse
 
 from scs_deploy.catalogue.load import Catalogue, load_catalogue
@@ -96,6 +97,18 @@ def test_places() -> None:
     for kind, name in (("node", "n1"), ("fire_zone", "A")):
         text = changed((": rack\n", f": {kind}\n"))
         assert parse(text).domain_of(one) == name
+
+
+def test_the_order_of_keys_means_nothing() -> None:
+    data = yaml.safe_load(BASE)
+    for rack in data["racks"]:
+        for node in rack["nodes"]:
+            node["addresses"] = dict(reversed(node["addresses"].items()))
+    data["networks"] = dict(reversed(data["networks"].items()))
+    other = parse(yaml.safe_dump(data, sort_keys=False))
+    for one in parse(BASE).nodes:
+        assert list(other.node(one.name).addresses.items()) == list(one.addresses.items())
+    assert list(other.networks) == list(parse(BASE).networks)
 
 
 def test_anchors_and_merge_keys() -> None:

@@ -17,7 +17,7 @@ from node_fakes import IMAGE, FakeNode, Wanted, looked, wave
 
 from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils import files
 from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.converge import converge
-from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.engine import Ended
+from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.engine import Ended, Managed
 from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.host import Done
 from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.observe import observe
 
@@ -177,6 +177,28 @@ def test_whoever_else_has_the_port_is_named_and_not_taken_for_the_instance(node:
     assert "its port is in use" in result["error"]["what"]
     assert f"nc (process 4711) listens on port {port}" in result["error"]["why"]
     assert seen(node, wanted)["running"] is None
+
+
+def test_a_container_that_somebody_made_by_its_name_is_replaced_although_it_has_the_port(node: FakeNode) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as squatter:
+        wanted = Wanted(health={"tcp": ["127.0.0.1", squatter.getsockname()[1]], "timeout": 5})
+        node.fake.containers["cache"] = Managed("by hand", "", IMAGE, True, {}, 0.0)
+        node.host.answers["ss"] = Done(0, 'LISTEN 0 5 127.0.0.1:1 0.0.0.0:* users:(("nc",pid=4711,fd=3))', "")
+        (result,) = apply(node, wanted.step("create"))
+    assert result["status"] == "ok", result
+    assert node.fake.containers["cache"].id != "by hand"
+
+
+def test_a_masked_unit_is_unmasked_and_started(node: FakeNode) -> None:
+    wanted = Wanted()
+    apply(node, wanted.step("create"))
+    node.systemd.stop("cache.service", 1)
+    node.systemd.units["cache.service"] = replace(
+        node.systemd.units["cache.service"], load="masked", file_state="masked"
+    )
+    (result,) = apply(node, wanted.step("update"))
+    assert result["done"][-2:] == ["unmasked cache.service", "started cache.service"]
+    assert settled(node, wanted)
 
 
 def test_a_full_disk_is_told_with_the_file(node: FakeNode, monkeypatch: pytest.MonkeyPatch) -> None:

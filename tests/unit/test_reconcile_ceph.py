@@ -97,6 +97,15 @@ def test_what_is_named_is_compared_by_its_name(load):
     assert item["attrs"] == {"application": "rbd (min_size 2)", "size": 3, "pg_num": 32}
 
 
+def test_a_pool_that_somebody_deleted_is_told_of_and_not_made_anew_silently(load):
+    pool, wanted = load("pool"), [{"name": "images", "attrs": {"application": "rbd"}}]
+    assert pool.items(CONTEXT, [], RULES, set(), wanted) == [], "it was never made"
+    (item,) = pool.items(CONTEXT, [], RULES, {"pool/images"}, wanted)
+    assert item["attrs"] == {"application": pool.LOST}
+    made = pool.commands(CONTEXT, {"op": "update", "name": "images", "attrs": {"application": "rbd"}}, False)
+    assert "osd pool create" in prefixes(made)
+
+
 def test_a_pool_is_made_with_its_rule_and_small(load):
     made = load("pool").commands(CONTEXT, {"op": "create", "name": "images", "attrs": {"application": "rbd"}}, False)
     rule, create = made[0][0], made[1][0]

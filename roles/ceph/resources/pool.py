@@ -7,6 +7,7 @@ from typing import Any
 from . import _cluster
 from ._cluster import Command
 
+LOST = "deleted by somebody, with its data"
 BUCKETS = {"node": "host", "rack": "rack", "fire_zone": "room"}
 
 
@@ -29,7 +30,7 @@ def items(
     """
     asked = {item["name"]: item.get("attrs", {}) for item in wanted}
     names = {rule["rule_id"]: rule["rule_name"] for rule in rules}
-    found = []
+    found = _lost(rows, marks, asked)
     for row in rows:
         name = row["pool_name"]
         actual = {
@@ -48,6 +49,13 @@ def items(
         elif f"pool/{name}" in marks:
             found.append({"name": name, "attrs": actual, "secret": ""})
     return found
+
+
+def _lost(rows: list[dict[str, Any]], marks: set[str], asked: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Wanted pools that we made and somebody deleted: told as changed, since a new one does not bring back what they held."""
+    there = {row["pool_name"] for row in rows}
+    lost = [name for name, attrs in asked.items() if attrs and name not in there and f"pool/{name}" in marks]
+    return [{"name": name, "attrs": dict.fromkeys(asked[name], LOST), "secret": ""} for name in lost]
 
 
 def defaults(context: dict[str, Any], attrs: dict[str, Any]) -> dict[str, Any]:

@@ -71,6 +71,9 @@ class Engine(Protocol):
     def await_gone(self, name: str, timeout: float) -> bool:
         """Wait until a container that a killed run left ends, then remove it; False when it still runs."""
 
+    def exists(self, name: str) -> bool:
+        """Tell whether there is a container of that name, whoever made it."""
+
     def remove(self, name: str) -> bool:
         """Remove a container by force; False when there is none."""
 

@@ -44,6 +44,10 @@ class SdkEngine:
         with self.speaking():
             return [image.id.removeprefix("sha256:") for image in self.client.images.list()]
 
+    def exists(self, name: str) -> bool:
+        with self.speaking():
+            return self.get(name) is not None
+
     def remove(self, name: str) -> bool:
         with self.speaking():
             found = self.get(name)

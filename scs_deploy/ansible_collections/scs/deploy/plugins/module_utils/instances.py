@@ -139,9 +139,9 @@ def _prepare_unit(node: Node, unit: str, state: Unit, reload_systemd: bool, done
             log=node.systemd.generator_log(unit),
         )
     if state.load == "masked":
-        raise StepError(
-            f"{unit} is masked", why="somebody forbade it to start", fix=f"`systemctl unmask {unit}` on the node"
-        )
+        node.systemd.unmask(unit)
+        done.append(f"unmasked {unit}")
+        state = node.systemd.unit(unit)
     if state.file_state == "disabled":
         node.systemd.enable(unit)
         done.append(f"enabled {unit}")
@@ -179,9 +179,12 @@ def _bring_into_force(node: Node, step: dict[str, Any], state: Unit | None, done
 
 
 def _refuse_taken(node: Node, wanted: dict[str, Any], running: bool) -> None:
-    """Whoever else listens where this instance is to would pass for it, and be believed healthy."""
+    """Whoever else listens where this instance is to would pass for it, and be believed healthy.
+
+    A container of its name, also one that somebody made by hand, is replaced by the start.
+    """
     name = wanted["name"]
-    if running or (wanted["kind"] == "container" and node.container(name)):
+    if running or (wanted["kind"] == "container" and node.engine.exists(name)):
         return
     if who := health.listener(wanted.get("health", {}), node.host):
         raise StepError(

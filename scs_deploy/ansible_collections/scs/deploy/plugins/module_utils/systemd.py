@@ -80,6 +80,9 @@ class Systemd:
     def enable(self, unit: str) -> None:
         self._verb("enable", unit, 60)
 
+    def unmask(self, unit: str) -> None:
+        self._verb("unmask", unit, 60)
+
     def disable(self, unit: str) -> None:
         self._verb("disable", unit, 60)
 

@@ -1,0 +1,81 @@
+"""Scripted changes of a deployed region, one after the other: does plan say what apply does, and do the nodes tell the same?
+
+Usage: bench/changes.py [--write] [--story NAME]... [--name NAME] [--subnet N]. Root is needed; images are built when they are missing.
+
+A lab with the core services is deployed. For each change of ``tests/witness/stories.py`` the steps of ``plan --json`` are compared with
+those in the events of ``apply``, and both with what the nodes tell: the listing of their files before and after (every file outside
+service data, logs and the engine's store) and their journals (starts, stops, reloads of units; containers by the engine's events).
+``--write`` puts the table into README.md. ``SCS_TEST_KEEP=1`` uses a deployment again and leaves it running.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "bench"), str(ROOT)]
+
+from readme import markdown, write  # noqa: E402
+
+from tests.deployment import deployed  # noqa: E402
+from tests.witness.change import Row  # noqa: E402
+from tests.witness.stories import STORIES, play, prepare  # noqa: E402
+
+HEAD = (
+    "change",
+    "",
+    "steps: planned / applied",
+    "files: planned / written",
+    "starts, stops, reloads: planned / seen",
+    "verdict",
+)
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    return (
+        row.change.kind,
+        row.change.name,
+        f"{row.steps} / {row.applied}",
+        f"{row.written[0]} / {row.written[1]}",
+        f"{row.started[0]} / {row.started[1]}",
+        "equal" if not row.wrong else "**differs**",
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--write", action="store_true", help="put the table into README.md")
+    parser.add_argument("--story", action="append", choices=[story.name for story in STORIES], help="only this one")
+    parser.add_argument("--name", default="changes", help="of the region")
+    parser.add_argument("--subnet", type=int, default=76, help="10.N.x.0/24")
+    asked = parser.parse_args()
+    rows: list[Row] = []
+    with deployed(asked.name, asked.subnet) as cloud:
+        site = prepare(cloud)
+        for story in STORIES:
+            if asked.story and story.name not in asked.story:
+                continue
+            began = time.monotonic()
+            for row in play(site, story):
+                rows.append(row)
+                print(f"{time.monotonic() - began:6.0f} s  {' | '.join(cells(row))}", flush=True)
+                for what in row.wrong:
+                    print(f"          {what}", flush=True)
+    table = markdown(HEAD, [cells(row) for row in rows])
+    print(f"\n{table}\n\n{summary(rows)}")
+    if asked.write and not asked.story:
+        write("bench/changes.py", f"{table}\n\n{summary(rows)}")
+    return 1 if any(row.wrong for row in rows) else 0
+
+
+def summary(rows: Sequence[Row]) -> str:
+    right = sum(not row.wrong for row in rows)
+    return f"{right} of {len(rows)} changes: plan, report and nodes agree."
+
+
+if __name__ == "__main__":
+    sys.exit(main())

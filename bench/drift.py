@@ -1,0 +1,112 @@
+"""What is changed on a node by hand, one thing after the other: does drift find it without changing anything, and what repairs it?
+
+Usage: bench/drift.py [--write] [--kind TEXT] [--name NAME] [--subnet N]. Root is needed; images are built when they are missing.
+
+A lab with the core services is deployed. Each damage of ``tests/witness/damage.py`` is done, found by ``scs-deploy drift`` (exit code 4, JSON,
+metrics), repaired by ``apply``, and not found again. The node's own listing of files and its journal say that drift changed nothing, and what
+the repair wrote and started. ``--write`` puts the table into README.md. ``SCS_TEST_KEEP=1`` uses a deployment again and leaves it running.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "bench"), str(ROOT)]
+
+from readme import markdown, write  # noqa: E402
+
+from tests.deployment import Cloud, deployed  # noqa: E402
+from tests.witness import damage  # noqa: E402
+from tests.witness.damage import Damage  # noqa: E402
+from tests.witness.look import Seen, between, look  # noqa: E402
+
+HEAD = ("kind", "done by hand", "drift says", "repaired by", "verdict")
+
+
+def tried(cloud: Cloud, folder: Path, one: Damage) -> tuple[str, ...]:
+    """Do it, find it, repair it; raises ``AssertionError`` where one of them is not as it should be."""
+    node = cloud.node
+    cloud.on_node(one.command)
+    before = look(cloud.lab, node)
+    steps = damage.drift(cloud, folder)
+    after = look(cloud.lab, node, before)
+    assert unchanged(between(before, after)), f"drift changed something: {between(before, after)}"
+    assert one.step in steps, f"not found: {sorted(steps)}"
+    step = steps[one.step]
+    assert one.says in str(step), step
+    damage.repaired(cloud, (one,))
+    repair = between(after, look(cloud.lab, node, after))
+    return said(step), by(repair, one), "found and repaired"
+
+
+def unchanged(seen: Seen) -> bool:
+    changes = [what for what, _ in seen.containers if not what.startswith("exec")]
+    return (seen.written, seen.deleted, seen.folders, seen.records) == (frozenset(),) * 4 and not (
+        seen.units or changes
+    )
+
+
+def said(step: dict[str, object]) -> str:
+    """The step, and the first thing that it says."""
+    changes = [
+        f"{Path(one['what']).name if one['what'][0] == '/' else one['what']}: {one['how']}" for one in step["changes"]
+    ]  # type: ignore[attr-defined]
+    first = [*step["reasons"], *changes] if step["restart"] else [*changes, *step["reasons"]]  # type: ignore[misc]
+    return f"{step['id']}: {first[0]}".replace("|", "\\|")[:110]
+
+
+def by(repair: Seen, one: Damage) -> str:
+    """What the node tells of the repair."""
+    starts = sorted({unit.removesuffix(".service") for what, unit in repair.units if what == "start"})
+    files = len(repair.written | repair.deleted)
+    parts = [f"restart of {', '.join(starts)}"] if starts else ["no restart"]
+    parts += [f"{files} file{'' if files == 1 else 's'}"] if files else []
+    parts += ["API"] if one.repair == "api" else []
+    return ", ".join(parts)
+
+
+def groups(cloud: Cloud) -> Iterator[tuple[Damage, ...]]:
+    yield (*damage.FILES, *damage.PROCESSES, *damage.REPLACED, *damage.IMAGE, *damage.EDITED)
+    with cloud.services(keystone={"settings": {"notifications": True}}):
+        cloud.apply()
+        yield (*damage.DATABASE, *damage.CATALOGUE, *damage.QUEUE)
+    cloud.apply()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--write", action="store_true", help="put the table into README.md")
+    parser.add_argument("--kind", default="", help="only kinds with this in their name")
+    parser.add_argument("--name", default="drift", help="of the region")
+    parser.add_argument("--subnet", type=int, default=78, help="10.N.x.0/24")
+    asked = parser.parse_args()
+    rows: list[tuple[str, ...]] = []
+    wrong = 0
+    with deployed(asked.name, asked.subnet) as cloud, tempfile.TemporaryDirectory() as folder:
+        for damages in groups(cloud):
+            for one in damages:
+                if asked.kind not in one.kind:
+                    continue
+                try:
+                    row = (one.kind, one.what, *tried(cloud, Path(folder), one))
+                except AssertionError as error:
+                    wrong += 1
+                    print(error, flush=True)
+                    row = (one.kind, one.what, "", "", "**failed**")
+                    cloud.run("apply", "--yes")
+                rows.append(row)
+                print(" | ".join(row), flush=True)
+    text = f"{markdown(HEAD, rows)}\n\n{len(rows) - wrong} of {len(rows)} found and repaired; drift itself wrote and started nothing."
+    print(f"\n{text}")
+    if asked.write and not asked.kind:
+        write("bench/drift.py", text)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
