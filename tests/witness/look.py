@@ -35,7 +35,8 @@ class Sight:
     cursor: str
     told: tuple[tuple[str, str], ...] = ()
     timers: frozenset[str] = frozenset()
-    active: frozenset[str] = frozenset()
+    active: Mapping[str, str] = field(default_factory=dict)
+    """Unit -> identity of its present life."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def look(lab: Lab, node: str, before: Sight | None = None) -> Sight:
         data["cursor"],
         tuple((what, subject) for what, subject in data["told"]),
         frozenset(data["timers"]),
-        frozenset(data["active"]),
+        data["active"],
     )
 
 
@@ -82,15 +83,29 @@ def between(before: Sight, after: Sight) -> Seen:
         frozenset(gone - left_out),
         frozenset(path for path in folders - records if not f"{path}/".startswith(_TEMPORARY)),
         frozenset(records),
-        Counter(_of_units(after)),
+        Counter(_of_units(before, after)),
         Counter((what.removeprefix("container "), name) for what, name in after.told if what.startswith("container ")),
     )
 
 
-def _of_units(sight: Sight) -> Iterable[tuple[str, str]]:
-    for what, unit in sight.told:
-        alone = unit.endswith(_BY_THEMSELVES) or unit.startswith(_LOGINS) or unit in _ON_DEMAND or unit in sight.timers
-        if not what.startswith("container ") and not alone:
+def unchanged(seen: Seen) -> bool:
+    """Whether nothing at all was written or started; questions to containers are no changes."""
+    changes = [what for what, _ in seen.containers if not what.startswith("exec")]
+    return (seen.written, seen.deleted, seen.folders, seen.records) == (frozenset(),) * 4 and not (
+        seen.units or changes
+    )
+
+
+def _of_units(before: Sight, after: Sight) -> Iterable[tuple[str, str]]:
+    """What the journal tells, and where it does not, as of its own daemon: units whose life is another one."""
+    told = [(what, unit) for what, unit in after.told if not what.startswith("container ")]
+    started = {unit for what, unit in told if what == "start"}
+    for unit in before.active.keys() & after.active.keys() - started:
+        if before.active[unit] != after.active[unit]:
+            told += [("stop", unit), ("start", unit)]
+    for what, unit in told:
+        alone = unit.endswith(_BY_THEMSELVES) or unit.startswith(_LOGINS) or unit in _ON_DEMAND or unit in after.timers
+        if not alone:
             yield what, unit
 
 
