@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from scs_deploy.lab import Lab
-from scs_deploy.names import CONFIG_ROOT, STATE_ROOT
+from scs_deploy.names import STATE_ROOT
 
 SCRIPT = Path(__file__).with_name("on_node.py")
 _FOLDER = 0o040000
@@ -46,7 +46,9 @@ class Seen:
     written: frozenset[str]
     deleted: frozenset[str]
     folders: frozenset[str]
-    """Folders that appeared, went, or changed mode or owner."""
+    """Folders that changed mode or owner."""
+    made: frozenset[str]
+    """Folders that appeared or went."""
     records: frozenset[str]
     """The program's own bookkeeping that changed."""
     units: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -81,7 +83,8 @@ def between(before: Sight, after: Sight) -> Seen:
     return Seen(
         frozenset((changed | new) - left_out),
         frozenset(gone - left_out),
-        frozenset(path for path in folders - records if not f"{path}/".startswith(_TEMPORARY)),
+        frozenset((folders & changed) - records),
+        frozenset(path for path in folders - changed - records if not f"{path}/".startswith(_TEMPORARY)),
         frozenset(records),
         Counter(_of_units(before, after)),
         Counter((what.removeprefix("container "), name) for what, name in after.told if what.startswith("container ")),
@@ -110,5 +113,5 @@ def _of_units(before: Sight, after: Sight) -> Iterable[tuple[str, str]]:
 
 
 def parents(paths: Iterable[str]) -> set[str]:
-    """The folders that lie above these paths, which are made with the first file in them and go with the last."""
-    return {str(folder) for path in paths for folder in Path(path).parents if str(folder).startswith(CONFIG_ROOT)}
+    """The folders that lie above these paths: made with the first file in them, and some go with the last."""
+    return {str(folder) for path in paths for folder in Path(path).parents}

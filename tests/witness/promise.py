@@ -176,7 +176,7 @@ def against_node(promised: Promise, seen: Seen) -> list[str]:
     wrong += [f"deleted, not planned: {path}" for path in sorted(seen.deleted - touched) if not promised.allows(path)]
     wrong += [f"planned, not written: {path}" for path in sorted(promised.written - seen.written)]
     wrong += [f"planned, not deleted: {path}" for path in sorted(promised.deleted - promised.written - _touched(seen))]
-    folders = seen.folders - promised.folders - parents(touched)
+    folders = (seen.folders | (seen.made - parents({*touched, *promised.folders}))) - promised.folders
     wrong += [f"folder changed, not planned: {path}" for path in sorted(folders) if not promised.allows(path)]
     for name, planned, really in (
         ("unit", promised.units, seen.units),
