@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "bench"), str(ROOT)]
@@ -23,7 +24,7 @@ from readme import markdown, write  # noqa: E402
 from tests.deployment import Cloud, deployed  # noqa: E402
 from tests.witness import damage  # noqa: E402
 from tests.witness.damage import Damage  # noqa: E402
-from tests.witness.look import Seen, between, look  # noqa: E402
+from tests.witness.look import Seen, between, look, unchanged  # noqa: E402
 
 HEAD = ("kind", "done by hand", "drift says", "repaired by", "verdict")
 
@@ -44,19 +45,12 @@ def tried(cloud: Cloud, folder: Path, one: Damage) -> tuple[str, ...]:
     return said(step), by(repair, one), "found and repaired"
 
 
-def unchanged(seen: Seen) -> bool:
-    changes = [what for what, _ in seen.containers if not what.startswith("exec")]
-    return (seen.written, seen.deleted, seen.folders, seen.records) == (frozenset(),) * 4 and not (
-        seen.units or changes
-    )
-
-
-def said(step: dict[str, object]) -> str:
+def said(step: dict[str, Any]) -> str:
     """The step, and the first thing that it says."""
     changes = [
         f"{Path(one['what']).name if one['what'][0] == '/' else one['what']}: {one['how']}" for one in step["changes"]
-    ]  # type: ignore[attr-defined]
-    first = [*step["reasons"], *changes] if step["restart"] else [*changes, *step["reasons"]]  # type: ignore[misc]
+    ]
+    first = [*step["reasons"], *changes] if step["restart"] else [*changes, *step["reasons"]]
     return f"{step['id']}: {first[0]}".replace("|", "\\|")[:110]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -77,9 +77,13 @@ def check_undisturbed(observed: Observed) -> None:
         )
 
 
-def record(state: Path, plan: Plan, sealed: Sealed, undone: set[str]) -> None:
-    """Remember what nodes now hold: everything that this plan was about, less the steps that are ``undone``."""
-    applied, wanted = _read(state), identities(sealed)
+def record(state: Path, plan: Plan, sealed: Sealed, undone: set[str], nodes: Collection[str]) -> None:
+    """Remember what nodes now hold: everything that this plan was about, less the steps that are ``undone``.
+
+    Nodes that are not among the region's ``nodes`` any more are forgotten: one that gets such a name later is a new one.
+    """
+    applied = {name: one for name, one in _read(state).items() if name.partition("/")[0] in nodes}
+    wanted = identities(sealed)
     removed = {step.id for step in plan.steps if step.action == "remove"}
     for name in removed - undone:
         applied.pop(name, None)

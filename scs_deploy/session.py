@@ -156,7 +156,7 @@ class Session:
 
     def remember(self, plan: Plan, sealed: Sealed, undone: set[str]) -> None:
         """Keep what nodes hold after a plan was carried out, less the steps that are ``undone``: drift is told by it."""
-        drift.record(self.state, plan, sealed, undone)
+        drift.record(self.state, plan, sealed, undone, self.nodes)
 
     # -- secrets -----------------------------------------------------------------------------------------------------------
 

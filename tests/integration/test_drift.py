@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.deployment import PENDING, Cloud
+from scs_deploy.errors import LockedError
+from scs_deploy.locks import RegionLock
+from tests.deployment import PENDING, PROGRAM, REPOSITORY, Cloud
 from tests.witness import damage
 from tests.witness.damage import Damage, found, repaired
+from tests.witness.look import between, look, unchanged
 
 STATE = damage.STATE
 
@@ -36,6 +42,42 @@ def test_drift_is_told_apart_from_what_the_region_asks_for(settled: Cloud, tmp_p
         assert settled.state() == before, "drift changed something"
     settled.apply()
     settled.run("drift", code=0)
+
+
+def from_cron(cloud: Cloud, textfile: Path) -> subprocess.CompletedProcess[str]:
+    """Run drift as cron does: no terminal, another folder, hardly any environment."""
+    kept = {name: value for name, value in os.environ.items() if name.startswith(("HOME", "SCS_DEPLOY_"))}
+    environment = {**kept, "PATH": "/usr/bin:/bin", "PYTHONPATH": str(REPOSITORY)}
+    command = [*PROGRAM, "drift", "-r", str(cloud.folder), "--textfile", str(textfile)]
+    return subprocess.run(
+        command, cwd="/", env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+
+
+def test_drift_from_cron_changes_nothing_and_says_nothing_while_an_apply_runs(settled: Cloud, tmp_path: Path) -> None:
+    folder = {path: path.stat() for path in settled.folder.rglob("*")}
+    metrics = tmp_path / "drift.prom"
+    settled.on_node(damage.FILES[0].command)
+    before = look(settled.lab, settled.node)
+    done = from_cron(settled, metrics)
+    assert (done.returncode, done.stderr) == (PENDING, "")
+    assert "n1/mariadb" in done.stdout
+    changed = between(before, look(settled.lab, settled.node, before))
+    assert unchanged(changed), changed
+    assert {path: path.stat().st_mtime_ns for path in settled.folder.rglob("*")} == {
+        path: found.st_mtime_ns for path, found in folder.items()
+    }
+    assert [path.name for path in tmp_path.iterdir()] == ["drift.prom"]
+    assert stat.S_IMODE(metrics.stat().st_mode) == 0o644
+    text = metrics.read_text()
+    with RegionLock(settled.session().state, "apply of somebody"):
+        done = from_cron(settled, metrics)
+    assert done.returncode == LockedError.exit_code
+    assert "apply of somebody" in done.stderr
+    assert metrics.read_text() == text
+    settled.apply()
+    assert from_cron(settled, metrics).returncode == 0
+    assert "drift_steps" in metrics.read_text() != text
 
 
 def restarts(settled: Cloud, folder: Path, damages: tuple[Damage, ...], *instances: str) -> None:

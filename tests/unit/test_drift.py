@@ -21,6 +21,7 @@ EDITED = {
     "text": "evil",
     "changed": 2000.0,
 }
+NODES = {"n1", "n2", "n3", "n4"}
 NEW_NTP = ("ntp: [ntp.example.org]", "ntp: [ntp2.example.org]")
 
 
@@ -28,7 +29,7 @@ NEW_NTP = ("ntp: [ntp.example.org]", "ntp: [ntp2.example.org]")
 def state(tmp_path: Path) -> Path:
     """The folder of a region that was applied as a whole."""
     world = World()
-    drift.record(tmp_path, world.plan(), world.sealed, set())
+    drift.record(tmp_path, world.plan(), world.sealed, set(), NODES)
     return tmp_path
 
 
@@ -106,16 +107,24 @@ def test_what_an_apply_could_not_do_stays_pending(state: Path):
     world = World.changed(NEW_NTP)
     observed = edited(world)
     plan: Plan = world.plan(observed)
-    drift.record(state, plan, world.sealed, {"n1/ground-clock"})
+    drift.record(state, plan, world.sealed, {"n1/ground-clock"}, NODES)
     assert looked(world, observed, state) == ([], ["n1/ground-clock"])
-    drift.record(state, plan, world.sealed, set())
+    drift.record(state, plan, world.sealed, set(), NODES)
     assert looked(world, observed, state) == (["n1/ground-clock"], [])
 
 
 def test_a_limited_apply_says_nothing_of_other_nodes(tmp_path: Path):
     world = World()
-    drift.record(tmp_path, world.plan(limit=("n2",)), world.sealed, set())
+    drift.record(tmp_path, world.plan(limit=("n2",)), world.sealed, set(), NODES)
     assert {name.partition("/")[0] for name in json.loads((tmp_path / drift.FILE).read_text())} == {"n2"}
+
+
+def test_a_node_that_left_the_region_is_forgotten(state: Path):
+    world = World()
+    assert "n4/ground-clock" in json.loads((state / drift.FILE).read_text())
+    drift.record(state, world.plan(limit=("n2",)), world.sealed, set(), NODES - {"n4"})
+    names = {name.partition("/")[0] for name in json.loads((state / drift.FILE).read_text())}
+    assert names == NODES - {"n4"}
 
 
 def test_metrics_are_what_a_collector_reads(state: Path):

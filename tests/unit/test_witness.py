@@ -29,7 +29,7 @@ def file(inode: int, mode: int = 0o644) -> list[int]:
 
 def sight(*told: tuple[str, str], active: bool = True, **files: list[int]) -> Sight:
     listed = {CONF: file(1), "/etc/hosts": file(2), **{f"/etc/{name}": one for name, one in files.items()}}
-    units = frozenset({"memcached.service"} if active else ())
+    units = {"memcached.service": "life 1"} if active else {}
     return Sight(listed, {}, "", told, frozenset({"logrotate.service"}), units)
 
 
@@ -83,6 +83,25 @@ def test_what_the_node_does_by_itself_is_not_held_against_anybody():
 )
 def test_what_nobody_promised_is_named(after: Sight, what: str):
     assert wrong(after) == [what]
+
+
+def test_a_folder_above_a_written_file_may_appear_but_not_change():
+    new = sight(new=[FOLDER, 0o755, 0, 0], **{"new/x": file(3)})
+    assert wrong(new, step(restart=False, write=["/etc/new/x"])) == []
+    before = Sight({**BEFORE.files, "/etc": [FOLDER, 0o755, 0, 0]}, {}, "")
+    after = Sight({**BEFORE.files, "/etc": [FOLDER, 0o777, 0, 0], "/etc/x": file(3)}, {}, "")
+    planned = step(restart=False, write=["/etc/x"])
+    assert wrong(after, {**planned, "kind": "instance", "subject": "node-dns"}, before=before) == [
+        "folder changed, not planned: /etc"
+    ]
+
+
+def test_a_restart_that_the_journal_does_not_tell_is_seen():
+    after = Sight(BEFORE.files, {}, "", active={"memcached.service": "life 2"})
+    assert wrong(after) == [
+        "start of unit memcached.service: planned 0, seen 1",
+        "stop of unit memcached.service: planned 0, seen 1",
+    ]
 
 
 def test_a_deleted_file_is_named():

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from scs_deploy.lab import Lab
-from scs_deploy.names import CONFIG_ROOT, STATE_ROOT
+from scs_deploy.names import STATE_ROOT
 
 SCRIPT = Path(__file__).with_name("on_node.py")
 _FOLDER = 0o040000
@@ -35,7 +35,8 @@ class Sight:
     cursor: str
     told: tuple[tuple[str, str], ...] = ()
     timers: frozenset[str] = frozenset()
-    active: frozenset[str] = frozenset()
+    active: Mapping[str, str] = field(default_factory=dict)
+    """Unit -> identity of its present life."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,9 @@ class Seen:
     written: frozenset[str]
     deleted: frozenset[str]
     folders: frozenset[str]
-    """Folders that appeared, went, or changed mode or owner."""
+    """Folders that changed mode or owner."""
+    made: frozenset[str]
+    """Folders that appeared or went."""
     records: frozenset[str]
     """The program's own bookkeeping that changed."""
     units: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -66,7 +69,7 @@ def look(lab: Lab, node: str, before: Sight | None = None) -> Sight:
         data["cursor"],
         tuple((what, subject) for what, subject in data["told"]),
         frozenset(data["timers"]),
-        frozenset(data["active"]),
+        data["active"],
     )
 
 
@@ -80,20 +83,35 @@ def between(before: Sight, after: Sight) -> Seen:
     return Seen(
         frozenset((changed | new) - left_out),
         frozenset(gone - left_out),
-        frozenset(path for path in folders - records if not f"{path}/".startswith(_TEMPORARY)),
+        frozenset((folders & changed) - records),
+        frozenset(path for path in folders - changed - records if not f"{path}/".startswith(_TEMPORARY)),
         frozenset(records),
-        Counter(_of_units(after)),
+        Counter(_of_units(before, after)),
         Counter((what.removeprefix("container "), name) for what, name in after.told if what.startswith("container ")),
     )
 
 
-def _of_units(sight: Sight) -> Iterable[tuple[str, str]]:
-    for what, unit in sight.told:
-        alone = unit.endswith(_BY_THEMSELVES) or unit.startswith(_LOGINS) or unit in _ON_DEMAND or unit in sight.timers
-        if not what.startswith("container ") and not alone:
+def unchanged(seen: Seen) -> bool:
+    """Whether nothing at all was written or started; questions to containers are no changes."""
+    changes = [what for what, _ in seen.containers if not what.startswith("exec")]
+    return (seen.written, seen.deleted, seen.folders, seen.records) == (frozenset(),) * 4 and not (
+        seen.units or changes
+    )
+
+
+def _of_units(before: Sight, after: Sight) -> Iterable[tuple[str, str]]:
+    """What the journal tells, and where it does not, as of its own daemon: units whose life is another one."""
+    told = [(what, unit) for what, unit in after.told if not what.startswith("container ")]
+    started = {unit for what, unit in told if what == "start"}
+    for unit in before.active.keys() & after.active.keys() - started:
+        if before.active[unit] != after.active[unit]:
+            told += [("stop", unit), ("start", unit)]
+    for what, unit in told:
+        alone = unit.endswith(_BY_THEMSELVES) or unit.startswith(_LOGINS) or unit in _ON_DEMAND or unit in after.timers
+        if not alone:
             yield what, unit
 
 
 def parents(paths: Iterable[str]) -> set[str]:
-    """The folders that lie above these paths, which are made with the first file in them and go with the last."""
-    return {str(folder) for path in paths for folder in Path(path).parents if str(folder).startswith(CONFIG_ROOT)}
+    """The folders that lie above these paths: made with the first file in them, and some go with the last."""
+    return {str(folder) for path in paths for folder in Path(path).parents}

@@ -93,8 +93,12 @@ def by_timers():
 
 
 def active():
+    """Unit -> identity of its present life."""
     rows = output("systemctl", "list-units", "--state=active,reloading", "--no-legend", "--plain", "--no-pager")
-    return [row.split()[0] for row in rows.splitlines()]
+    units = [row.split()[0] for row in rows.splitlines()]
+    blocks = output("systemctl", "show", "--property=Id,InvocationID", "--", *units).split("\n\n")
+    pairs = [dict(line.split("=", 1) for line in block.splitlines() if line) for block in blocks]
+    return {pair["Id"]: pair.get("InvocationID", "") for pair in pairs if pair}
 
 
 subprocess.run(["journalctl", "--sync"], check=False)

@@ -293,7 +293,6 @@ STORIES = (
                 "secret",
                 "token keys made anew",
                 by_hand("keystone-fernet", "/^keystone-fernet:/,/^[^ ]/{/^keystone-fernet:/d;/^ /d}"),
-                steps=1,
                 check=lambda site: site.cloud.run("prove", code=0),
             ),
             Change("certificate", "that of memcached is lost", without_certificates("memcached"), steps=1),
