@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from . import layout
 from .engine import Engine, EngineError, Managed, open_engine
 from .failure import StepError
 from .host import Done, Host
+from .paths import IMAGES_ROOT
 from .systemd import Systemd
 
 
@@ -51,18 +53,28 @@ class Node:
             return ""
         return found.id if found else ""
 
-    def need_image(self, image: str, reference: str) -> None:
-        """Raise StepError unless the image is in the node's store."""
+    def need_image(self, image: str, reference: str) -> str:
+        """Have an image in the engine's store, loaded from IMAGES_ROOT if it lies there; tell what was done, or nothing.
+
+        Raises StepError when it is in neither.
+        """
+        bare = image.removeprefix("sha256:")
         try:
-            present = self.engine.images()
+            if bare in self.engine.images():
+                return ""
+            found = layout.find(self.host.path(IMAGES_ROOT), bare)
+            if found:
+                known = self.engine.known_layers(found.digests)
+                self.engine.load(layout.archive(found, reference, known))
+                if bare in self.engine.images():
+                    return f"loaded it, with {len(found.layers) - known} of its {len(found.layers)} layers, from {IMAGES_ROOT}"
         except EngineError as error:
             raise engine_failure(error) from error
-        if image.removeprefix("sha256:") not in present:
-            raise StepError(
-                f"image {reference or image[:12]} is not on the node",
-                why=f"the engine's store has no image with ID {image[:12]}",
-                fix="build it with `scs-deploy image build`, or bring it to the node's store, then apply again",
-            )
+        raise StepError(
+            f"image {reference or bare[:12]} is not on the node",
+            why=f"neither the engine's store nor {IMAGES_ROOT} has an image with ID {bare[:12]}",
+            fix="build it with `scs-deploy image build`, bring it to the node with `scs-deploy image export`, then apply again",
+        )
 
 
 def engine_failure(error: EngineError) -> StepError:

@@ -14,6 +14,9 @@ STATE_ROOT = "/var/lib/scs-deploy/state"
 RUN_ROOT = "/run/scs-deploy"
 """Sockets shared between containers of a node; recreated at boot."""
 
+IMAGES_ROOT = "/var/lib/scs-deploy/images"
+"""Where images are brought to that the node's engine shall load: an OCI image layout."""
+
 QUADLET_ROOT = "/etc/containers/systemd"
 UNIT_ROOT = "/etc/systemd/system"
 
