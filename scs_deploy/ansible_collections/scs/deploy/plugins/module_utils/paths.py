@@ -30,6 +30,11 @@ ENGINE_SOCKETS = {"podman": "/run/podman/podman.sock", "docker": "/run/docker.so
 """The engine's API on the node; the SDKs talk to it."""
 
 
+def unit_file(engine: str, instance: str) -> str:
+    """The file by which systemd starts an instance's container with an engine."""
+    return f"{QUADLET_ROOT}/{instance}.container" if engine == "podman" else f"{UNIT_ROOT}/{instance}.service"
+
+
 def instance_folder(instance: str) -> str:
     return f"{CONFIG_ROOT}/{instance}"
 
