@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scs_deploy import payload, runner
+from scs_deploy.engine import find_engine
 from scs_deploy.events import EventLog
+from scs_deploy.images import layout, read_lock
 from scs_deploy.plan import Plan, Step, Wave
 from scs_deploy.references import Resolver
 from scs_deploy.seal import Sealed
@@ -66,6 +68,7 @@ def apply(session: Session, plan: Plan, sealed: Sealed, log: EventLog, purge: bo
     resolver = session.resolver(sealed.desired)
     results: dict[str, Result] = {}
     lost: tuple[str, ...] = ()
+    _bring_images(session, plan, log)
     log.emit("apply", region=plan.region, waves=len(plan.waves), steps=len(plan.steps), plan=plan.digest)
     all_legs = legs(plan.waves)
     with runner.Waves("apply.yml", session.connections, [leg.nodes for leg in all_legs]) as waves:
@@ -96,6 +99,16 @@ def apply(session: Session, plan: Plan, sealed: Sealed, log: EventLog, purge: bo
         blocked=len(report.of("blocked")),
     )
     return report
+
+
+def _bring_images(session: Session, plan: Plan, log: EventLog) -> None:
+    """Put images that nodes of a lab lack where they look for them; what this machine does not have either, the node will say."""
+    lacking = {step.identity for step in plan.steps if step.kind == "image"}
+    if not lacking or session.lab is None:
+        return
+    store = find_engine()
+    here = [image for image in sorted(lacking) if store.image_id(image)]
+    layout.export(layout.shared_folder(), read_lock(session.folder), here, lambda name: log.emit("export", image=name))
 
 
 @dataclass(frozen=True, slots=True)

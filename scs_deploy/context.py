@@ -31,6 +31,10 @@ VIP_NAMES = {"public": "api", "api": "api-int"}
 """First label of a VIP's DNS name; other networks use their own name."""
 
 
+_PRIVILEGED = 1024
+"""The kernel's own net.ipv4.ip_unprivileged_port_start."""
+
+
 def bracket(address: object) -> str:
     """Return an address as it stands in a URL or host:port pair."""
     text = str(address)
@@ -151,6 +155,15 @@ class Topology:
             members,
         )
 
+    def low_port(self, node: Node) -> int:
+        """Return the lowest port that a container opens on a node as another user than root, if that takes a privilege; else 1024."""
+        components = [self.catalogue.component(one.component)[1] for one in self.placement.on(node.name)]
+        binding = [one for one in components if one.user != "root" and "NET_BIND_SERVICE" in one.capabilities]
+        ports = [port.port for one in binding for port in one.ports]
+        if binding:
+            ports += [port.frontend.port or port.port for port in self.exposed.values() if port.frontend]
+        return min([*ports, _PRIVILEGED])
+
     def peers(self, component: str) -> tuple[Peer, ...]:
         if component not in self._peers:
             placed = self.placement.of(component)
@@ -240,6 +253,7 @@ def context_for(
         "endpoint": topology.endpoint,
         "exposed": tuple(topology.exposed.values()),
         "exposed_here": tuple(port for port in topology.exposed.values() if port.component in here),
+        "low_port": topology.low_port(node),
         "vip": topology.vip,
         "vip_name": topology.vip_name,
         "vips": topology.vips(facts, node),

@@ -35,6 +35,7 @@ __all__ = [
     "image_reference",
     "instance_folder",
     "instance_name",
+    "is_unit_file",
     "labels_file",
     "unit_name",
 ]
@@ -52,6 +53,10 @@ def instance_name(component: str, index: str = "") -> str:
 
 def unit_name(instance: str) -> str:
     return f"{instance}.service"
+
+
+def is_unit_file(path: str) -> bool:
+    return path.startswith((f"{QUADLET_ROOT}/", f"{UNIT_ROOT}/"))
 
 
 def image_reference(image: str, release: str) -> str:

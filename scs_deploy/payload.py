@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from scs_deploy.desired import Container, Desired, Instance, JobRun
+from scs_deploy.names import is_unit_file
 from scs_deploy.plan import Step, Wave
 from scs_deploy.references import Resolver, resolve
 from scs_deploy.seal import Sealed, wanted_text
@@ -170,6 +171,4 @@ def _instance(step: Step, sealed: Sealed, resolver: Resolver, purge: bool) -> di
 
 
 def _unit_last(instance: Instance) -> Iterable[Any]:
-    return sorted(
-        instance.files, key=lambda file: file.path.startswith(("/etc/containers/systemd/", "/etc/systemd/system/"))
-    )
+    return sorted(instance.files, key=lambda file: is_unit_file(file.path))

@@ -66,11 +66,17 @@ class Session:
         return {node.name: node for node in self.region.nodes}
 
     @cached_property
+    def lab(self) -> Lab | None:
+        """The region's lab; None unless it is up."""
+        lab = Lab(LabSpec.from_region(self.region))
+        return lab if lab.files.private_key.exists() else None
+
+    @cached_property
     def connections(self) -> dict[str, Connection]:
         """How to reach each node; while a lab of this region is up, that is the lab's way."""
         found = {name: Connection.for_node(node, self.folder) for name, node in self.nodes.items()}
-        lab = Lab(LabSpec.from_region(self.region))
-        if not lab.files.private_key.exists():
+        lab = self.lab
+        if lab is None:
             return found
         lab.enter()
         key, known = str(lab.files.private_key), str(lab.files.known_hosts)

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from scs_deploy import names
-from scs_deploy.desired import Container, Folder
+from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.docker_words import docker_security, docker_tmpfs
+from scs_deploy.desired import Container, Folder, Mounted
 
 _STOPPED_BY_SIGNAL = "143"
 """128 + SIGTERM, which a container's init passes on: an ordinary stop, not a failure."""
 
 _REFUSED = "78"
 """EX_CONFIG: what an entry script ends with when a person has to decide; trying again would change nothing."""
+
+_JOURNAL_UNIT = "object.systemd.unit"
+"""Docker's log driver makes OBJECT_SYSTEMD_UNIT of it: systemd.journal-fields(7), which a privileged process may set for another unit."""
 
 _HEADER = "# Written by scs-deploy; changes made here are drift and will be undone.\n"
 
@@ -52,6 +56,7 @@ def podman_unit(
     extra = [
         f"--label-file={names.labels_file(container.name)}",
         f"--stop-signal={stop_signal}",
+        *(f"--security-opt={option}" for option in container.security),
         *_common_flags(container),
     ]
     lines += [f"PodmanArgs={quote(flag)}" for flag in extra]
@@ -65,20 +70,28 @@ def docker_unit(
     container: Container, boot_folders: Sequence[Folder], stop_timeout: int, stop_signal: str
 ) -> tuple[str, str]:
     """Return path and text of a plain unit: dockerd keeps the container alive, so a restart of dockerd (live-restore) does not
-    stop it, and systemd creates it anew at boot."""
+    stop it, and systemd creates it anew at boot.
+
+    The journal files what a container prints under the unit of dockerd; a label that the log driver makes a field of the entry
+    has ``journalctl --unit`` find it under the container's own.
+    """
+    unit = names.unit_name(container.name)
     run = [
         "/usr/bin/docker", "run", "--detach", f"--name={container.name}", "--pull=never", "--network=host", "--restart=always",
-        f"--user={container.user}", "--log-driver=journald", "--cap-drop=ALL", "--security-opt=no-new-privileges",
-        f"--stop-timeout={stop_timeout}", f"--stop-signal={stop_signal}", f"--label-file={names.labels_file(container.name)}",
+        f"--user={container.user}", "--log-driver=journald", f"--label={_JOURNAL_UNIT}={unit}",
+        f"--log-opt=labels={_JOURNAL_UNIT}", "--log-opt=tag={{.Name}}",
+        "--cap-drop=ALL", "--security-opt=no-new-privileges", f"--stop-timeout={stop_timeout}", f"--stop-signal={stop_signal}",
+        f"--label-file={names.labels_file(container.name)}",
     ]  # fmt: skip
     run += ["--read-only"] if container.read_only else []
     run += ["--init"] if container.init else []
     run += [f"--cap-add={capability}" for capability in container.capabilities]
     run += [f"--device={device}" for device in container.devices]
-    run += [f"--tmpfs={path}" for path in container.tmpfs]
-    run += [f"--volume={volume}" for volume in _volumes(container)]
+    run += [f"--tmpfs={path}:{docker_tmpfs(path, container.user)}" for path in container.tmpfs]
+    run += [f"--mount={_docker_mount(mount)}" for mount in container.mounts]
     run += [f"--env={key}={value}" for key, value in sorted(container.environment.items())]
     run += [f"--ulimit={name}={value}:{value}" for name, value in _ulimits(container)]
+    run += [f"--security-opt={option}" for option in docker_security(container.security)]
     run += [*_common_flags(container), container.image, *container.command]
     lines = [
         *_unit_section(container, "network-online.target docker.service"),
@@ -150,14 +163,21 @@ def _volumes(container: Container) -> list[str]:
     return volumes
 
 
+def _docker_mount(mount: Mounted) -> str:
+    """Unlike ``--volume``, it refuses a source that is not there instead of making a folder of it."""
+    parts = ["type=bind", f"source={mount.source}", f"target={mount.target}"]
+    parts += ["readonly"] if mount.mode == "ro" else []
+    parts += [f"bind-propagation={mount.propagation}"] if mount.propagation else []
+    return ",".join(parts)
+
+
 def _ulimits(container: Container) -> list[tuple[str, str]]:
     return [(name, container.limits[name]) for name in ("nofile", "nproc") if container.limits.get(name)]
 
 
 def _common_flags(container: Container) -> list[str]:
     """Flags that both engines spell the same."""
-    flags = [f"--security-opt={option}" for option in container.security]
-    flags += [f"--label={names.LABEL_INSTANCE}={container.name}"]
+    flags = [f"--label={names.LABEL_INSTANCE}={container.name}"]
     flags += [f"--{name}={value}" for name in ("pid", "ipc", "cgroupns") if (value := getattr(container, name))]
     flags += [f"--memory={container.limits['memory']}"] if container.limits.get("memory") else []
     flags += [f"--shm-size={container.limits['shm']}"] if container.limits.get("shm") else []

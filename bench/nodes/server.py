@@ -211,7 +211,7 @@ class Server:
                 host.path(f"{recorded.UNITS}/{one['unit']}").write_text(recorded.unit_text("inactive", state))
             one |= {"packages": [], "health": {}}  # the packages are there, and its port is answered from the outset
         engine: Any = recorded.RecordedEngine(host, self.config["image"])
-        answer = converge(payload, Node(host, Systemd(host), lambda: engine))
+        answer = converge(payload, Node(host, Systemd(host), lambda kind: engine, "podman"))
         bad = [one for one in answer["results"] if one["status"] == "failed"]
         if bad or answer["lock"]:
             raise RuntimeError(json.dumps(bad or answer, indent=1))

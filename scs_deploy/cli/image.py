@@ -20,7 +20,7 @@ from scs_deploy.catalogue.load import load_catalogue
 from scs_deploy.cli.common import err, out
 from scs_deploy.engine import find_engine
 from scs_deploy.errors import InputError
-from scs_deploy.images import Event, Options, build, guest, labels, read_lock, write_lock
+from scs_deploy.images import Event, Options, build, guest, labels, layout, read_lock, write_lock
 from scs_deploy.images.recipe import recipes
 from scs_deploy.model.load import find_region, load_region
 from scs_deploy.paths import inventories_search, roles_search
@@ -140,6 +140,26 @@ def guest_command(
         found = guest.ensure(load_release(release), progress=progress, options=Options(mirror=mirror))
     path = Path(shutil.copy(found.path, copy)) if copy else found.path
     out.print(f"{escape(str(path))}: {found.size >> 20} MiB, sha256 {found.sha256}, {time.monotonic() - began:.1f} s")
+
+
+@app.command(
+    name="export",
+    epilog=f"{EXAMPLES}scs-deploy image export /srv/images\n\n"
+    "rsync --archive --delete /srv/images/ n1:/var/lib/scs-deploy/images/",
+)
+def export_command(
+    folder: Annotated[Path, typer.Argument(help="Made when it is not there", file_okay=False)],
+    region: Region = None,
+) -> None:
+    """Write the region's images to a folder, an OCI layout: nodes load what they lack from /var/lib/scs-deploy/images.
+
+    Only what is missing there is written, each layer once; what is stale is removed. A lab needs none of this.
+    """
+    began = time.monotonic()
+    lock = read_lock(find_region(region, inventories_search()))
+    wanted = [image.id for image in lock.images.values()]
+    added = layout.export(folder, lock, wanted, lambda name: err.print(escape(name)))
+    out.print(f"{added} written, {len(wanted) - added} were there, in {time.monotonic() - began:.1f} s")
 
 
 @app.command(name="list", epilog=f"{EXAMPLES}scs-deploy image list\n\nscs-deploy image list --json")

@@ -53,6 +53,8 @@ class Progress:
             self._say(
                 f"[bold]{self._wave}[/bold]: {count} step{'s' if count != 1 else ''} on {', '.join(event['nodes'])}"
             )
+        elif name == "export":
+            self._say(f"image {escape(event['image'])} for nodes that do not see this machine's store")
         elif name == "node":
             self._nodes[event["node"]] = event["state"]
         elif name == "told" or (name == "step" and event["id"] not in self._told):

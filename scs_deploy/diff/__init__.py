@@ -63,7 +63,7 @@ def _steps(nodes: Sequence[str], inputs: Inputs, unknown: dict[str, str]) -> lis
             if node in blind and instance.kind == "container":
                 continue
             steps += instances.steps_of(instance, inputs, wanted_here, (node, instance.name) in awaited)
-        steps += removals(node, inputs)
+        steps += [one for one in removals(node, inputs) if node not in blind or one.removed.get("kind") != "host"]
     steps += [_job_step(job, inputs) for job in jobs]
     steps += list(resource_steps(nodes, inputs, steps, unknown))
     return clusters.forming(steps, inputs)

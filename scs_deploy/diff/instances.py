@@ -11,6 +11,7 @@ from scs_deploy.desired import File, Instance
 from scs_deploy.diff import files
 from scs_deploy.diff.inputs import Inputs
 from scs_deploy.errors import Finding
+from scs_deploy.names import is_unit_file
 from scs_deploy.plan import Action, Change, Step
 from scs_deploy.seal import Sealed, digest
 
@@ -51,7 +52,8 @@ def steps_of(instance: Instance, inputs: Inputs, wanted_here: Collection[str], a
     ]
     if not changes and seen.get("recorded") is False:
         changes.append(Change("the node's record of it", "written anew"))
-    effect = _effect(instance, inputs.sealed, seen, changes)
+    engine = next((node.engine for node in inputs.region.nodes if node.name == instance.node), "")
+    effect = _effect(instance, inputs.sealed, seen, changes, engine)
     stopped = _stopped(instance, seen)
     if not changes and not effect.restart and not effect.reload and not stopped:
         return []
@@ -115,9 +117,18 @@ def _refused(instance: Instance, seen: Mapping[str, Any]) -> tuple[Finding, ...]
 
 
 def _split(step: Step, instance: Instance, inputs: Inputs) -> list[Step]:
-    """Files first, because a job needs them; the start when the job is done."""
+    """Files first, because a job needs them; the unit and the start when the job is done.
+
+    Systemd, or the engine, may start it in between: then from the unit that there was.
+    """
+    first = [change for change in step.changes if not is_unit_file(change.what)]
+    if not first:
+        return [step]
     before = replace(
         step,
+        changes=tuple(first),
+        write=tuple(path for path in step.write if not is_unit_file(path)),
+        delete=tuple(path for path in step.delete if not is_unit_file(path)),
         id=f"{step.id}#files",
         action="prepare",
         level=inputs.order.level[order.prepare(instance.component)],
@@ -127,7 +138,13 @@ def _split(step: Step, instance: Instance, inputs: Inputs) -> list[Step]:
         pause="",
         reasons=("a job of this plan needs its files",),
     )
-    return [before, replace(step, changes=(), write=(), delete=())]
+    after = replace(
+        step,
+        changes=tuple(change for change in step.changes if is_unit_file(change.what)),
+        write=tuple(filter(is_unit_file, step.write)),
+        delete=tuple(filter(is_unit_file, step.delete)),
+    )
+    return [before, after]
 
 
 def _action(changes: Sequence[Change], effect: _Effect) -> Action:
@@ -168,19 +185,23 @@ def _reasons(seen: Mapping[str, Any], written: Sequence[File], effect: _Effect, 
     return tuple(dict.fromkeys(reasons))
 
 
-def _effect(instance: Instance, sealed: Sealed, seen: Mapping[str, Any], changes: Sequence[Change]) -> _Effect:
-    """Decide by the digests recorded at the last start; the reasons are for people."""
+def _effect(
+    instance: Instance, sealed: Sealed, seen: Mapping[str, Any], changes: Sequence[Change], engine: str
+) -> _Effect:
+    """Decide by the digests recorded at the last start; the reasons are for people. ``engine`` is the node's."""
     if instance.kind == "host" and not instance.unit and not instance.apply:
         return _Effect()
     running: Mapping[str, Any] | None = seen.get("running")
     if running is None:
         return _Effect(restart=True, reasons=("it does not run" if instance.unit else "it was never applied",))
-    named = tuple(
+    moves = running.get("engine", engine) != engine
+    named: tuple[str, ...] = (f"the engine becomes {engine} ({running['engine']} before)",) if moves else ()
+    named += tuple(
         f"{change.what.rpartition('/')[2]} {change.how.partition(':')[0]}"
         for change in changes
-        if change.what.startswith("/")
+        if change.what.startswith("/") and not (moves and is_unit_file(change.what))
     )
-    if running.get("start") != sealed.start[instance.id]:
+    if moves or running.get("start") != sealed.start[instance.id]:
         if instance.image and running.get("image") != instance.image:
             named += (f"image {str(running.get('image'))[:12]} becomes {instance.image[:12]}",)
         earlier = (

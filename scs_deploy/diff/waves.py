@@ -26,7 +26,13 @@ def held_back(steps: Sequence[Step], away: Mapping[str, str], desired: Desired) 
             held[step.id] = (
                 f"{step.id} is not restarted: its member on {node} is {away[node]}, and both must not be missing"
             )
-    return [step for step in steps if _plain_id(step) not in held], list(held.values())
+    stay = {step.node for step in steps if step.id in held}
+    notes = list(held.values())
+    for step in steps:
+        if step.node in stay and _removes_host_part(step):
+            held[step.id] = ""
+            notes.append(f"{step.id} is not removed: what is not restarted may still need it")
+    return [step for step in steps if _plain_id(step) not in held], notes
 
 
 def with_needs(steps: Sequence[Step], inputs: Inputs) -> list[Step]:
@@ -41,8 +47,8 @@ def with_needs(steps: Sequence[Step], inputs: Inputs) -> list[Step]:
         before = [one for key in local for one in found.get(key, {}).get(step.node, ())]
         before += [one for key in everywhere for group in found.get(key, {}).values() for one in group]
         needs = {one.id for one in before if one.kind != "image" or one.identity == images.get(_plain_id(step))}
-        if step.action == "remove" and step.removed.get("kind") == "host":
-            needs |= {one.id for one in found.get(_REMOVAL, {}).get(step.node, ()) if one.removed.get("kind") != "host"}
+        if _removes_host_part(step):
+            needs |= {one.id for one in steps if one.node == step.node and _leaves_it(one)}
         done.append(replace(step, needs=tuple(sorted(needs))))
     return done
 
@@ -113,6 +119,15 @@ class _Domains:
 
 
 _REMOVAL = "removal"
+
+
+def _removes_host_part(step: Step) -> bool:
+    return step.action == "remove" and step.removed.get("kind") == "host"
+
+
+def _leaves_it(step: Step) -> bool:
+    """What ends, or starts anew, does without what the node itself ran for it, such as another engine."""
+    return step.kind == "instance" and (step.restart or (step.action == "remove" and not _removes_host_part(step)))
 
 
 def _brings_up(step: Step) -> bool:

@@ -17,6 +17,9 @@ CONFIG = "/etc/scs-lab"
 IMAGES = "/var/lib/scs-lab/images"
 """Where a node sees the controller's image store, read-only."""
 
+LAYOUT = "/var/lib/scs-lab/layout"
+"""Where a node sees the folder of images that apply exports for engines that cannot use that store, read-only."""
+
 EXITS = Path("/run/libpod/exits")
 """Where Podman's monitors leave the exit codes of root's containers."""
 
@@ -53,7 +56,7 @@ class NodeContainer:
             return False
 
 
-def run_arguments(names: LabNames, node: NodeSpec, config: Path, image: str, store: Path) -> list[str]:
+def run_arguments(names: LabNames, node: NodeSpec, config: Path, image: str, store: Path, layout: Path) -> list[str]:
     """Arguments of ``podman`` that start a node for the first time.
 
     The store is bound non-recursively: the mounts of running containers below it would come along writable.
@@ -78,6 +81,7 @@ def run_arguments(names: LabNames, node: NodeSpec, config: Path, image: str, sto
         *("--log-driver", "k8s-file", "--log-opt", "max-size=1m"),
         *("--tmpfs", "/run:rw,mode=755", "--tmpfs", "/tmp:rw,mode=1777"),  # noqa: S108 - inside the node
         *("--mount", f"type=bind,ro,bind-nonrecursive,src={store},dst={IMAGES}"),
+        *("--volume", f"{layout}:{LAYOUT}:ro"),
         *("--volume", f"{config}:{CONFIG}:ro"),
         *volumes,
         image,

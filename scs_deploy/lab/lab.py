@@ -14,6 +14,7 @@ from pathlib import Path
 
 from scs_deploy import engine
 from scs_deploy.errors import DeployError
+from scs_deploy.images import layout
 from scs_deploy.lab import container, disks, host, image, keys, nodefiles
 from scs_deploy.lab.identity import LabFiles, LabNames, find_record
 from scs_deploy.lab.lock import locked
@@ -208,7 +209,10 @@ class Lab:
         if there is None:
             progress(f"{node.name}: making the node")
             config = self.files.config(node.name)
-            arguments = container.run_arguments(self.names, node, config, reference, engine.store_path())
+            layout.shared_folder().mkdir(mode=0o700, parents=True, exist_ok=True)
+            arguments = container.run_arguments(
+                self.names, node, config, reference, engine.store_path(), layout.shared_folder()
+            )
             engine.podman(arguments, timeout=120)
         elif "devices" in changed:
             progress(f"{node.name}: starting the node again, its disks changed")

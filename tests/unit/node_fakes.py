@@ -172,7 +172,7 @@ class FakeNode(Node):
     def __init__(self, root: Path, opener: Callable[[], FakeEngine] | None = None) -> None:
         self.fake = FakeEngine()
         host = FakeHost(root)
-        super().__init__(host, FakeSystemd(host, self.fake), opener or (lambda: self.fake))
+        super().__init__(host, FakeSystemd(host, self.fake), lambda kind: opener() if opener else self.fake, "podman")
 
     def again(self) -> None:
         """A new process on the same node: it has not reloaded systemd itself."""

@@ -28,6 +28,7 @@ class Region:
         self.dies_in = 0
         self.nodes = {node.name: node for node in world.region.nodes}
         self.connections = dict.fromkeys(self.nodes)
+        self.lab = None
         self.log = EventLog(tmp_path, "run-1")
         monkeypatch.setattr(runner, "Waves", lambda playbook, connections, nodes: _Waves(self, playbook, nodes))
         self.watched: list[str] = []

@@ -29,7 +29,9 @@ NODE = SPEC.nodes[0]
 
 def arguments(**changes: int) -> list[str]:
     node = replace(NODE, **changes)  # type: ignore[arg-type]
-    return run_arguments(NAMES, node, LabFiles(Path("/s/labs/t-1")).config("n1"), "image", Path("/store"))
+    return run_arguments(
+        NAMES, node, LabFiles(Path("/s/labs/t-1")).config("n1"), "image", Path("/store"), Path("/layout")
+    )
 
 
 def test_the_image_store_is_read_only_and_without_the_mounts_below_it() -> None:
@@ -68,7 +70,7 @@ def test_a_zombie_is_not_a_running_node() -> None:
 def test_a_lab_of_another_state_folder_is_refused_and_the_folder_named() -> None:
     label = next(
         a
-        for a in run_arguments(NAMES, NODE, LabFiles(Path("/s/labs/t-1")).config("n1"), "i", Path("/store"))
+        for a in run_arguments(NAMES, NODE, LabFiles(Path("/s/labs/t-1")).config("n1"), "i", Path("/store"), Path("/l"))
         if "/s/" in a
     )
     box = NodeContainer("i", "c", "n1", "running", 1, label.partition("=")[2])

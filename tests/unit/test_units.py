@@ -71,7 +71,9 @@ def test_docker():
     for flag in (
         "--name=app.3", "--pull=never", "--network=host", "--restart=always", "--user=42401:42402", "--cap-drop=ALL",
         "--security-opt=no-new-privileges", "--read-only", "--init", "--cap-add=NET_ADMIN", "--device=/dev/kvm",
-        "--volume=/srv:/srv:rw,rshared", "--ulimit=nofile=1024:1024", '"--env=B=x y"', "--stop-signal=SIGUSR1",
+        "--mount=type=bind,source=/etc/scs-deploy/app/x,target=/x,readonly", "--tmpfs=/tmp:mode=1777",
+        "--mount=type=bind,source=/srv,target=/srv,bind-propagation=rshared", "--tmpfs=/run:mode=0755,uid=42401,gid=42402",
+        "--ulimit=nofile=1024:1024", '"--env=B=x y"', "--stop-signal=SIGUSR1", "--label=object.systemd.unit=app.3.service",
     ):  # fmt: skip
         assert f" {flag}" in start, flag
     assert start.endswith(' abc run "a b" 50%% $$HOME')

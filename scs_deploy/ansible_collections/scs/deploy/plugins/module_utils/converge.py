@@ -110,7 +110,7 @@ def _carry_out(node: Node, step: dict[str, Any], done: list[str]) -> list[Finish
     if kind == "resources":
         owners.apply_changes(node.host, step, done)
     elif kind == "image":
-        node.need_image(step["image"], step["reference"])
+        done += filter(None, [node.need_image(step["image"], step["reference"])])
     else:
         raise StepError(
             f"this node side knows no step of kind {kind!r}", fix="controller and collection differ in version"

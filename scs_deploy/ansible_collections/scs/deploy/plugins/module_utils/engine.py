@@ -6,7 +6,7 @@ Instances are started by their systemd units, never from here. The SDKs of Podma
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -15,6 +15,9 @@ from .paths import ENGINE_SOCKETS, LABEL_RELOAD, LABEL_START
 
 API_TIMEOUT = 30
 """Seconds for one answer of the engine."""
+
+LOAD_TIMEOUT = 600
+"""Seconds until it says something while it takes in an image."""
 
 
 class EngineError(Exception):
@@ -62,6 +65,12 @@ class Engine(Protocol):
 
     def images(self) -> list[str]:
         """IDs of all images, without ``sha256:``."""
+
+    def known_layers(self, digests: Sequence[str]) -> int:
+        """How many of an image's first layers need not be in an archive, because another image has the same ones."""
+
+    def load(self, archive: Iterable[bytes]) -> None:
+        """Load images from the pieces of a ``docker save`` archive."""
 
     def start_job(
         self, container: dict[str, Any], labels: dict[str, str], timeout: float, pids_limit: int | None

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from contextlib import closing
 from datetime import datetime
+from itertools import takewhile
+from pathlib import Path
 from typing import Any
 
 import docker
@@ -10,7 +14,8 @@ import docker.errors
 import docker.types
 import requests
 
-from .engine import API_TIMEOUT, Managed
+from .docker_words import docker_security, docker_tmpfs
+from .engine import API_TIMEOUT, LOAD_TIMEOUT, Managed
 from .engine_sdk import SdkEngine, ulimits
 from .paths import LABEL_INSTANCE
 
@@ -22,12 +27,22 @@ class DockerEngine(SdkEngine):
     failures = (docker.errors.DockerException, requests.RequestException)
 
     def __init__(self, socket: str) -> None:
-        self.client = docker.DockerClient(base_url=f"unix://{socket}", timeout=API_TIMEOUT)
+        self.url = f"unix://{socket}"
+        self.client = docker.DockerClient(base_url=self.url, timeout=API_TIMEOUT)
 
     def managed(self) -> list[Managed]:
         with self.speaking():
             found = self.client.containers.list(all=True, filters={"label": LABEL_INSTANCE}, ignore_removed=True)
         return [self._managed(container.attrs) for container in found]
+
+    def known_layers(self, digests: Sequence[str]) -> int:
+        with self.speaking():
+            stacks = [image.attrs["RootFS"].get("Layers") or [] for image in self.client.images.list()]
+        return max((_common(digests, stack) for stack in stacks), default=0)
+
+    def load(self, archive: Iterable[bytes]) -> None:
+        with self.speaking(), closing(docker.DockerClient(base_url=self.url, timeout=LOAD_TIMEOUT)) as patient:
+            patient.images.load(archive)
 
     @staticmethod
     def _managed(attrs: dict[str, Any]) -> Managed:
@@ -58,9 +73,9 @@ class DockerEngine(SdkEngine):
             "devices": container.get("devices", []),
             "init": container.get("init", True),
             "read_only": container.get("read_only", True),
-            "security_opt": ["no-new-privileges", *container.get("security", [])],
+            "security_opt": ["no-new-privileges", *map(_readable, docker_security(container.get("security", [])))],
             "mounts": [_mount(mount) for mount in container.get("mounts", [])],
-            "tmpfs": dict.fromkeys(container.get("tmpfs", []), ""),
+            "tmpfs": {path: docker_tmpfs(path, container["user"]) for path in container.get("tmpfs", [])},
             "ulimits": [
                 docker.types.Ulimit(name=item["Name"], soft=item["Soft"], hard=item["Hard"]) for item in ulimits(limits)
             ],
@@ -70,6 +85,16 @@ class DockerEngine(SdkEngine):
         }
         namespaces = {"pid_mode": "pid", "ipc_mode": "ipc", "cgroupns": "cgroupns"}
         return options | {option: container[key] for option, key in namespaces.items() if container.get(key)}
+
+
+def _common(one: Sequence[str], other: Sequence[str]) -> int:
+    return sum(1 for _ in takewhile(lambda two: two[0] == two[1], zip(one, other, strict=False)))
+
+
+def _readable(option: str) -> str:
+    """The API wants a profile's content where the command line takes its path."""
+    key, _, value = option.partition("=")
+    return f"{key}={Path(value).read_text()}" if key == "seccomp" and value.startswith("/") else option
 
 
 def _mount(mount: dict[str, Any]) -> Any:

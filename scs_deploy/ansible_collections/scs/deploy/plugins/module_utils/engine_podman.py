@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import podman
 import podman.errors
 import requests
 
-from .engine import API_TIMEOUT, Managed
+from .engine import API_TIMEOUT, LOAD_TIMEOUT, Managed
 from .engine_sdk import SdkEngine, split_security, ulimits
 from .paths import LABEL_INSTANCE
 
@@ -20,12 +21,21 @@ class PodmanEngine(SdkEngine):
     failures = (podman.errors.PodmanError, podman.errors.APIError, requests.RequestException)
 
     def __init__(self, socket: str) -> None:
-        self.client = podman.PodmanClient(base_url=f"http+unix://{socket}", timeout=API_TIMEOUT)
+        self.url = f"http+unix://{socket}"
+        self.client = podman.PodmanClient(base_url=self.url, timeout=API_TIMEOUT)
 
     def managed(self) -> list[Managed]:
         with self.speaking():
             found = self.client.containers.list(all=True, filters={"label": LABEL_INSTANCE}, ignore_removed=True)
         return [self._managed(container.attrs) for container in found]
+
+    def known_layers(self, digests: Sequence[str]) -> int:
+        """None: Podman takes an archive as a whole."""
+        return 0
+
+    def load(self, archive: Iterable[bytes]) -> None:
+        with self.speaking(), podman.PodmanClient(base_url=self.url, timeout=LOAD_TIMEOUT) as patient:
+            patient.images.load(archive)
 
     @staticmethod
     def _managed(attrs: dict[str, Any]) -> Managed:

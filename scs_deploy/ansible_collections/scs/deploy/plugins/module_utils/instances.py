@@ -36,11 +36,13 @@ def converge_instance(node: Node, step: dict[str, Any], done: list[str]) -> Call
     originals.keep(host, (file["path"] for file in wanted.get("files", [])))
     records.widen(host, name, wanted["manifest"])
     done += [f"installed {package}" for package in packages.install(host, wanted.get("packages", []))]
-    units_changed = _put_files(node, wanted, done)
     if wanted["kind"] == "container":
-        records.write_labels(host, name, wanted["start"], wanted["reload"])
+        _leave_engines(node, wanted, wanted.get("delete", []), done)
+    units_changed = _put_files(node, wanted, done)
     if step["action"] == "prepare":
         return lambda: None
+    if wanted["kind"] == "container":
+        records.write_labels(host, name, wanted["start"], wanted["reload"])
     state = node.systemd.unit(unit) if unit else None
     if step["restart"]:
         armed = state.invocation if state and state.running and not wanted.get("apply") else None
@@ -85,11 +87,8 @@ def remove_instance(node: Node, step: dict[str, Any], done: list[str]) -> None:
         if state.file_state == "enabled":
             node.systemd.disable(unit)
     if wanted.get("kind", "container") == "container":
-        try:
-            if node.engine.remove(name):
-                done.append(f"removed container {name}")
-        except EngineMissingError:
-            pass
+        for kind in (node.kind, *node.engines_with(name, [*known.get("files", []), *entry.get("files", [])])):
+            _remove_container(node, kind, name, done)
     for path in sorted({*known.get("files", []), *entry.get("files", []), *wanted.get("delete", [])}):
         done += filter(None, [originals.give_back(host, path)])
         files.prune_empty(host.path(path).parent, host.path(CONFIG_ROOT))
@@ -102,6 +101,27 @@ def remove_instance(node: Node, step: dict[str, Any], done: list[str]) -> None:
         records.forget_jobs(host, name)
     records.forget_record(host, name)
     records.forget(host, name)
+
+
+def _leave_engines(node: Node, wanted: dict[str, Any], delete: list[str], done: list[str]) -> None:
+    """End an instance under an engine that the node is to have no longer, while systemd still has the unit that started it."""
+    name, unit = wanted["name"], wanted["unit"]
+    for kind in node.engines_with(name, delete):
+        state = node.systemd.unit(unit)
+        if state.present and state.active not in ("inactive", "failed"):
+            node.systemd.stop(unit, float(wanted.get("stop_timeout", 15)) + _MARGIN)
+            done.append(f"stopped {unit} under {kind}")
+        if state.file_state == "enabled":
+            node.systemd.disable(unit)
+        _remove_container(node, kind, name, done)
+
+
+def _remove_container(node: Node, kind: str, name: str, done: list[str]) -> None:
+    try:
+        if node.engine_of(kind).remove(name):
+            done.append(f"removed container {name} of {kind}")
+    except EngineMissingError:
+        pass
 
 
 def _put_files(node: Node, wanted: dict[str, Any], done: list[str]) -> bool:

@@ -2,42 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
+from . import layout
 from .engine import Engine, EngineError, Managed, open_engine
 from .failure import StepError
 from .host import Done, Host
+from .paths import ENGINE_SOCKETS, IMAGES_ROOT, unit_file
 from .systemd import Systemd
 
 
 class Node:
-    """What observe and converge work on; ``opener`` gives the engine or raises EngineError."""
+    """What observe and converge work on; ``opener`` gives an engine of a kind or raises EngineError, ``kind`` is the wanted one."""
 
-    def __init__(self, host: Host, systemd: Systemd, opener: Callable[[], Engine]) -> None:
-        self.host, self.systemd, self._opener = host, systemd, opener
-        self._engine: Engine | None = None
+    def __init__(self, host: Host, systemd: Systemd, opener: Callable[[str], Engine], kind: str) -> None:
+        self.host, self.systemd, self.kind, self._opener = host, systemd, kind, opener
+        self._engines: dict[str, Engine] = {}
 
     @classmethod
     def local(cls, engine: str) -> Node:
         host = Host()
-        return cls(host, Systemd(host), lambda: open_engine(engine, host))
+        return cls(host, Systemd(host), lambda kind: open_engine(kind, host), engine)
 
     @property
     def engine(self) -> Engine:
-        if self._engine is None:
-            self._engine = self._opener()
-        return self._engine
+        return self.engine_of(self.kind)
+
+    def engine_of(self, kind: str) -> Engine:
+        """Return the engine of a kind: the wanted one, or the one that the node has had so far."""
+        if kind not in self._engines:
+            self._engines[kind] = self._opener(kind)
+        return self._engines[kind]
+
+    def engines_with(self, name: str, files: Iterable[str]) -> list[str]:
+        """Return the engines other than the wanted one for which an instance still has a unit, among ``files`` that it has had."""
+        units = {kind: unit_file(kind, name) for kind in ENGINE_SOCKETS if kind != self.kind}
+        return [kind for kind, path in units.items() if path in set(files) and self.host.exists(path)]
 
     def container(self, instance: str) -> Managed | None:
         """Return the running container of an instance; raise EngineError."""
         return next((found for found in self.engine.managed() if found.instance == instance and found.running), None)
 
-    def executor(self, instance: str, kind: str) -> Callable[[Sequence[str]], Done]:
-        """Return how to run a command of an instance: in its container, or on the node."""
+    def executor(self, instance: str, kind: str, engine: str = "") -> Callable[[Sequence[str]], Done]:
+        """Return how to run a command of an instance: in its container (of the wanted engine, if none is named), or on the node."""
 
         def inside(argv: Sequence[str]) -> Done:
             try:
-                return self.engine.execute(instance, argv)
+                return self.engine_of(engine or self.kind).execute(instance, argv)
             except EngineError as error:
                 return Done(125, "", str(error))
 
@@ -51,18 +62,28 @@ class Node:
             return ""
         return found.id if found else ""
 
-    def need_image(self, image: str, reference: str) -> None:
-        """Raise StepError unless the image is in the node's store."""
+    def need_image(self, image: str, reference: str) -> str:
+        """Have an image in the engine's store, loaded from IMAGES_ROOT if it lies there; tell what was done, or nothing.
+
+        Raises StepError when it is in neither.
+        """
+        bare = image.removeprefix("sha256:")
         try:
-            present = self.engine.images()
+            if bare in self.engine.images():
+                return ""
+            found = layout.find(self.host.path(IMAGES_ROOT), bare)
+            if found:
+                known = self.engine.known_layers(found.digests)
+                self.engine.load(layout.archive(found, reference, known))
+                if bare in self.engine.images():
+                    return f"loaded it, with {len(found.layers) - known} of its {len(found.layers)} layers, from {IMAGES_ROOT}"
         except EngineError as error:
             raise engine_failure(error) from error
-        if image.removeprefix("sha256:") not in present:
-            raise StepError(
-                f"image {reference or image[:12]} is not on the node",
-                why=f"the engine's store has no image with ID {image[:12]}",
-                fix="build it with `scs-deploy image build`, or bring it to the node's store, then apply again",
-            )
+        raise StepError(
+            f"image {reference or bare[:12]} is not on the node",
+            why=f"neither the engine's store nor {IMAGES_ROOT} has an image with ID {bare[:12]}",
+            fix="build it with `scs-deploy image build`, bring it to the node with `scs-deploy image export`, then apply again",
+        )
 
 
 def engine_failure(error: EngineError) -> StepError:

@@ -10,7 +10,7 @@ from typing import Any
 from . import facts, files, health, live, lock, owners, packages, records, wire
 from .engine import EngineError, EngineMissingError, Managed
 from .node import Node
-from .paths import CONFIG_ROOT, DATA_ROOT
+from .paths import CONFIG_ROOT, DATA_ROOT, unit_file
 from .systemd import Unit
 
 _PROBE_SECONDS = 30.0
@@ -20,49 +20,79 @@ _ASKING = 16
 
 
 class _Engine:
-    """What the engine said, or why it said nothing; asked in the background, since importing an SDK costs 0.1 s."""
+    """What an engine said, or why it said nothing; asked in the background, since importing an SDK costs 0.1 s."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, kind: str) -> None:
         self.managed: list[Managed] = []
         self.images: list[str] = []
         self.state, self.why = "ok", ""
-        self._node = node
+        self.kind, self._node = kind, node
 
     def ask(self) -> None:
         try:
-            self.managed, self.images = self._node.engine.managed(), self._node.engine.images()
+            engine = self._node.engine_of(self.kind)
+            self.managed = engine.managed()
+            self.images = engine.images() if self.kind == self._node.kind else []
         except EngineMissingError as error:
             self.state, self.why = "missing", str(error)
         except EngineError as error:
             self.state, self.why = "unreachable", str(error)
 
-    def running(self, instance: str) -> Managed | None:
-        return next((found for found in self.managed if found.instance == instance and found.running), None)
+
+class _Engines:
+    """The wanted engine, and those that instances still have a unit for because another one was wanted when they were started."""
+
+    def __init__(self, node: Node, manifest: dict[str, dict[str, Any]]) -> None:
+        containers = {
+            name: entry.get("files", []) for name, entry in manifest.items() if entry.get("kind") == "container"
+        }
+        others = {kind for name, known in containers.items() for kind in node.engines_with(name, known)}
+        self.wanted, *self.others = self.all = [_Engine(node, kind) for kind in (node.kind, *sorted(others))]
+        self._used = any(node.host.exists(unit_file(node.kind, name)) for name in containers)
+
+    @property
+    def state(self) -> tuple[str, str]:
+        """State and why; an engine that does not answer, and that nothing was ever started with, is as good as missing."""
+        for one in self.others:
+            if one.state == "unreachable":
+                return one.state, f"{one.kind}, which containers run under: {one.why}"
+        state, why = self.wanted.state, self.wanted.why
+        return ("missing", why) if self.others and state == "unreachable" and not self._used else (state, why)
+
+    @property
+    def managed(self) -> list[Managed]:
+        return [found for one in self.all for found in one.managed]
+
+    def running(self, instance: str) -> tuple[str, Managed] | None:
+        """Return the engine and the container of an instance."""
+        found = ((one.kind, found) for one in self.all for found in one.managed)
+        return next(((kind, one) for kind, one in found if one.instance == instance and one.running), None)
 
 
 def observe(payload: dict[str, Any], node: Node) -> dict[str, Any]:
     """Return the answer to an observe payload (docs/contracts.md)."""
     host, expected = node.host, payload.get("instances", {})
-    engine = _Engine(node)
+    manifest = records.manifest(host)
+    engines = _Engines(node, manifest)
     unit_names = [instance["unit"] for instance in expected.values() if instance.get("unit")]
     package_names = [name for instance in expected.values() for name in instance.get("packages", [])]
     with ThreadPoolExecutor(_ASKING) as pool:
-        asked_engine = pool.submit(engine.ask)
+        asked_engines = [pool.submit(one.ask) for one in engines.all]
         asked_units = pool.submit(node.systemd.show, [*unit_names, *facts.NTP_UNITS])
         asked_packages = pool.submit(packages.versions, host, [*package_names, *facts.ENGINE_PACKAGES])
         asked_owners = {
             name: pool.submit(owners.observe_owner, host, name, asked)
             for name, asked in payload.get("owners", {}).items()
         }
-        manifest = records.manifest(host)
         differences = {name: _differences(node, instance) for name, instance in expected.items()}
         unexpected = _unexpected(node, expected, manifest)
         units, versions = asked_units.result(), asked_packages.result()
         found_facts = facts.gather(host, versions, units)
-        asked_engine.result()
+        for asked in asked_engines:
+            asked.result()
 
         def one(name: str) -> dict[str, Any]:
-            return _instance(node, name, expected[name], units, engine, versions, manifest) | differences[name]
+            return _instance(node, name, expected[name], units, engines, versions, manifest) | differences[name]
 
         instances = pool.map(one, expected)
         answer: dict[str, Any] = {
@@ -71,17 +101,17 @@ def observe(payload: dict[str, Any], node: Node) -> dict[str, Any]:
             "facts_digest": wire.digest(found_facts),
             "live": live.gather(host),
             "lock": lock.holder(host),
-            "engine": {"state": engine.state, "why": engine.why},
+            "engine": dict(zip(("state", "why"), engines.state, strict=True)),
             "instances": dict(zip(expected, instances, strict=True)),
             "unexpected": unexpected,
             "jobs": {name: records.job(host, name) for name in payload.get("jobs", {})},
             "owners": {name: asked.result() for name, asked in asked_owners.items()},
-            "images": engine.images,
+            "images": engines.wanted.images,
         }
     if answer["facts_digest"] == payload.get("facts_digest"):
         answer["facts"] = None
     known = {*expected, *unexpected["instances"]}
-    unexpected["containers"] = sorted({found.instance for found in engine.managed} - known)
+    unexpected["containers"] = sorted({found.instance for found in engines.managed} - known)
     return answer
 
 
@@ -105,19 +135,19 @@ def _instance(
     name: str,
     instance: dict[str, Any],
     units: dict[str, Unit],
-    engine: _Engine,
+    engines: _Engines,
     versions: dict[str, str],
     manifest: dict[str, dict[str, Any]],
 ) -> dict[str, Any]:
     unit = units.get(instance.get("unit", ""))
-    running = _running(node, name, instance, unit, engine)
+    running = _running(node, name, instance, unit, engines)
     healthy, why = None, ""
     if running is None:
-        why = engine.why or (f"the unit is {unit.active} ({unit.sub})" if unit else "never applied")
+        why = engines.state[1] or (f"the unit is {unit.active} ({unit.sub})" if unit else "never applied")
     else:
         asked = instance.get("health", {})
-        execute = node.executor(name, instance["kind"])
-        healthy, why = health.check(asked, unit, execute, node.host, lambda: node.container_id(name))
+        execute = node.executor(name, instance["kind"], running.get("engine", ""))
+        healthy, why = health.check(asked, unit, execute, node.host, lambda: str(running["id"]))
     recorded = set(instance.get("files", {})) <= set(manifest.get(name, {}).get("files", ())) and name in manifest
     if instance["kind"] == "container":
         recorded &= records.labels_right(node.host, name, instance.get("start", ""), instance.get("reload", ""))
@@ -149,20 +179,21 @@ def _probe(node: Node, name: str, instance: dict[str, Any]) -> dict[str, Any]:
 
 
 def _running(
-    node: Node, name: str, instance: dict[str, Any], unit: Unit | None, engine: _Engine
+    node: Node, name: str, instance: dict[str, Any], unit: Unit | None, engines: _Engines
 ) -> dict[str, Any] | None:
     """Tell from what input the process was started; an empty ``start`` means that an announced restart is still to be done."""
     record = records.record(node.host, name)
     due = records.restart_due(record, unit.invocation if unit else "")
     if instance["kind"] == "container":
-        found = engine.running(name)
-        if found is None:
+        where = engines.running(name)
+        if where is None:
             return None
+        engine, found = where
         reload = record["reload"] if record.get("id") == found.id else found.reload
         restarts = max(found.restarts, unit.restarts if unit else 0)
         return {
             "id": found.id, "image": found.image, "start": "" if due else found.start, "reload": reload,
-            "since": found.since, "restarts": restarts,
+            "since": found.since, "restarts": restarts, "engine": engine,
         }  # fmt: skip
     if (unit is not None and not unit.running) or (unit is None and not record):
         return None

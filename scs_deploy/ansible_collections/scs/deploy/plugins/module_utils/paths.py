@@ -14,6 +14,9 @@ STATE_ROOT = "/var/lib/scs-deploy/state"
 RUN_ROOT = "/run/scs-deploy"
 """Sockets shared between containers of a node; recreated at boot."""
 
+IMAGES_ROOT = "/var/lib/scs-deploy/images"
+"""Where images are brought to that the node's engine shall load: an OCI image layout."""
+
 QUADLET_ROOT = "/etc/containers/systemd"
 UNIT_ROOT = "/etc/systemd/system"
 
@@ -25,6 +28,11 @@ LABEL_JOB = "scs-deploy.job"
 
 ENGINE_SOCKETS = {"podman": "/run/podman/podman.sock", "docker": "/run/docker.sock"}
 """The engine's API on the node; the SDKs talk to it."""
+
+
+def unit_file(engine: str, instance: str) -> str:
+    """The file by which systemd starts an instance's container with an engine."""
+    return f"{QUADLET_ROOT}/{instance}.container" if engine == "podman" else f"{UNIT_ROOT}/{instance}.service"
 
 
 def instance_folder(instance: str) -> str:
