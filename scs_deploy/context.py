@@ -19,7 +19,7 @@ from scs_deploy.releases import UserTable
 SHARED = frozenset(
     {
         "region", "nodes", "exposed", "endpoint", "members", "vip", "vip_name", "bracket", "uid", "gid", "secret",
-        "secret_hash", "tls", "run_root",
+        "secret_hash", "tls", "run_root", "login_name",
     }
 )  # fmt: skip
 """Names that mean the same to every instance of a region: a template that uses no others is rendered once."""

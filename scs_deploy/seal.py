@@ -100,8 +100,13 @@ def _job_digest(job: JobRun, desired: Desired, files: Mapping[str, Mapping[str, 
                 if file.effect != "none" and not file.path.startswith((QUADLET_ROOT, UNIT_ROOT))
             ]
         if job.secrets_matter:
-            parts += [reference(name) for name in sorted({name for file in own for name in find(file.text)})]
+            parts += [reference(name) for name in sorted(_of_jobs(own))]
     return digest(*(resolve(part, resolver) for part in parts))
+
+
+def _of_jobs(files: Iterable[File]) -> set[str]:
+    """Secrets that only jobs see: what they hand on, and not what they log in with."""
+    return {name for file in files if file.jobs_only for name in find(file.text)}
 
 
 def _is_certificate(file: File) -> bool:

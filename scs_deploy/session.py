@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from scs_deploy import diff, drift, paths
+from scs_deploy import diff, drift, logins, paths
 from scs_deploy.catalogue.load import Catalogue, load_catalogue
 from scs_deploy.context import Topology
 from scs_deploy.desired import Desired
@@ -188,12 +188,16 @@ class Session:
 
     def render(self) -> Sealed:
         """Render and seal every node whose facts are known."""
+        desired = self.desired()
+        return seal(desired, self.resolver(desired))
+
+    def desired(self) -> Desired:
+        """Render every node whose facts are known."""
         known = {name: facts["facts"] for name in self.nodes if (facts := self._known.get(name))}
         locked = read_lock(self.folder).images
         images = {name: ImageChoice(one.id, one.reference, one.packages_digest) for name, one in locked.items()}
         keys = {name: tuple(value) for name in self.vault.names if isinstance(value := self.vault.get(name), Mapping)}
-        desired = Renderer(self.topology, self.templates, images, keys, known).render()
-        return seal(desired, self.resolver(desired))
+        return Renderer(self.topology, self.templates, images, keys, known, self.vault.standings).render()
 
     # -- observe -----------------------------------------------------------------------------------------------------------
 
@@ -259,7 +263,7 @@ class Session:
             f"node {name} is absent and does not answer: what is left on it cannot be removed"
             for name in observation.gone
         )
-        return replace(plan, notes=(*plan.notes, *gone))
+        return replace(plan, notes=(*plan.notes, *gone, *logins.notes(self.vault.standings)))
 
     def node(self, name: str) -> Node:
         """Return a node by name; raises ``UsageError`` with the known names."""

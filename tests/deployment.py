@@ -16,9 +16,11 @@ from typing import Any
 
 import yaml
 
+from scs_deploy import logins
 from scs_deploy.catalogue.load import load_catalogue
 from scs_deploy.lab import Lab, LabSpec
 from scs_deploy.paths import state_dir
+from scs_deploy.secrets import Vault
 from scs_deploy.session import Session
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -161,6 +163,10 @@ class Cloud:
 
     def sql(self, statement: str) -> str:
         return self.on_node("podman exec -i mariadb mariadb --skip-column-names --batch", statement)
+
+    def login_name(self, name: str, secret: str) -> str:
+        """Return the name under which an account logs in at present: rotations give it its two names in turns."""
+        return name + logins.names(secret, Vault.open(self.folder).standings)[0].suffix
 
     def state(self) -> dict[str, Any]:
         """``end``: the node's canonical state; ``starts``: when containers and units were started."""

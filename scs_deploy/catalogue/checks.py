@@ -139,6 +139,9 @@ def _service(one: Loaded, names: _Names) -> Iterator[Finding]:
     if service.owns:
         for index, kind in enumerate(service.owns.kinds):
             yield from one.file(("owns", "kinds", index), f"{kind}.py", "resources")
+        for kind, hanging in service.owns.accounts.items():
+            for name in (kind, *hanging):
+                yield from one.known(("owns", "accounts", kind), "kind in this service", name, service.owns.kinds)
 
 
 def _component(one: Loaded, at: PathTuple, component: Component, names: _Names) -> Iterator[Finding]:

@@ -161,7 +161,8 @@ class Job(Description):
     command: tuple[str, ...] = Field((), description="(template)")
     entry: str = Field("", description="Script below the role's templates/ that runs instead of the command (template)")
     depends: tuple[Literal["image", "config", "secrets", "packages"], ...] = Field(
-        ("packages",), description="What its identity is made of, besides its command"
+        ("packages",),
+        description="What its identity is made of, besides its command; secrets are those of files with jobs_only",
     )
     needs: tuple[Need, ...] = ()
     resources: tuple[str, ...] = Field((), description="Kinds of this service's resources that must exist before")
@@ -199,6 +200,11 @@ class ResourceOwner(Description):
     kinds: tuple[str, ...]
     component: Name
     context: dict[str, str] = Field({}, description="What the reconciler is given (templates; may hold secrets)")
+    accounts: dict[str, tuple[str, ...]] = Field(
+        {},
+        description="Kinds that log in with their secret, so that a second one by another name can stand in while a password is "
+        "rotated -> kinds that name such an account in an attribute called like its kind",
+    )
 
 
 class Secret(Description):

@@ -153,8 +153,8 @@ def apply_command(
             session.keep()
             session.remember(plan, observation.sealed, set())
         else:
-            _confirm(yes or bool(planfile), "Apply this plan?")
-            _run(session, plan, observation, purge)
+            confirm(yes or bool(planfile), "Apply this plan?")
+            carry_out(session, plan, observation, purge)
         if plan.unknown:
             raise unreachable_error(plan.unknown)
 
@@ -194,13 +194,14 @@ def destroy(
         plan = session.plan(observation, purge=purge)
         print_plan(common.out, plan, diffs=False)
         if not plan.empty:
-            _confirm(yes, f"Remove all this from {len(session.nodes)} nodes{', WITH ITS DATA' if purge else ''}?")
-            _run(session, plan, observation, purge)
+            confirm(yes, f"Remove all this from {len(session.nodes)} nodes{', WITH ITS DATA' if purge else ''}?")
+            carry_out(session, plan, observation, purge)
         if plan.unknown:
             raise unreachable_error(plan.unknown)
 
 
-def _confirm(yes: bool, question: str) -> None:
+def confirm(yes: bool, question: str) -> None:
+    """Ask, unless ``yes``; a no ends the program with 1. Raises ``UsageError`` without a terminal."""
     if yes:
         return
     if not sys.stdin.isatty():
@@ -209,7 +210,8 @@ def _confirm(yes: bool, question: str) -> None:
         raise typer.Exit(1)
 
 
-def _run(session: Session, plan: Plan, observation: Observation, purge: bool) -> None:
+def carry_out(session: Session, plan: Plan, observation: Observation, purge: bool = False) -> None:
+    """Apply a plan and show how it goes; raises ``LockedError`` or ``DeployError`` when not every step was done."""
     run = new_run()
     with Progress(common.out, plan) as progress:
         log = EventLog(session.state / "events", run, progress)

@@ -1,4 +1,4 @@
-"""Commands for the region's vault: init, edit, show."""
+"""Commands for the region's vault: init, edit, show, rotate."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from rich.markup import escape
 
 from scs_deploy.cli import common
 from scs_deploy.cli.common import RegionOption, VaultOption
+from scs_deploy.cli.rotate import rotate
 from scs_deploy.errors import InputError
 from scs_deploy.secrets import Vault, edit, password, value, vault
 
 app = typer.Typer(no_args_is_help=True)
+app.command()(rotate)
 
 
 @app.command()

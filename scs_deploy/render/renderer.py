@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from scs_deploy import names
+from scs_deploy import logins, names
 from scs_deploy.context import Topology
 from scs_deploy.desired import CertificateNames, Desired, File, Instance, Item, Owner
 from scs_deploy.errors import InputError
@@ -30,8 +30,9 @@ class Renderer:
         images: Mapping[str, ImageChoice],
         secret_keys: Mapping[str, tuple[str, ...]],
         facts: Mapping[str, Mapping[str, Any]],
+        standings: logins.Standings | None = None,
     ) -> None:
-        self.given = Given(topology, templates, images, secret_keys, facts)
+        self.given = Given(topology, templates, images, secret_keys, facts, standings or {})
 
     def render(self) -> Desired:
         """Render the nodes whose facts are known, and the jobs and resources that such nodes are home to.

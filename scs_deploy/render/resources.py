@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import jinja2
 
+from scs_deploy import logins
 from scs_deploy.catalogue.service import Resource
 from scs_deploy.context import FROM_FACTS
 from scs_deploy.desired import File, Item, Owner
 from scs_deploy.errors import InputError
-from scs_deploy.references import reference
+from scs_deploy.references import find, reference
 from scs_deploy.render.scope import Given, Scope
 
 _NO_FACTS = jinja2.StrictUndefined(
@@ -49,7 +50,40 @@ def items_of(given: Given, owners: Mapping[str, Owner]) -> tuple[Item, ...]:
         scope = replace(scope, context={**scope.context, **dict.fromkeys(FROM_FACTS, _NO_FACTS)})
         for resource in service.resources:
             items += _expand(scope, resource, owners)
-    return tuple(items)
+    return tuple(_under_their_names(items, given))
+
+
+def _under_their_names(items: Sequence[Item], given: Given) -> Iterator[Item]:
+    """Name accounts as they log in now, with both names while they are rotated, and with them what hangs on an account."""
+    known: dict[tuple[str, str, str], tuple[logins.Login, ...]] = {}
+    for item in items:
+        if item.kind in _accounts(given, item.owner):
+            secret = next(find(item.secret), "")
+            known[item.owner, item.kind, item.name] = logins.names(secret, given.standings)
+    for item in items:
+        for one in known.get((item.owner, item.kind, item.name), ()):
+            yield replace(item, name=item.name + one.suffix, secret=reference(one.secret) if item.secret else "")
+        if item.kind not in _accounts(given, item.owner):
+            yield from _hanging(item, given, known)
+
+
+def _hanging(
+    item: Item, given: Given, known: Mapping[tuple[str, str, str], tuple[logins.Login, ...]]
+) -> Iterator[Item]:
+    """An item that names an account in an attribute exists once for each of its names."""
+    for kind, hanging in _accounts(given, item.owner).items():
+        found = known.get((item.owner, kind, str(item.attrs.get(kind)))) if item.kind in hanging else None
+        if found:
+            for one in found:
+                attrs = {**item.attrs, kind: f"{item.attrs[kind]}{one.suffix}"}
+                yield replace(item, name=item.name + one.suffix, attrs=attrs)
+            return
+    yield item
+
+
+def _accounts(given: Given, owner: str) -> Mapping[str, tuple[str, ...]]:
+    found = given.topology.catalogue.services[owner].owns
+    return found.accounts if found else {}
 
 
 def _expand(scope: Scope, resource: Resource, owners: Mapping[str, Owner]) -> Iterable[Item]:

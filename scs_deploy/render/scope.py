@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from scs_deploy import names
+from scs_deploy import logins, names
 from scs_deploy.catalogue.service import Component, DataFolder, Service
 from scs_deploy.context import SHARED, Topology, context_for
 from scs_deploy.errors import InputError
@@ -38,6 +38,8 @@ class Given:
     """Secret whose value is a mapping -> its keys."""
     facts: Mapping[str, Mapping[str, Any]]
     """Node -> facts, of the nodes whose facts are known."""
+    standings: logins.Standings = field(default_factory=dict)
+    """Secret -> under which of its two names its account logs in."""
     _shared: dict[tuple[str, str], str] = field(default_factory=dict, repr=False, compare=False)
 
     def deployed(self) -> list[Service]:
@@ -50,7 +52,12 @@ class Given:
         node = self.topology.by_name[placed.node]
         service, component = self.topology.catalogue.component(placed.component)
         context = context_for(self.topology, node, placed, component, self.facts.get(node.name, {}))
+        context["login_name"] = self.login_name
         return Scope(self, node, placed, service, component, context)
+
+    def login_name(self, name: str, secret: str) -> str:
+        """Return the name under which consumers log in: ``name``, or its second name while that has the valid password."""
+        return name + logins.names(secret, self.standings)[0].suffix
 
     def image(self, name: str) -> ImageChoice:
         """Return the image that was built under a name; raises ``InputError`` if none was."""

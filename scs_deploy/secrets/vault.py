@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from scs_deploy import pki
+from scs_deploy import logins, pki
 from scs_deploy.catalogue.service import Secret
 from scs_deploy.errors import Finding, InputError
 from scs_deploy.secrets import password
@@ -71,6 +71,20 @@ class Vault:
     @property
     def names(self) -> list[str]:
         return sorted(self._values)
+
+    @property
+    def standings(self) -> dict[str, logins.Standing]:
+        """Where the rotation of each secret stands."""
+        return logins.read(self._values)
+
+    def change(self, make: Callable[[logins.Values], logins.Values], *, keep: bool = True) -> None:
+        """Replace all values by what ``make`` returns of them, read anew and written at once; without ``keep`` only for this run."""
+        if not keep:
+            self._values = _secret(make(self._values))
+            return
+        with exclusive(self.folder):
+            self._values = _secret(make(self._file.read()))
+            self._file.write(self._values)
 
     def get(self, name: str) -> Value:
         """Return a value; raises ``InputError`` for an unknown name."""
@@ -168,6 +182,13 @@ class Vault:
             file = self._certs_file(node)
             self._certs[node] = file.read() if file.exists() else {}
         return self._certs[node]
+
+
+def _secret(values: logins.Values) -> dict[str, Value]:
+    return {
+        name: SecretValue(value) if isinstance(value, str) else {key: SecretValue(one) for key, one in value.items()}
+        for name, value in values.items()
+    }
 
 
 def _text(value: Value) -> str:

@@ -133,7 +133,8 @@ def test_a_lost_manifest_is_written_anew(settled: Cloud) -> None:
 
 def test_resources_behind_apis_are_put_right(settled: Cloud) -> None:
     before = settled.state()
-    settled.sql("SET PASSWORD FOR keystone = PASSWORD('somebody else''s'); DELETE FROM keystone.endpoint LIMIT 1")
+    user = settled.login_name("keystone", "keystone-database")
+    settled.sql(f"SET PASSWORD FOR '{user}' = PASSWORD('somebody else''s'); DELETE FROM keystone.endpoint LIMIT 1")  # noqa: S608 - our own name
     settled.sql("UPDATE keystone.service SET enabled = 0 WHERE type = 'identity'")
     (step,) = (step for step in settled.steps().values() if step["service"] == "keystone" and "mariadb" in step["id"])
     assert "user keystone" in str(step["changes"])

@@ -8,13 +8,17 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from scs_deploy.paths import state_dir
 from scs_deploy.secrets import Vault
-from tests.deployment import REPOSITORY, Cloud
+from tests.deployment import REPOSITORY, Cloud, until
+from tests.integration.test_interrupt import kill
 
+ROLES = Path(__file__).parent / "fixtures" / "rotation"
+TRIES = "/var/lib/scs-deploy/data/prober/count/tries.jsonl"
 ARGUMENTS = "for f in /proc/[0-9]*/cmdline; do tr '\\0' ' ' <$f 2>/dev/null; echo; done"
 
 
@@ -67,24 +71,38 @@ def sampling(cloud: Cloud, into: list[str]) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def seen(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Everything that an apply which carries every secret shows; place -> text."""
-    folder = tmp_path_factory.mktemp("secrets")
+def rotated(cloud: Cloud) -> Iterator[Cloud]:
+    """The deployment with a consumer of all backends in it, which counts its logins."""
+    with pytest.MonkeyPatch.context() as patch, cloud.services(keystone={"settings": {"notifications": True}}):
+        patch.setenv("SCS_DEPLOY_ROLES", str(ROLES))
+        yield cloud
+        with cloud.services(prober={"enabled": False}):
+            cloud.run("apply", "--yes", "--purge")
+
+
+@pytest.fixture(scope="module")
+def seen(rotated: Cloud, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Everything that an apply which carries every secret and a rotation that is killed and goes on show; place -> text."""
+    cloud, folder = rotated, tmp_path_factory.mktemp("secrets")
     cloud.on_node("echo '# mine' >> /etc/scs-deploy/keystone/etc/keystone/keystone.conf")
     cloud.on_node("rm -r /etc/scs-deploy/keystone/resources /etc/scs-deploy/mariadb/resources /etc/scs-deploy/rabbitmq")
-    cloud.sql("SET PASSWORD FOR keystone = PASSWORD('x')")
-    plans = cloud.run("plan", "--out", str(folder / "saved.plan")).stdout + json.dumps(cloud.plan(code=None))
+    cloud.sql(f"SET PASSWORD FOR '{cloud.login_name('keystone', 'keystone-database')}' = PASSWORD('x')")
+    plans = planned(cloud, folder / "drift")
     arguments: list[str] = []
     with sampling(cloud, arguments):
-        done = cloud.apply()
+        shown = cloud.apply().stdout
+        before = secret_values(cloud.folder)
+        until(lambda: {"mariadb", "rabbitmq", "keystone"} <= {one["backend"] for one in tries(cloud)}, "all log in")
+        shown += killed_in_phase_two(cloud)
+        middle = planned(cloud, folder / "middle")
+        until(lambda: ended(cloud), "a rotation after the kill went through", 180)
     cloud.assert_settled()
     engine = ["podman", "history", "--no-trunc", "--format", "{{.CreatedBy}}"]
     images = subprocess.run(["podman", "images", "--quiet"], capture_output=True, text=True, check=True).stdout.split()
     images = list(dict.fromkeys(images))[:12]
     return {
-        "plan": plans,
-        "saved plan": (folder / "saved.plan").read_text(),
-        "output of apply": done.stdout + done.stderr,
+        **{f"{place} {number}": text for number, found in enumerate((plans, middle)) for place, text in found.items()},
+        "output": shown,
         "events": "".join(path.read_text() for path in cloud.events()),
         "other state": "".join(
             path.read_text(errors="replace")
@@ -104,27 +122,108 @@ def seen(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> dict[str, st
         "git": subprocess.run(
             ["git", "status", "--short", "--untracked-files=all"], cwd=REPOSITORY, capture_output=True, text=True
         ).stdout,
+        "values before": json.dumps(before),
     }
 
 
+def planned(cloud: Cloud, saved: Path) -> dict[str, str]:
+    """A plan in every form that it has; place -> text."""
+    page = saved.with_suffix(".html")
+    shown = cloud.run("plan", "--out", str(saved), "--html", str(page)).stdout
+    return {
+        "plan": shown, "plan as JSON": json.dumps(cloud.plan(code=None)), "saved plan": saved.read_text(), "page": page.read_text(),
+    }  # fmt: skip
+
+
+def killed_in_phase_two(cloud: Cloud) -> str:
+    """Rotate everything, and kill the program when it has begun to give consumers what is new; return what it printed."""
+    process = cloud.start("secrets", "rotate", "--yes", stderr=subprocess.STDOUT)
+    lines: list[str] = []
+    assert process.stdout
+    for line in process.stdout:
+        lines.append(line)
+        if "waves" in line and any("Phase 2 of 3" in one for one in lines) and "Plan:" not in line:
+            break
+    kill(process)
+    assert "Phase 2 of 3" in "".join(lines), "".join(lines)
+    return "".join(lines)
+
+
+def ended(cloud: Cloud) -> bool:
+    """The same command once more: refused by name while the module of the killed run is still at work on the node."""
+    done = cloud.run("secrets", "rotate", "--yes")
+    assert done.returncode == 0 or "another run is changing this node" in done.stderr, done.stdout + done.stderr
+    if done.returncode == 0:
+        assert "Going on with" in done.stdout
+        assert "Phase 1 of 3" not in done.stdout
+    return done.returncode == 0
+
+
+def tries(cloud: Cloud) -> list[dict[str, Any]]:
+    """What the consumer tells of its logins: ``count`` those that went well, ``away`` nobody answered, ``refused`` a no."""
+    return [json.loads(line) for line in cloud.on_node(f"cat {TRIES}").splitlines()]
+
+
 PLACES = (
-    "plan", "saved plan", "output of apply", "events", "other state", "arguments of processes", "journal", "containers",
+    "plan 0", "plan as JSON 0", "saved plan 0", "page 0", "plan 1", "plan as JSON 1", "saved plan 1", "page 1", "output", "events", "other state", "arguments of processes", "journal", "containers",
     "environment of units", "images", "region folder",
 )  # fmt: skip
 
 
 @pytest.mark.parametrize("place", PLACES)
 def test_no_secret_is_shown(cloud: Cloud, seen: dict[str, str], place: str) -> None:
-    values = {**secret_values(cloud.folder), **of_node(cloud)}
-    assert len(values) > 10
+    before = {f"previous {name}": value for name, value in json.loads(seen["values before"]).items()}
+    values = {**before, **secret_values(cloud.folder), **of_node(cloud)}
+    assert len(values) > 20
+    assert before["previous keystone-database"] != values["keystone-database"]
     assert seen[place], "nothing was looked at"
     assert [name for name, value in values.items() if value in seen[place]] == []
 
 
-def test_the_apply_that_was_watched_carried_secrets(seen: dict[str, str]) -> None:
-    assert "user keystone" in seen["plan"]
-    assert "keystone.conf: changed" in seen["plan"]
+def test_what_was_watched_carried_secrets(seen: dict[str, str]) -> None:
+    assert "user keystone" in seen["plan 0"]
+    assert "keystone.conf: changed" in seen["plan 0"]
     assert "ansible" in seen["arguments of processes"]
+    assert "rotation under way, phase 2 of 3" in seen["plan 1"]
+
+
+def test_during_a_rotation_every_login_of_what_runs_succeeds(cloud: Cloud, seen: dict[str, str]) -> None:
+    """Nobody is refused at any moment, with what its process was started with; nor is a token that it got at its start."""
+    found = tries(cloud)
+    assert [one for one in found if "refused" in one] == []
+    for backend in ("mariadb", "rabbitmq", "keystone"):
+        users = [one["user"] for one in found if one["backend"] == backend and "count" in one]
+        assert list(dict.fromkeys(users)) == ["prober", "prober~b"], "first those of its start, then the new ones"
+
+
+def test_afterwards_the_old_accounts_and_values_are_gone(cloud: Cloud, seen: dict[str, str]) -> None:
+    old = {"prober", "prober~b"} - {cloud.login_name("prober", "prober-database")}
+    state = cloud.state()["end"]
+    assert "prober" in str(state["users"])
+    for place in (state["users"], [str(row[0]) for row in state["rabbitmq"]["users"]], keystone_users(cloud)):
+        names = {str(one).split("\t")[0] for one in place}
+        assert not old & names, names
+        assert {"prober", "prober~b"} & names, names
+    before = json.loads(seen["values before"])
+    held = Vault.open(cloud.folder)
+    kept = {str(held.get(name)) for name in held.names if isinstance(held.get(name), str)}
+    assert not [name for name in ("keystone-database", "keystone-rabbitmq", "prober-keystone") if before[name] in kept]
+    old_values = "\n".join(
+        before[name] for name in before if name.partition("-")[2] in ("database", "rabbitmq", "keystone")
+    )
+    assert cloud.try_on_node("grep -rlFf /dev/stdin /etc /run /var/lib/scs-deploy/state", old_values).stdout == ""
+
+
+def keystone_users(cloud: Cloud) -> list[str]:
+    return cloud.sql("SELECT name FROM keystone.local_user").splitlines()
+
+
+def test_what_cannot_be_rotated_is_refused_with_the_reason(cloud: Cloud, seen: dict[str, str]) -> None:
+    done = cloud.run("secrets", "rotate", "--yes", "rabbitmq-cookie", "keystone-credential", "nonsense", code=3)
+    assert "rabbitmq-cookie: cannot be rotated" in done.stderr
+    assert "keystone-credential: cannot be rotated" in done.stderr
+    assert "there is no secret nonsense" in done.stderr
+    cloud.assert_settled()
 
 
 def test_nothing_of_a_run_stays(cloud: Cloud, seen: dict[str, str]) -> None:

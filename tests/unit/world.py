@@ -65,6 +65,7 @@ class World:
     roles: tuple[Path, ...] = (ROLES,)
     without_facts: tuple[str, ...] = ()
     facts_of: dict = field(default_factory=dict)
+    standings: dict = field(default_factory=dict)
 
     @classmethod
     def changed(cls, *changes: tuple[str, str], **fields) -> World:
@@ -109,7 +110,7 @@ class World:
         keys = {name: tuple(value) for name, value in self.secrets.items() if isinstance(value, dict)}
         topology = Topology(self.region, self.catalogue, self.placement, load_users())
         templates = TemplateSet.load(self.catalogue)
-        return Renderer(topology, templates, images, keys, self.facts).render()
+        return Renderer(topology, templates, images, keys, self.facts, self.standings).render()
 
     @cached_property
     def sealed(self) -> Sealed:
