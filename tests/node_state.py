@@ -163,11 +163,10 @@ def ceph() -> dict[str, object]:
     pools, rules = ask("osd", "pool", "ls", "detail"), ask("osd", "crush", "rule", "dump")
     options, stored = ask("config", "dump"), ask("config-key", "ls")
     pool_facts = ("pool_name", "size", "min_size", "application_metadata", "pg_autoscale_mode", "options")
-    own = "client."
+    ours = {name.removeprefix("scs-deploy/key/") for name in stored}
     return {
         "clients": [
-            [one["entity"], one["caps"], mark(one["key"]) if one["entity"].startswith(own) else ""]
-            for one in keys["auth_dump"]
+            [one["entity"], one["caps"], mark(one["key"]) if one["entity"] in ours else ""] for one in keys["auth_dump"]
         ],
         "pools": sorted(json.dumps({key: pool.get(key) for key in pool_facts}, sort_keys=True) for pool in pools),
         "rules": sorted(json.dumps([rule["rule_name"], rule["steps"]], sort_keys=True) for rule in rules),
