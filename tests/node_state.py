@@ -59,7 +59,7 @@ def files(manifest: dict[str, dict[str, list[str]]]) -> dict[str, list[object]]:
 
 
 def shown_units(names: Iterable[str]) -> list[dict[str, str]]:
-    shown = "Id,ActiveState,UnitFileState,ActiveEnterTimestampMonotonic"
+    shown = "Id,ActiveState,UnitFileState,InvocationID,ActiveEnterTimestampMonotonic"
     blocks = output("systemctl", "show", f"--property={shown}", *names).split("\n\n") if names else []
     return [dict(line.split("=", 1) for line in block.splitlines()) for block in blocks if block.strip()]
 
@@ -83,9 +83,11 @@ def in_force(container: dict[str, dict[str, object]], record: dict[str, object])
     return [container["Image"], container["State"]["Status"], labels.get(f"{LABEL}start-digest"), read_last]
 
 
-def applied(record: dict[str, object]) -> dict[str, object]:
-    """A record without what differs from run to run; a container's digests are told by ``in_force``."""
-    return {key: record[key] for key in ("start", "due") if record.get(key)}
+def applied(record: dict[str, object], invocation: str) -> dict[str, object]:
+    """A record without what differs from run to run, and without a restart that happened since it was announced."""
+    found = {key: record[key] for key in ("start",) if record.get(key)}
+    due = record.get("due") and record.get("since") in (None, invocation)
+    return found | ({"due": True} if due else {})
 
 
 def addresses() -> list[str]:
@@ -161,11 +163,10 @@ def ceph() -> dict[str, object]:
     pools, rules = ask("osd", "pool", "ls", "detail"), ask("osd", "crush", "rule", "dump")
     options, stored = ask("config", "dump"), ask("config-key", "ls")
     pool_facts = ("pool_name", "size", "min_size", "application_metadata", "pg_autoscale_mode", "options")
-    own = "client."
+    ours = {name.removeprefix("scs-deploy/key/") for name in stored}
     return {
         "clients": [
-            [one["entity"], one["caps"], mark(one["key"]) if one["entity"].startswith(own) else ""]
-            for one in keys["auth_dump"]
+            [one["entity"], one["caps"], mark(one["key"]) if one["entity"] in ours else ""] for one in keys["auth_dump"]
         ],
         "pools": sorted(json.dumps({key: pool.get(key) for key in pool_facts}, sort_keys=True) for pool in pools),
         "rules": sorted(json.dumps([rule["rule_name"], rule["steps"]], sort_keys=True) for rule in rules),
@@ -232,12 +233,18 @@ def behind(instance: str) -> object:
         return f"{type(error).__name__}: {error}"
 
 
+def invocation(instance: str) -> str:
+    """Of an instance's unit, as systemd calls the present one."""
+    return started_as.get(manifest.get(instance, {}).get("unit", ""), "")
+
+
 # -- all of it -------------------------------------------------------------------------------------------------------------
 
 manifest = read(f"{STATE}/manifest.json").get("instances", {})
 units = sorted({entry["unit"] for entry in manifest.values() if entry["unit"]})
 states = shown_units(units)
 inspected = containers()
+started_as = {one["Id"]: one["InvocationID"] for one in states}
 records = {path.stem: read(path) for path in sorted(Path(f"{STATE}/records").glob("*.json"))}
 
 end = {
@@ -246,7 +253,7 @@ end = {
     "manifest": manifest,
     "jobs": {path.name: read(path) for path in sorted(Path(f"{STATE}/jobs").glob("*"))},
     "labels": {path.name: path.read_text() for path in sorted(Path(f"{STATE}/labels").glob("*"))},
-    "records": {name: told for name, record in records.items() if (told := applied(record))},
+    "records": {name: told for name, record in records.items() if (told := applied(record, invocation(name)))},
     "units": {one["Id"]: [one["ActiveState"], one["UnitFileState"]] for one in states},
     "failed": failed_units(),
     "containers": {

@@ -12,13 +12,16 @@ from scs_deploy.plan import Change, Step
 
 Seen = Mapping[tuple[str, str], Mapping[str, Any]]
 
+_NOTHING: Mapping[str, Any] = {"name": "", "attrs": {}, "secret": "", "digest": ""}
+
 
 def resource_steps(
     nodes: Sequence[str], inputs: Inputs, planned: Sequence[Step], unknown: dict[str, str]
 ) -> Iterator[Step]:
     """Yield a step per declaring service and owner whose home is one of ``nodes``.
 
-    An owner that cannot tell is entered in ``unknown``, unless this plan brings it to life: then everything is ensured.
+    An owner that cannot tell is entered in ``unknown``, unless this plan brings it to life: then everything is ensured, and what
+    nothing declares any more is found by the node once the owner can tell.
     """
     desired = inputs.sealed.desired
     groups: dict[tuple[str, str], list[Item]] = {(owner, owner): [] for owner in desired.owners}
@@ -59,10 +62,13 @@ def _step(service: str, owner: Owner, items: Sequence[Item], seen: Seen | None, 
         if how:
             operations.append(_operation(item, "create" if there is None else "update", inputs))
             changes.append(Change(f"{item.kind} {item.name}", how))
-    if service == owner.service and seen:
+    if service == owner.service and seen is not None:
         for kind, name in _orphans(owner, seen, inputs):
-            operations.append({"kind": kind, "op": "delete", "name": name, "attrs": {}, "secret": "", "digest": ""})
+            operations.append({"kind": kind, "op": "delete", **_NOTHING, "name": name})
             changes.append(Change(f"{kind} {name}", "delete: nothing declares it any more"))
+    elif service == owner.service and (kinds := sorted(kind for kind in owner.kinds if _ours(kind, owner, inputs))):
+        operations += [{"kind": kind, "op": "prune", **_NOTHING} for kind in kinds]
+        changes.append(Change(f"{', '.join(kinds)} that nothing declares any more", "delete, if there are any"))
     if not operations:
         return None
     after_owner = inputs.order.level[order.component(owner.component)] + 1
@@ -100,4 +106,9 @@ def _operation(item: Item, op: str, inputs: Inputs) -> dict[str, Any]:
 def _orphans(owner: Owner, seen: Seen, inputs: Inputs) -> list[tuple[str, str]]:
     """Return what the owner manages and nothing declares; kinds that hold data only with ``purge``."""
     wanted = {(item.kind, item.name) for item in inputs.sealed.desired.items if item.owner == owner.service}
-    return sorted(key for key in seen if key not in wanted and (inputs.purge or key[0] not in owner.kept))
+    return sorted(key for key in seen if key not in wanted and _ours(key[0], owner, inputs))
+
+
+def _ours(kind: str, owner: Owner, inputs: Inputs) -> bool:
+    """Whether what nothing declares any more is deleted."""
+    return inputs.purge or kind not in owner.kept

@@ -27,6 +27,7 @@ SETTLE_SECONDS = 20.0
 """In which what runs must have come to rest: an address that moves, a backend that a balancer finds again."""
 
 LOCKED = 5
+_NOTHING_TO_DO = "nothing to do."
 
 State = Mapping[str, Any]
 
@@ -123,8 +124,7 @@ class Walk:
         try:
             run.reach(point, self.spans)
             _KILLS[point.kill](self, run, outcome)
-            self._again(target, outcome)
-            self._compare(target, outcome)
+            self._compare(target, outcome, self._again(target, outcome))
         except AssertionError as error:
             outcome.why.append(str(error))
         finally:
@@ -135,8 +135,8 @@ class Walk:
     def _note(self, run: moment.Run, outcome: Outcome) -> None:
         outcome.phase, outcome.place = run.where(self._jobs), f"{run.told}/{len(run.steps)}"
 
-    def _again(self, target: Target, outcome: Outcome) -> None:
-        """The same command until it is done; while the killed run's module is at work, it is refused by name."""
+    def _again(self, target: Target, outcome: Outcome) -> str:
+        """The same command until it is done, and what it said; while the killed run's module is at work, it is refused by name."""
         while outcome.again < AGAIN:
             done = self.cloud.run(*target.command)
             self._no_traceback(done.stdout + done.stderr, outcome)
@@ -146,9 +146,10 @@ class Walk:
                 continue
             outcome.again += 1
             if done.returncode == 0:
-                return
+                return done.stdout
             failed = (done.stdout + done.stderr)[-1500:]
         outcome.why.append(f"after {AGAIN} more runs still not done:\n{failed}")
+        return ""
 
     def _is_refusal(self, done: Done, outcome: Outcome) -> None:
         outcome.refused = True
@@ -159,10 +160,11 @@ class Walk:
         done = self.cloud.try_on_node(f"flock --timeout {END_SECONDS:.0f} {moment.LOCK} true")
         assert done.returncode == 0, "the module of the killed run never ended"
 
-    def _compare(self, target: Target, outcome: Outcome) -> None:
-        shown = self.cloud.run(*(DESTROY if target.command == DESTROY else ("plan", "--detailed-exitcode")))
-        if shown.returncode or "nothing to do" not in shown.stdout:
-            outcome.why.append(f"the plan is not empty: {(shown.stdout + shown.stderr)[-1500:]}")
+    def _compare(self, target: Target, outcome: Outcome, said: str) -> None:
+        if _NOTHING_TO_DO not in said:
+            shown = self.cloud.run(*(DESTROY if target.command == DESTROY else ("plan", "--detailed-exitcode")))
+            if shown.returncode or _NOTHING_TO_DO not in shown.stdout:
+                outcome.why.append(f"the plan is not empty: {(shown.stdout + shown.stderr)[-1500:]}")
         left = self.cloud.private_folders()
         if left:
             outcome.why.append(f"left behind: {', '.join(map(str, left))}")
@@ -215,7 +217,7 @@ class Walk:
             self.cloud.try_on_node(f"kill -CONT {module}")
         if done.returncode == LOCKED:
             self._is_refusal(done, outcome)
-        elif done.returncode or "nothing to do" not in done.stdout:
+        elif done.returncode or _NOTHING_TO_DO not in done.stdout:
             outcome.why.append(f"not refused, exit {done.returncode}: {(done.stdout + done.stderr)[-600:]}")
         self._await_free()
 

@@ -8,6 +8,7 @@ import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -172,6 +173,51 @@ def test_reconcilers_are_loaded_by_path_and_leave_nothing_behind(tmp_path: Path)
     assert missing["why"].endswith("grant.py is not there yet")
     (folder / "user.py").write_text("syntax error here")
     assert owners.observe_owner(host, "db", asked)["state"] == "unknown"
+
+
+def test_owners_are_asked_while_others_import(tmp_path: Path) -> None:
+    over, names = threading.Event(), [f"imported_meanwhile_{number}" for number in range(200)]
+
+    def imports() -> None:
+        while not over.is_set():
+            for name in names:
+                sys.modules[name] = ModuleType(name)
+            for name in names:
+                del sys.modules[name]
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    other = threading.Thread(target=imports)
+    other.start()
+    try:
+        for _ in range(300):
+            owners._forget(tmp_path)
+    finally:
+        over.set()
+        other.join()
+        sys.setswitchinterval(before)
+
+
+def test_what_nothing_declares_any_more_is_found_and_deleted_by_the_node(tmp_path: Path) -> None:
+    host, folder = FakeHost(tmp_path), tmp_path / "etc/scs-deploy/db/resources"
+    folder.mkdir(parents=True)
+    (folder / "user.py").write_text(RECONCILER)
+    (folder / "_client.py").write_text(
+        "def listed(context, wanted): return [{'name': name} for name in ('old', 'nova', 'left')]\n"
+    )
+    (folder / "context.json").write_text('{"address": "up"}')
+    (folder / "wanted.json").write_text(
+        json.dumps([{"kind": "user", "name": "nova"}, {"kind": "database", "name": "old"}])
+    )
+    done: list[str] = []
+    prune = {"kind": "user", "op": "prune", "name": ""}
+    step: dict[str, Any] = {"owner": "db", "reconciler": "/etc/scs-deploy/db/resources", "changes": [prune]}
+    owners.apply_changes(host, step, done)
+    assert done == ["delete left", "delete old"]
+    done.clear()
+    create = {"kind": "user", "op": "create", "name": "nova"}
+    owners.apply_changes(host, {**step, "changes": [create, prune]}, done)
+    assert done == ["create nova", "delete left", "delete old"]
 
 
 def test_health_waits_with_growing_pauses_and_stops_at_the_limit(tmp_path: Path) -> None:

@@ -47,15 +47,30 @@ def apply_changes(host: Host, step: dict[str, Any], done: list[str]) -> None:
     _forget(folder)
     for kind in kinds:
         changes = [change for change in step["changes"] if change["kind"] == kind]
+        names = ", ".join(change["name"] for change in changes[:5]) + (", …" if len(changes) > 5 else "")
         try:
-            done += _load(folder, kind).apply(_json(folder, "context.json", {}), changes)
+            done += _apply(folder, kind, changes)
         except Exception as error:
-            names = ", ".join(change["name"] for change in changes[:5]) + (", …" if len(changes) > 5 else "")
             raise StepError(
                 f"{step['owner']} did not take {kind} {names}",
                 why=_told(error),
                 fix=f"check the health and the log of {step['owner']} on this node, then apply again",
             ) from error
+
+
+def _apply(folder: Path, kind: str, changes: list[dict[str, Any]]) -> list[str]:
+    """Carry out the changes of one kind; ``prune`` among them deletes what is ours and nothing wants any more."""
+    context = _json(folder, "context.json", {})
+    plain = [change for change in changes if change["op"] != "prune"]
+    done: list[str] = _load(folder, kind).apply(context, plain) if plain else []
+    if len(plain) < len(changes):
+        wanted = [item for item in _json(folder, "wanted.json", []) if item["kind"] == kind]
+        names = {item["name"] for item in _load(folder, kind).observe(context, wanted)} - {
+            item["name"] for item in wanted
+        }
+        gone = [{"kind": kind, "op": "delete", "name": name, "attrs": {}, "secret": ""} for name in sorted(names)]
+        done += _load(folder, kind).apply(context, gone) if gone else []
+    return done
 
 
 def _items(folder: Path, kinds: list[str]) -> dict[str, list[dict[str, Any]]]:
@@ -77,7 +92,8 @@ def _json(folder: Path, name: str, default: Any) -> Any:
 def _forget(folder: Path) -> None:
     """Drop what was imported from a folder: files may be newer. What the kinds share lives through one look or change."""
     name = _package(folder)
-    for loaded in [module for module in sys.modules if module == name or module.startswith(f"{name}.")]:
+    known = list(sys.modules)  # at once: other owners, asked at the same time, import too
+    for loaded in [module for module in known if module == name or module.startswith(f"{name}.")]:
         del sys.modules[loaded]
 
 
