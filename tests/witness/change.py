@@ -124,7 +124,10 @@ def carry_out(site: Site, change: Change) -> Row:
     if again.returncode:
         wrong.append(f"the plan is not empty afterwards: {again.stdout.strip()} {again.stderr.strip()}")
     if change.check and not wrong:
-        change.check(site)
+        try:
+            change.check(site)
+        except AssertionError as error:
+            wrong.append(str(error))
     files, starts = (
         _sum(getattr(one, what)(seen[name]) for name, one in promised.items()) for what in ("files", "starts")
     )

@@ -336,7 +336,10 @@ STORIES = (
                 check=says("podman exec mariadb mariadb -Ne 'SELECT * FROM echo.said'", "42"),
             ),
             Change(
-                "service on", "echo, with the data that was kept", comes, check=says(f"wc -l {ECHO_DATA}/started", "5")
+                "service on",
+                "echo, with the data that was kept",
+                comes,
+                check=says(f"test $(wc -l <{ECHO_DATA}/started) -gt 2 && echo kept", "kept"),
             ),
             Change("service purged", "echo: data deleted", goes, ("--purge",), check=fails(f"ls {ECHO_DATA}")),
         ),
