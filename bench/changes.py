@@ -51,7 +51,7 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="put the table into README.md")
     parser.add_argument("--story", action="append", choices=[story.name for story in STORIES], help="only this one")
     parser.add_argument("--name", default="changes", help="of the region")
-    parser.add_argument("--subnet", type=int, default=76, help="10.N.x.0/24")
+    parser.add_argument("--subnet", type=int, default=63, help="10.N.x.0/24")
     asked = parser.parse_args()
     rows: list[Row] = []
     with deployed(asked.name, asked.subnet) as cloud:

@@ -77,7 +77,7 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="put the table into README.md")
     parser.add_argument("--kind", default="", help="only kinds with this in their name")
     parser.add_argument("--name", default="drift", help="of the region")
-    parser.add_argument("--subnet", type=int, default=78, help="10.N.x.0/24")
+    parser.add_argument("--subnet", type=int, default=64, help="10.N.x.0/24")
     asked = parser.parse_args()
     rows: list[tuple[str, ...]] = []
     wrong = 0

@@ -110,6 +110,8 @@ def carry_out(site: Site, change: Change) -> Row:
     wrong += against_report(steps, results)
     if change.steps not in (None, len(steps)):
         wrong.append(f"{len(steps)} steps are planned, not {change.steps}: {[step['id'] for step in steps]}")
+    if not steps and change.steps is None:
+        wrong.append("nothing is planned")
     after, catalogue = site.look(), cloud.session().catalogue
     promised = {name: promise(steps, name, before[name], catalogue) for name in after if name in before}
     seen = {name: between(before[name], after[name]) for name in promised}
@@ -122,7 +124,10 @@ def carry_out(site: Site, change: Change) -> Row:
     if again.returncode:
         wrong.append(f"the plan is not empty afterwards: {again.stdout.strip()} {again.stderr.strip()}")
     if change.check and not wrong:
-        change.check(site)
+        try:
+            change.check(site)
+        except AssertionError as error:
+            wrong.append(str(error))
     files, starts = (
         _sum(getattr(one, what)(seen[name]) for name, one in promised.items()) for what in ("files", "starts")
     )

@@ -22,6 +22,7 @@ _LOGINS = ("user@", "user-runtime-dir@", "session-")
 _ON_DEMAND = {"podman.service"}
 """Its socket starts it for each look at the engine; it ends 5 s later."""
 
+_HOME = str(Path(STATE_ROOT).parent)
 _TEMPORARY = ("/root/.ansible/", "/tmp/systemd-private-", "/var/tmp/systemd-private-")
 """Folders, but not files, that come and go: where Ansible puts a module while it runs; what systemd makes for each start of a unit."""
 
@@ -78,7 +79,7 @@ def between(before: Sight, after: Sight) -> Seen:
     changed = {path for path in before.files.keys() & after.files.keys() if before.files[path] != after.files[path]}
     new, gone = after.files.keys() - before.files.keys(), before.files.keys() - after.files.keys()
     folders = {path for path in {*changed, *new, *gone} if (after.files.get(path) or before.files[path])[0] == _FOLDER}
-    records = {path for path in {*changed, *new, *gone} if path.startswith(f"{STATE_ROOT}/")}
+    records = {path for path in {*changed, *new, *gone} if f"{path}/".startswith(f"{STATE_ROOT}/") or path == _HOME}
     left_out = folders | records
     return Seen(
         frozenset((changed | new) - left_out),
