@@ -122,6 +122,10 @@ class Cloud:
         change(data)
         self.file.write_text(yaml.safe_dump(data, sort_keys=False))
 
+    @property
+    def engine(self) -> str:
+        return str(yaml.safe_load(self.file.read_text())["engine"])
+
     @contextmanager
     def services(self, **values: Mapping[str, Any]) -> Iterator[None]:
         """Say something else about services for the body, then what was said before."""
@@ -155,11 +159,11 @@ class Cloud:
         return done.stdout.strip()
 
     def sql(self, statement: str) -> str:
-        return self.on_node("podman exec -i mariadb mariadb --skip-column-names --batch", statement)
+        return self.on_node(f"{self.engine} exec -i mariadb mariadb --skip-column-names --batch", statement)
 
     def state(self) -> dict[str, Any]:
         """``end``: the node's state without times; ``starts``: when containers and units were started."""
-        data: dict[str, Any] = json.loads(self.on_node("python3 -", NODE_STATE.read_text()))
+        data: dict[str, Any] = json.loads(self.on_node(f"python3 - {self.engine}", NODE_STATE.read_text()))
         return data
 
     def starts(self) -> dict[str, str]:

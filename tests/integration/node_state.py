@@ -11,6 +11,7 @@ from pathlib import Path
 
 CONFIG = "/etc/scs-deploy"
 STATE = "/var/lib/scs-deploy/state"
+ENGINE = sys.argv[1]
 
 
 def output(*argv: str) -> str:
@@ -24,7 +25,7 @@ def listed(path: Path) -> list[object]:
 
 
 def mariadb(query: str) -> list[str]:
-    argv = ("podman", "exec", "mariadb", "mariadb", "--skip-column-names", "--batch", "--execute", query)
+    argv = (ENGINE, "exec", "mariadb", "mariadb", "--skip-column-names", "--batch", "--execute", query)
     return sorted(output(*argv).splitlines())
 
 
@@ -56,9 +57,9 @@ states = [
     for block in output("systemctl", "show", f"--property={shown}", *units).split("\n\n")
     if block.strip()
 ]
-names = output("podman", "ps", "--all", "--format", "{{.Names}}").split()
-inspected = json.loads(output("podman", "inspect", *names)) if names else []
-containers = sorted(inspected, key=lambda found: found["Name"])
+names = output(ENGINE, "ps", "--all", "--format", "{{.Names}}").split()
+inspected = json.loads(output(ENGINE, "inspect", *names)) if names else []
+containers = {found["Name"].lstrip("/"): found for found in sorted(inspected, key=lambda found: found["Name"])}
 
 end = {
     "files": {path: listed(Path(path)) for path in sorted(files) if Path(path).exists()},
@@ -68,8 +69,12 @@ end = {
     "labels": {path.name: path.read_text() for path in sorted(Path(f"{STATE}/labels").glob("*"))},
     "units": {one["Id"]: [one["ActiveState"], one["UnitFileState"]] for one in states},
     "containers": {
-        one["Name"]: [one["Image"], one["State"]["Status"], one["Config"]["Labels"].get("scs-deploy.start-digest")]
-        for one in containers
+        name: [
+            one["Image"].removeprefix("sha256:"),
+            one["State"]["Status"],
+            one["Config"]["Labels"].get("scs-deploy.start-digest"),
+        ]
+        for name, one in containers.items()
     },
     "databases": mariadb("SHOW DATABASES"),
     "users": mariadb("SELECT user, host, authentication_string, ssl_type FROM mysql.user"),
@@ -80,5 +85,5 @@ end = {
     "rabbitmq": rabbitmq(),
 }
 starts = {one["Id"]: one["ActiveEnterTimestampMonotonic"] for one in states}
-starts |= {one["Name"]: one["State"]["StartedAt"] for one in containers}
+starts |= {name: one["State"]["StartedAt"] for name, one in containers.items()}
 json.dump({"end": end, "starts": starts}, sys.stdout)
