@@ -125,6 +125,10 @@ class Cloud:
         change(data)
         self.file.write_text(yaml.safe_dump(data, sort_keys=False))
 
+    @property
+    def engine(self) -> str:
+        return str(yaml.safe_load(self.file.read_text())["engine"])
+
     @contextmanager
     def services(self, **values: Mapping[str, Any]) -> Iterator[None]:
         """Say something else about services for the body, then what was said before."""
@@ -162,7 +166,7 @@ class Cloud:
         return done.stdout.strip()
 
     def sql(self, statement: str) -> str:
-        return self.on_node("podman exec -i mariadb mariadb --skip-column-names --batch", statement)
+        return self.on_node(f"{self.engine} exec -i mariadb mariadb --skip-column-names --batch", statement)
 
     def login_name(self, name: str, secret: str) -> str:
         """Return the name under which an account logs in at present: rotations give it its two names in turns."""

@@ -6,17 +6,22 @@ cd "$ROOT" || exit
 
 usage() {
     cat <<'END'
-Usage: tools/molecule.sh [--fresh] [--destroy] [-v] [SCENARIO...]
+Usage: tools/molecule.sh [--engine ENGINE] [--fresh] [--destroy] [-v] [SCENARIO...]
 
+  --engine     podman (default) or docker: a lab of its own, in molecule/base-docker/
   --fresh      take a lab that is left down before
   --destroy    the same, and take the lab down at the end
   -v           show what Molecule prints; otherwise only of scenarios that fail
 END
 }
 
-fresh='' destroy='' verbose='' scenarios=()
+engine=podman fresh='' destroy='' verbose='' scenarios=()
 while [ $# -gt 0 ]; do
     case $1 in
+        --engine)
+            case ${2:-} in podman | docker) engine=$2 ;; *) usage >&2; exit 2 ;; esac
+            shift
+            ;;
         --fresh) fresh=1 ;;
         --destroy) fresh=1 destroy=1 ;;
         -v) verbose=1 ;;
@@ -36,14 +41,21 @@ logs=$work/logs
 mkdir -p "$logs"
 export PATH ANSIBLE_HOME=${ANSIBLE_HOME:-$work/ansible} MOLECULE_COMMAND_BORDERS=false MOLECULE_REPORT=false
 
-lab_down() { scs-deploy lab down -r molecule/base; }
+region=base
+if [ "$engine" != podman ]; then
+    region=base-$engine
+    mkdir -p "molecule/$region"
+    sed -e "s/^engine: .*/engine: $engine/" -e "s/^name: .*/&-$engine/" molecule/base/region.yml >"molecule/$region/region.yml"
+fi
+export SCS_MOLECULE_REGION=$region SCS_DEPLOY_REGION=$ROOT/molecule/$region SCS_DEPLOY_VAULT_PASSWORD=molecule
+
+lab_down() { scs-deploy lab down -r "molecule/$region"; }
 [ -z "$fresh" ] || lab_down || exit
 if [ -n "$destroy" ]; then
     trap lab_down EXIT
     trap 'exit 130' INT TERM
 fi
 
-export SCS_DEPLOY_REGION=$ROOT/molecule/base SCS_DEPLOY_VAULT_PASSWORD=molecule
 log=$logs/deploy.log began=$SECONDS
 if ! { scs-deploy image build && scs-deploy lab up && scs-deploy apply --yes; } >"$log" 2>&1; then
     cat "$log"

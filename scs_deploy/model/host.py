@@ -120,7 +120,10 @@ class Inheritable(Section):
     timezone: Annotated[
         str, text(r"^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}$", "a time zone such as Europe/Berlin or Etc/UTC")
     ] = Field("Etc/UTC", description="Time zone")
-    engine: Engine = Field("podman", description="Container engine")
+    engine: Engine = Field(
+        "podman",
+        description="Container engine; another one on a live node is planned restart by restart, and keeps all data",
+    )
     nics: dict[Interface, Nic] = Field({}, description="Network interfaces by name")
     disks: tuple[Disk, ...] = Field((), description="Disks and their use")
     hardware: Hardware = Field(Hardware(), description="Facts that must agree with the machine")

@@ -14,7 +14,12 @@ from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.engine impor
 from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.failure import StepError
 from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.host import NOT_FOUND, Done, Host
 from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.node import Node
-from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.paths import QUADLET_ROOT, labels_file
+from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.paths import (
+    QUADLET_ROOT,
+    UNIT_ROOT,
+    labels_file,
+    unit_file,
+)
 from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.systemd import Systemd, Unit
 
 IMAGE = "a" * 64
@@ -89,9 +94,9 @@ class FakeEngine:
 class FakeSystemd(Systemd):
     """Knows the units on disk as of the last daemon-reload; a start gives a container the labels that its file holds then."""
 
-    def __init__(self, host: FakeHost, engine: FakeEngine) -> None:
+    def __init__(self, host: FakeHost, engine: FakeEngine, docker: FakeEngine | None = None) -> None:
         super().__init__(host)
-        self.engine = engine
+        self.engine, self.docker = engine, docker or engine
         self.units: dict[str, Unit] = {}
         self.read: dict[str, str] = {}
         self.broken: set[str] = set()
@@ -106,7 +111,14 @@ class FakeSystemd(Systemd):
         for path in folder.glob("[!.]*.container") if folder.is_dir() else []:
             self.read[path.stem] = path.read_text()
             self.units.setdefault(f"{path.stem}.service", Unit(load="loaded", file_state="generated"))
+        plain = self.host.path(UNIT_ROOT)
+        for path in plain.glob("[!.]*.service") if plain.is_dir() else []:
+            if self.units.get(path.name, Unit(file_state="generated")).file_state == "generated":
+                self.units[path.name] = Unit(load="loaded", file_state="disabled")
         for name, unit in list(self.units.items()):
+            if unit.file_state in ("enabled", "disabled") and not (plain / name).exists():
+                generated = (folder / f"{name.removesuffix('.service')}.container").exists()
+                self.units[name] = replace(unit, file_state="generated" if generated else unit.file_state)
             if unit.file_state == "generated" and not (folder / f"{name.removesuffix('.service')}.container").exists():
                 del self.units[name]
         self.loaded = True
@@ -129,11 +141,16 @@ class FakeSystemd(Systemd):
             self.engine.containers[name] = Managed(
                 f"c{number}", name, "of a stale unit" if stale else IMAGE, True, labels, float(number)
             )
+        elif (self.host.path(UNIT_ROOT) / unit).exists():
+            labels = dict(line.split("=", 1) for line in self.host.read(labels_file(name)).splitlines())
+            self.docker.containers[name] = Managed(f"c{number}", name, IMAGE, True, labels, float(number))
 
     def stop(self, unit: str, timeout: float) -> None:
+        """Ends what the unit that systemd knows has started; a container of another engine it does not reach."""
         self._note(f"stop {unit}")
+        engine = self.engine if self.units[unit].file_state == "generated" else self.docker
         self.units[unit] = replace(self.units[unit], active="inactive", sub="dead", invocation="")
-        self.engine.containers.pop(unit.removesuffix(".service"), None)
+        engine.containers.pop(unit.removesuffix(".service"), None)
 
     def enable(self, unit: str) -> None:
         self._note(f"enable {unit}")
@@ -170,9 +187,15 @@ class FakeNode(Node):
     systemd: FakeSystemd
 
     def __init__(self, root: Path, opener: Callable[[], FakeEngine] | None = None) -> None:
+        """``opener`` gives the wanted engine, or raises what its absence raises."""
         self.fake = FakeEngine()
         host = FakeHost(root)
         super().__init__(host, FakeSystemd(host, self.fake), lambda kind: opener() if opener else self.fake, "podman")
+
+    def turn(self, kind: str, docker: Callable[[], FakeEngine]) -> None:
+        """From now on another engine is wanted; ``docker`` gives Docker, or raises what its absence raises."""
+        self.kind, self._engines = kind, {}
+        self._opener = lambda asked: docker() if asked == "docker" else self.fake
 
     def again(self) -> None:
         """A new process on the same node: it has not reloaded systemd itself."""
@@ -195,15 +218,12 @@ class Wanted:
     packages: list[str] = field(default_factory=list)
     apply: list[str] = field(default_factory=list)
     mode: str = "0640"
+    engine: str = "podman"
 
     @property
     def files(self) -> dict[str, str]:
-        quadlet = (
-            {f"{QUADLET_ROOT}/{self.name}.container": f"[Container]\nImage={IMAGE}\n# {self.start}\n"}
-            if self.kind == "container"
-            else {}
-        )
-        return self.texts | quadlet
+        text = f"[Container]\nImage={IMAGE}\n# {self.start}\n"
+        return self.texts | ({unit_file(self.engine, self.name): text} if self.kind == "container" else {})
 
     @property
     def data(self) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from engine import ENGINE
 
 FOLDER = "/etc/scs-deploy/barbican/etc/barbican"
 PAYLOAD = "correct horse battery staple"
@@ -51,7 +52,7 @@ def test_the_master_key_is_in_a_file_that_only_barbican_reads(host: Any, session
     assert (file.mode, file.uid) == (0o400, session.topology.users.uid("barbican"))
     assert key in file.content_string
     assert key not in host.file(f"{FOLDER}/barbican.conf").content_string
-    dump = host.check_output("podman exec mariadb mariadb-dump --single-transaction barbican")
+    dump = host.check_output(f"{ENGINE} exec mariadb mariadb-dump --single-transaction barbican")
     assert "kek_data" in dump
     assert key not in dump
 

@@ -7,12 +7,13 @@ import time
 from typing import Any
 
 import pytest
+from engine import ENGINE, kill
 
 CAPS = "mon 'profile rbd' osd 'profile rbd pool=molecule' mgr 'profile rbd pool=molecule'"
 
 
 def ceph(host: Any, command: str) -> Any:
-    return json.loads(host.check_output(f"podman exec ceph-mon ceph --connect-timeout 20 {command} --format json"))
+    return json.loads(host.check_output(f"{ENGINE} exec ceph-mon ceph --connect-timeout 20 {command} --format json"))
 
 
 def wait_until_clean(host: Any) -> dict[str, Any]:
@@ -29,20 +30,20 @@ def wait_until_clean(host: Any) -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def _deployed(host: Any) -> None:
-    if host.run("podman container exists ceph-mon").rc:
+    if host.run(f"{ENGINE} inspect ceph-mon").rc:
         pytest.skip("this region does not deploy ceph")
 
 
 @pytest.fixture
 def pool(host: Any) -> Any:
     """A pool and a user of it, as a service would have them."""
-    host.check_output("podman exec ceph-mon ceph osd pool create molecule 4 4 --autoscale-mode=off")
-    host.check_output("podman exec ceph-mon ceph osd pool application enable molecule rbd")
-    key = host.check_output(f"podman exec ceph-mon ceph auth get-or-create-key client.molecule {CAPS}")
+    host.check_output(f"{ENGINE} exec ceph-mon ceph osd pool create molecule 4 4 --autoscale-mode=off")
+    host.check_output(f"{ENGINE} exec ceph-mon ceph osd pool application enable molecule rbd")
+    key = host.check_output(f"{ENGINE} exec ceph-mon ceph auth get-or-create-key client.molecule {CAPS}")
     yield key
     delete = "ceph config set mon mon_allow_pool_delete {} && "
     host.run(
-        "podman exec ceph-mon sh -c %s",
+        f"{ENGINE} exec ceph-mon sh -c %s",
         delete.format("true")
         + "ceph osd pool delete molecule molecule --yes-i-really-really-mean-it; ceph auth rm client.molecule; "
         + "ceph config rm mon mon_allow_pool_delete",
@@ -62,23 +63,23 @@ def test_monitors_have_a_quorum_of_encrypted_addresses_only(host: Any) -> None:
 
 def test_connections_are_encrypted(host: Any) -> None:
     for option in ("ms_cluster_mode", "ms_service_mode", "ms_client_mode", "ms_mon_service_mode"):
-        shown = host.check_output(f"podman exec ceph-mon ceph config show mon.$(hostname -s) {option}")
+        shown = host.check_output(f"{ENGINE} exec ceph-mon ceph config show mon.$(hostname -s) {option}")
         assert shown.strip() == "secure", option
 
 
 def test_a_plain_connection_is_refused(host: Any) -> None:
     options = "--ms_client_mode=crc --ms_mon_client_mode=crc --connect-timeout 5"
-    assert host.run(f"podman exec ceph-mon timeout 20 ceph {options} status").rc != 0
+    assert host.run(f"{ENGINE} exec ceph-mon timeout 20 ceph {options} status").rc != 0
 
 
 def test_each_osd_is_of_the_disk_that_was_declared(host: Any) -> None:
     osds = ceph(host, "osd dump")["osds"]
     assert osds
     assert all(osd["up"] and osd["in"] for osd in osds)
-    named = host.check_output("podman ps --format '{{.Names}}' --filter name=ceph-osd").split()
+    named = host.check_output(f"{ENGINE} ps --format '{{{{.Names}}}}' --filter name=ceph-osd").split()
     assert len(named) == len(osds)
     for name in named:
-        devices = host.check_output(f"podman inspect --format '{{{{json .HostConfig.Devices}}}}' {name}")
+        devices = host.check_output(f"{ENGINE} inspect --format '{{{{json .HostConfig.Devices}}}}' {name}")
         assert [one["PathInContainer"] for one in json.loads(devices)] == ["/dev/osd"]
 
 
@@ -101,7 +102,7 @@ def test_modules_of_the_manager_work(host: Any) -> None:
 
 
 def test_a_user_uses_its_pool_and_no_other(host: Any, pool: str) -> None:
-    rbd = f"podman exec -i ceph-mon sh -c 'printf \"[client.molecule]\\nkey = {pool}\\n\" >/tmp/k; rbd -n client.molecule -k /tmp/k %s'"
+    rbd = f"{ENGINE} exec -i ceph-mon sh -c 'printf \"[client.molecule]\\nkey = {pool}\\n\" >/tmp/k; rbd -n client.molecule -k /tmp/k %s'"
     assert host.run(rbd % "create --size 8M molecule/a").rc == 0
     assert host.check_output(rbd % "ls molecule").strip() == "a"
     assert host.run(rbd % "create --size 8M .mgr/a").rc != 0
@@ -109,13 +110,13 @@ def test_a_user_uses_its_pool_and_no_other(host: Any, pool: str) -> None:
 
 def test_everything_comes_back_after_a_kill(host: Any) -> None:
     before = {osd["uuid"] for osd in ceph(host, "osd dump")["osds"]}
-    names = host.check_output("podman ps --format '{{.Names}}' --filter name=ceph-osd").split()
+    names = host.check_output(f"{ENGINE} ps --format '{{{{.Names}}}}' --filter name=ceph-osd").split()
     for name in ("ceph-mon", "ceph-mgr", *names):
-        host.check_output(f"podman kill --signal KILL {name}")
+        kill(host, name)
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         time.sleep(2)
-        asked = host.run("podman exec ceph-mon ceph --connect-timeout 5 osd dump --format json || exit 1")
+        asked = host.run(f"{ENGINE} exec ceph-mon ceph --connect-timeout 5 osd dump --format json || exit 1")
         if not asked.rc and all(osd["up"] for osd in json.loads(asked.stdout)["osds"]):
             break
     assert {osd["uuid"] for osd in ceph(host, "osd dump")["osds"] if osd["up"]} == before

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from engine import ENGINE
 
 KIND = "block-storage"
 DATA = {"Content_Type": "application/octet-stream"}
@@ -126,5 +127,5 @@ def test_both_names_of_the_catalogue_lead_here(cloud: Any) -> None:
 
 
 def test_nothing_in_the_containers_can_become_root(host: Any) -> None:
-    assert "exec" in host.check_output("podman exec cinder-volume cat /usr/local/bin/sudo")
-    assert host.check_output("podman exec cinder-volume sudo cinder-rootwrap /etc/cinder/rootwrap.conf id -u") != "0"
+    assert "exec" in host.check_output(f"{ENGINE} exec cinder-volume cat /usr/local/bin/sudo")
+    assert host.check_output(f"{ENGINE} exec cinder-volume sudo cinder-rootwrap /etc/cinder/rootwrap.conf id -u") != "0"

@@ -6,7 +6,9 @@ import json
 import time
 from typing import Any
 
-ASK = "podman exec mariadb mariadb --execute 'SELECT 1 FROM mysql.db LIMIT 1' || exit 1"
+from engine import ENGINE, kill
+
+ASK = f"{ENGINE} exec mariadb mariadb --execute 'SELECT 1 FROM mysql.db LIMIT 1' || exit 1"  # noqa: S608 - no value in it
 """Exit code 1 instead of 255, which an exec gives while the container goes, and which testinfra takes for a failure of ssh."""
 
 SOCKET = "/run/scs-deploy/mariadb/mysqld.sock"
@@ -21,7 +23,9 @@ with socket.create_connection((sys.argv[1], 3306), 5) as link:
 
 
 def sql(host: Any, text: str) -> str:
-    return str(host.check_output("podman exec mariadb mariadb --skip-column-names --batch --execute %s", text).strip())
+    return str(
+        host.check_output(f"{ENGINE} exec mariadb mariadb --skip-column-names --batch --execute %s", text).strip()
+    )
 
 
 def address(host: Any, port: int = 3306) -> str:
@@ -54,7 +58,7 @@ def test_the_server_offers_tls_and_demands_it(host: Any) -> None:
 
 def test_a_user_gets_in_with_tls_and_not_without(host: Any) -> None:
     sql(host, "CREATE OR REPLACE USER probe@'%' IDENTIFIED BY 'probe-word'")
-    login = f"podman exec -e MYSQL_PWD=probe-word mariadb mariadb --user=probe --host={address(host)} --execute"
+    login = f"{ENGINE} exec -e MYSQL_PWD=probe-word mariadb mariadb --user=probe --host={address(host)} --execute"
     try:
         encrypted = host.run(
             f"{login} %s --ssl-ca=/etc/scs-tls/ca.pem --ssl-verify-server-cert", "SHOW STATUS LIKE 'Ssl_version'"
@@ -92,8 +96,8 @@ def test_data_survives_a_restart_and_a_kill(host: Any) -> None:
         "CREATE DATABASE IF NOT EXISTS probe; CREATE OR REPLACE TABLE probe.t (i INT PRIMARY KEY); INSERT INTO probe.t VALUES (7)",
     )
     try:
-        for command in ("systemctl restart mariadb", "podman kill --signal KILL mariadb"):
-            host.check_output(command)
+        for interrupt in (lambda: host.check_output("systemctl restart mariadb"), lambda: kill(host, "mariadb")):
+            interrupt()
             wait_until_it_answers(host)
             assert sql(host, "SELECT i FROM probe.t") == "7"
     finally:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from engine import ENGINE
 
 AGENT = "neutron-ovn-metadata-agent"
 CIDR, GATEWAY = "192.0.2.0/24", "192.0.2.1"
@@ -89,7 +90,7 @@ class Guest:
         return self.host.run(f"ip netns exec {self.name} {command}")
 
     def _vsctl(self, command: str) -> None:
-        self.host.check_output(f"podman exec openvswitch-vswitchd ovs-vsctl --timeout=10 {command}")
+        self.host.check_output(f"{ENGINE} exec openvswitch-vswitchd ovs-vsctl --timeout=10 {command}")
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,8 @@ import json
 import time
 from typing import Any
 
+from engine import ENGINE
+
 FOLDER = "/etc/scs-deploy/nova-api"
 
 ASK = """
@@ -61,7 +63,9 @@ def test_memory_of_the_node_is_kept_for_services(host: Any) -> None:
 
 def test_cells_hold_no_password(host: Any) -> None:
     query = "SELECT transport_url, database_connection FROM nova_api.cell_mappings"
-    rows = host.check_output("podman exec mariadb mariadb --skip-column-names --batch --execute %s", query).splitlines()
+    rows = host.check_output(
+        f"{ENGINE} exec mariadb mariadb --skip-column-names --batch --execute %s", query
+    ).splitlines()
     assert len(rows) == 2
     for row in rows:
         assert "{password" in row

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from engine import ENGINE
 
 PATIENCE = 120
 
@@ -69,7 +70,7 @@ def test_a_member_makes_a_balancer_with_pool_and_members(member: Any, balancer: 
         wanted = {"member": {"address": f"198.51.100.{last}", "protocol_port": 8080}}
         made(member.ask("POST", "load-balancer", f"/v2/lbaas/pools/{pool['id']}/members", wanted), "member")
         active(member, balancer["id"])
-    rows = host.check_output("podman exec ovn-nb ovn-nbctl --timeout=20 --db=unix:/run/ovn/ovn-nb.sock lb-list")
+    rows = host.check_output(f"{ENGINE} exec ovn-nb ovn-nbctl --timeout=20 --db=unix:/run/ovn/ovn-nb.sock lb-list")
     assert f"{balancer['vip_address']}:80" in rows
     assert "198.51.100.101:8080,198.51.100.102:8080" in rows
 

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from engine import ENGINE, kill
 
 ADDRESS = "10.76.5.11/24"
 PARTS = ("openvswitch-db", "openvswitch-vswitchd", "openvswitch-bridges")
 
 
 def vsctl(host: Any, command: str) -> str:
-    return str(host.check_output(f"podman exec openvswitch-db ovs-vsctl --timeout=5 {command}"))
+    return str(host.check_output(f"{ENGINE} exec openvswitch-db ovs-vsctl --timeout=5 {command}"))
 
 
 def addresses(host: Any, link: str) -> list[str]:
@@ -23,7 +24,7 @@ def addresses(host: Any, link: str) -> list[str]:
 
 def bridges_as_wanted(host: Any) -> bool:
     found = addresses(host, "br-ex") == [ADDRESS] and addresses(host, "external") == []
-    return found and "external" in host.run("podman exec openvswitch-db ovs-vsctl list-ports br-ex").stdout.split()
+    return found and "external" in host.run(f"{ENGINE} exec openvswitch-db ovs-vsctl list-ports br-ex").stdout.split()
 
 
 def seconds_until(host: Any, good: Callable[[Any], bool], limit: float = 30) -> float:
@@ -42,7 +43,7 @@ def test_the_address_of_the_node_is_on_the_bridge(host: Any) -> None:
 def test_the_datapath_is_that_of_the_kernel_where_it_has_one(host: Any) -> None:
     kernel = host.file("/sys/module/openvswitch").exists
     assert vsctl(host, "get Bridge br-ex datapath_type").strip('"') == ("system" if kernel else "netdev")
-    tso = host.run("podman exec openvswitch-db ovs-vsctl get Open_vSwitch . other_config:userspace-tso-enable")
+    tso = host.run(f"{ENGINE} exec openvswitch-db ovs-vsctl get Open_vSwitch . other_config:userspace-tso-enable")
     assert (tso.rc == 0) is not kernel
 
 
@@ -53,7 +54,7 @@ def test_a_restart_keeps_bridge_and_address(host: Any, part: str) -> None:
 
 
 def test_a_kill_of_the_switch_keeps_bridge_and_address(host: Any) -> None:
-    host.check_output("podman kill --signal KILL openvswitch-vswitchd")
+    kill(host, "openvswitch-vswitchd")
     time.sleep(1)
     assert seconds_until(host, bridges_as_wanted) < 15
 
@@ -63,8 +64,8 @@ def test_a_kill_of_the_switch_keeps_bridge_and_address(host: Any) -> None:
     [
         f"ip address del {ADDRESS} dev br-ex",
         f"ip address add {ADDRESS} dev external",
-        "podman exec openvswitch-db ovs-vsctl del-port external",
-        "podman exec openvswitch-db ovs-vsctl del-br br-ex",
+        f"{ENGINE} exec openvswitch-db ovs-vsctl del-port external",
+        f"{ENGINE} exec openvswitch-db ovs-vsctl del-br br-ex",
     ],
 )
 def test_what_is_taken_away_comes_back_by_itself(host: Any, damage: str) -> None:
@@ -95,7 +96,7 @@ def wait_until_the_bridge_is_back(host: Any, switch: str) -> None:
 
 def test_flows_come_back_after_a_restart(host: Any) -> None:
     flow = "priority=7,dl_type=0x88b5,actions=drop"
-    switch = "podman exec openvswitch-vswitchd ovs-ofctl"
+    switch = f"{ENGINE} exec openvswitch-vswitchd ovs-ofctl"
     host.check_output(f"{switch} add-flow br-ex {flow}")
     try:
         host.check_output("systemctl restart openvswitch-vswitchd")

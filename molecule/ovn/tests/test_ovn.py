@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from engine import ENGINE
 
 PARTS = ("ovn-nb", "ovn-sb", "ovn-northd", "ovn-controller", "openvswitch-db", "openvswitch-vswitchd")
 TLS = "--private-key=/etc/scs-tls/key.pem --certificate=/etc/scs-tls/cert.pem --ca-cert=/etc/scs-tls/ca.pem"
@@ -14,11 +15,13 @@ PORTS = {"probe1": ("02:00:00:00:76:01", "192.0.2.1"), "probe2": ("02:00:00:00:7
 
 
 def nbctl(host: Any, command: str) -> str:
-    return str(host.check_output(f"podman exec ovn-nb ovn-nbctl --timeout=20 --db=ssl:10.76.1.11:6641 {TLS} {command}"))
+    return str(
+        host.check_output(f"{ENGINE} exec ovn-nb ovn-nbctl --timeout=20 --db=ssl:10.76.1.11:6641 {TLS} {command}")
+    )
 
 
 def vsctl(host: Any, command: str) -> None:
-    host.check_output(f"podman exec openvswitch-vswitchd ovs-vsctl --timeout=10 {command}")
+    host.check_output(f"{ENGINE} exec openvswitch-vswitchd ovs-vsctl --timeout=10 {command}")
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +97,7 @@ def test_nobody_without_a_certificate_reads_the_databases(host: Any, port: int) 
 
 def test_the_node_is_a_gateway(host: Any) -> None:
     out = host.check_output(
-        "podman exec ovn-sb ovn-sbctl --db=unix:/run/ovn/ovn-sb.sock --bare --columns=other_config list Chassis"
+        f"{ENGINE} exec ovn-sb ovn-sbctl --db=unix:/run/ovn/ovn-sb.sock --bare --columns=other_config list Chassis"
     )
     assert "enable-chassis-as-gw" in out
     assert "physnet1:br-ex" in out

@@ -6,6 +6,8 @@ import json
 import time
 from typing import Any
 
+from engine import ENGINE, kill
+
 FOLDER = "/etc/scs-deploy/rabbitmq"
 TLS_PORTS = (5671, 15671, 15692, 25672)
 
@@ -74,12 +76,12 @@ def test_queues_are_quorum_queues_and_messages_survive_a_kill(host: Any) -> None
         message = {"properties": {}, "routing_key": "probe", "payload": "hello", "payload_encoding": "string"}
         time.sleep(3)  # the broker saves its list of queues only every so often: a kill may lose one that is brand-new
         api(host, "POST", "exchanges / amq.default publish", message)
-        host.check_output("podman kill --signal KILL rabbitmq")
+        kill(host, "rabbitmq")
         time.sleep(3)
         wait_until_it_answers(host)
         for _ in range(20):
             got = host.run(
-                "podman exec rabbitmq /usr/lib/rabbitmq/bin/rabbitmqctl -q list_queues name messages --formatter json"
+                f"{ENGINE} exec rabbitmq /usr/lib/rabbitmq/bin/rabbitmqctl -q list_queues name messages --formatter json"
             )
             if got.rc == 0 and {"name": "probe", "messages": 1} in json.loads(got.stdout):
                 break
@@ -91,4 +93,4 @@ def test_queues_are_quorum_queues_and_messages_survive_a_kill(host: Any) -> None
 
 
 def test_the_command_line_tool_reaches_the_node(host: Any) -> None:
-    assert "rabbit@" in host.check_output("podman exec rabbitmq /usr/lib/rabbitmq/bin/rabbitmqctl -q cluster_status")
+    assert "rabbit@" in host.check_output(f"{ENGINE} exec rabbitmq /usr/lib/rabbitmq/bin/rabbitmqctl -q cluster_status")

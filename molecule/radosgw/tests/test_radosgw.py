@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from engine import ENGINE
 
 CLIENT = r"""
 import datetime, hashlib, hmac, json, ssl, sys, urllib.request
@@ -67,7 +68,7 @@ print(json.dumps(found))
 
 @pytest.fixture(scope="module")
 def found(host: Any) -> dict[str, Any]:
-    if host.run("podman container exists ceph-rgw").rc:
+    if host.run(f"{ENGINE} inspect ceph-rgw").rc:
         pytest.skip("this region does not deploy ceph-rgw")
     name = host.check_output("sed -n 's/.* \\(api-int\\.[^ ]*\\).*/\\1/p' /etc/hosts").strip()
     told = host.check_output(

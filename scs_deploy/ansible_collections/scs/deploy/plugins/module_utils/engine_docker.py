@@ -28,7 +28,8 @@ class DockerEngine(SdkEngine):
 
     def __init__(self, socket: str) -> None:
         self.url = f"unix://{socket}"
-        self.client = docker.DockerClient(base_url=self.url, timeout=API_TIMEOUT)
+        with self.speaking():  # it asks dockerd for its version at once
+            self.client = docker.DockerClient(base_url=self.url, timeout=API_TIMEOUT)
 
     def managed(self) -> list[Managed]:
         with self.speaking():
