@@ -80,8 +80,10 @@ def plan_command(
         raise typer.Exit(CHANGES_PENDING)
 
 
-def make(session: Session, limit: list[str], purge: bool, services: Sequence[str] = ()) -> tuple[Plan, Observation]:
-    """Observe all nodes (with a spinner on a terminal) and make the plan."""
+def make(
+    session: Session, limit: list[str], purge: bool, services: Sequence[str] = (), *, keep: bool = True
+) -> tuple[Plan, Observation]:
+    """Observe all nodes (with a spinner on a terminal) and make the plan; ``keep`` certificates that were issued for it."""
     seen: list[str] = []
     total = len(session.nodes)
     with common.err.status(f"observing {total} node{'s' if total != 1 else ''}") as status:
@@ -91,7 +93,8 @@ def make(session: Session, limit: list[str], purge: bool, services: Sequence[str
             status.update(f"observing: {len(seen)}/{total} answered")
 
         observation = session.observe(limit, progress)
-    session.vault.save()
+    if keep:
+        session.vault.save()
     if session.generated:
         common.err.print(
             f"generated {len(session.generated)} secrets into {session.folder / 'secrets.yml'}: {', '.join(session.generated)}"
