@@ -1,4 +1,4 @@
-"""Under which names accounts log in while their passwords are rotated: pure functions on the vault's values (ADR 4).
+"""Under which names accounts log in while their passwords are rotated: pure functions on the vault's values (ADR 6).
 
 An account has two names, NAME and NAME~b, and takes them in turns: nobody who logs in under one of them notices what happens
 to the other. Where a secret stands is an entry of the vault, ``rotation``: secret -> ``first`` or ``second`` (the name that

@@ -52,6 +52,23 @@ class Certificate:
     not_after: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a certificate says of itself: serial number in hexadecimal, end in UTC."""
+
+    serial: str
+    ends: datetime
+
+
+def look(cert_pem: str) -> Seen:
+    """Read a certificate; raises ``InputError`` when it is none."""
+    try:
+        cert = x509.load_pem_x509_certificate(cert_pem.encode())
+    except ValueError as error:
+        raise InputError("not a certificate", why=str(error), fix="restore the vault from version control") from error
+    return Seen(f"{cert.serial_number:x}", cert.not_valid_after_utc)
+
+
 class Authority:
     """A CA: its key and its certificate."""
 

@@ -1,4 +1,4 @@
-"""Rotation of passwords without an outage (ADR 4): which secrets can be rotated, what each phase means, and when the next may begin."""
+"""Rotation of passwords without an outage (ADR 6): which secrets can be rotated, what each phase means, and when the next may begin."""
 
 from __future__ import annotations
 

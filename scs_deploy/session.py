@@ -203,7 +203,7 @@ class Session:
 
     def observe(self, limit: Iterable[str] = (), progress: Progress | None = None) -> Observation:
         """Look at every node, or at those of ``limit`` (nodes, groups, racks); raises ``UsageError`` for unknown names."""
-        chosen = self._limited(limit)
+        chosen = self.limited(limit)
         return self._observer().observe(chosen, progress)
 
     def destruction(self, progress: Progress | None = None) -> Observation:
@@ -213,7 +213,7 @@ class Session:
     def _observer(self) -> Observer:
         return Observer(self.connections, self._known, self.render)
 
-    def _limited(self, limit: Iterable[str]) -> dict[str, Node]:
+    def limited(self, limit: Iterable[str]) -> dict[str, Node]:
         wanted = tuple(limit)
         groups = {group for node in self.nodes.values() for group in node.groups} | {
             node.rack for node in self.nodes.values()
@@ -241,7 +241,7 @@ class Session:
         self, observation: Observation, limit: Iterable[str] = (), purge: bool = False, services: Iterable[str] = ()
     ) -> Plan:
         """Make the plan, of all services or of some; raises ``UsageError`` for unknown names."""
-        chosen = tuple(self._limited(limit)) if tuple(limit) else ()
+        chosen = tuple(self.limited(limit)) if tuple(limit) else ()
         named = tuple(services)
         unknown = [name for name in named if name not in self.catalogue.services]
         if unknown:

@@ -148,7 +148,7 @@ class Reload(Description):
     """How a running instance takes files whose effect is ``reload``."""
 
     signal: str = ""
-    command: tuple[str, ...] = ()
+    command: tuple[str, ...] = Field((), description="Inside the container (template)")
 
 
 class Job(Description):

@@ -26,7 +26,8 @@ app = typer.Typer(
 
 _COMMANDS = ("region", "change", "day2", "preflight", "credentials", "smoke")
 _GROUPS = {
-    "secrets": "Generate, edit and show the secrets of a region.",
+    "secrets": "Generate, edit, show and rotate the secrets of a region.",
+    "certs": "Show and renew the certificates of a region.",
     "image": "Build container images.",
     "lab": "A region on this one machine.",
     "cloud": "What a deployed cloud holds.",

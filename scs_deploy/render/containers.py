@@ -99,10 +99,11 @@ def _port(component: Component, name: str) -> Port:
     raise InputError(f"health names the unknown port {name}", fix="correct health in service.yml")
 
 
-def reload_action(component: Component) -> dict[str, Any]:
+def reload_action(scope: Scope) -> dict[str, Any]:
     """Return what makes the instance read its configuration again; empty if only a restart does."""
-    if component.reload is None:
+    reload = scope.component.reload
+    if reload is None:
         return {}
-    if component.reload.command:
-        return {"command": list(component.reload.command)}
-    return {"signal": component.reload.signal}
+    if reload.command:
+        return {"command": [scope.string(part) for part in reload.command]}
+    return {"signal": reload.signal}

@@ -73,7 +73,7 @@ def _instance(scope: Scope, owners: Mapping[str, Owner], items: tuple[Item, ...]
         "kind": component.kind,
         "health": health(scope),
         "stop_timeout": component.stop.timeout,
-        "reload_action": reload_action(component),
+        "reload_action": reload_action(scope),
         "pause": component.pause,
         "quorum": component.quorum,
         "members": len(scope.given.topology.placement.of(placed.component)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -131,6 +131,16 @@ class Vault:
         self._node(node)[instance] = {"cert": SecretValue(made.cert_pem), "key": SecretValue(made.key_pem)}
         self._changed.setdefault(node, set()).add(instance)
         return made
+
+    def issued(self, node: str, instance: str) -> str:
+        """Return the certificate (PEM) that an instance has; empty if it has none."""
+        known = self._node(node).get(instance)
+        return known.get("cert", "") if isinstance(known, dict) else ""
+
+    def forget(self, places: Iterable[tuple[str, str]]) -> None:
+        """Have the certificates of instances (node, name) issued anew; on disk they stay until ``save``."""
+        for node, instance in places:
+            self._node(node).pop(instance, None)
 
     def save(self) -> list[str]:
         """Write the certificates that were issued, one file per node; return the nodes."""

@@ -1,0 +1,147 @@
+"""Commands for the region's certificates: show, renew."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from scs_deploy import certificates
+from scs_deploy.certificates import Row
+from scs_deploy.cli import common
+from scs_deploy.cli.change import ServiceOption, YesOption, carry_out, confirm, make, refused_error
+from scs_deploy.cli.common import JsonOption, RegionOption, VaultOption
+from scs_deploy.cli.plan_text import print_plan
+from scs_deploy.errors import DeployError, InputError, UsageError
+from scs_deploy.locks import RegionLock
+from scs_deploy.session import Session, unreachable_error
+
+app = typer.Typer(no_args_is_help=True)
+
+NodeOption = Annotated[
+    list[str] | None,
+    typer.Option("--node", "--limit", "-l", help="Only this node, group or rack; may be repeated.", show_default=False),
+]
+_STYLES = {"good": "green", "expired": "red"}
+
+
+@app.command()
+def show(
+    region: RegionOption = None,
+    limit: NodeOption = None,
+    service: ServiceOption = None,
+    as_json: JsonOption = False,
+    vault_password: VaultOption = None,
+) -> None:
+    """Show every certificate: whom it names, when it ends, and what its renewal takes. Looks at no node.
+
+    Exits with 1 when one has expired or ends within 30 days; the next apply renews it.
+
+    Examples:  scs-deploy certs show    scs-deploy certs show --service mariadb --json
+    """
+    session = common.session(region, vault_password)
+    found = _chosen(session, limit, service, None, ca=not (limit or service))
+    if as_json:
+        common.print_json({"certificates": [asdict(row) for row in found]})
+    else:
+        _print(found)
+        unknown = [name for name, node in session.nodes.items() if node.state != "absent" and not session.facts(name)]
+        if unknown:
+            common.err.print(f"not listed, because they were never reached: {', '.join(unknown)}")
+    if any(row.due for row in found):
+        raise typer.Exit(1)
+
+
+@app.command()
+def renew(
+    region: RegionOption = None,
+    limit: NodeOption = None,
+    service: ServiceOption = None,
+    within: Annotated[
+        int | None, typer.Option("--within", min=0, help="Only those that end within so many days.", show_default=False)
+    ] = None,
+    authority: Annotated[bool, typer.Option("--ca", help="The internal CA itself: refused, with what to do.")] = False,
+    yes: YesOption = False,
+    vault_password: VaultOption = None,
+) -> None:
+    """Issue new certificates and keys and place them: exactly that is planned, shown and applied.
+
+    A service that can reload keeps its process and its connections; others restart, one failure domain at a time.
+
+    Examples:  scs-deploy certs renew --within 60    scs-deploy certs renew --node n1 --service haproxy --yes
+    """
+    if authority:
+        raise InputError(
+            "the internal CA is not renewed by this command",
+            why="every service trusts exactly one CA; with a new one all certificates change, and until the last service has its "
+            "own, old and new ones do not trust each other",
+            fix="in a maintenance window: remove ca-key and ca-cert with 'scs-deploy secrets edit', then scs-deploy apply; "
+            "clients need the new ca.pem (scs-deploy credentials)",
+        )
+    session = common.session(region, vault_password)
+    with RegionLock(session.state, "certs renew"):
+        chosen = _chosen(session, limit, service, within)
+        if not chosen:
+            common.out.print("No certificate ends by then; nothing was changed.")
+            return
+        _renew(session, chosen, yes=yes)
+    common.out.print(f"[bold]Renewed: {len(chosen)} certificate{'' if len(chosen) == 1 else 's'}.[/bold]")
+
+
+def _renew(session: Session, chosen: list[Row], *, yes: bool) -> None:
+    """New certificates are kept once they were agreed to, before the first node gets one: a crash loses none."""
+    session.vault.forget([(row.node, row.instance) for row in chosen])
+    plan, observation = make(session, [], purge=False, keep=False)
+    if unreachable := {
+        name: why for name, why in plan.unknown.items() if name.split()[0].split("/")[0] in _nodes(chosen)
+    }:
+        raise unreachable_error(unreachable)
+    if plan.refused:
+        raise refused_error(plan)
+    if others := certificates.strangers(plan, chosen):
+        print_plan(common.out, plan, diffs=False)
+        raise DeployError(
+            "other changes are pending; no certificate was renewed",
+            where=", ".join(step.id for step in others[:10]),
+            why="this command carries out only what belongs to it",
+            fix="run scs-deploy apply first, then again",
+        )
+    if away := certificates.missing(plan, chosen):
+        raise DeployError(
+            "some certificates cannot be placed now; none was renewed",
+            where=", ".join(away),
+            why="their nodes are in maintenance, or a restart is held back: plan says which",
+            fix="name others with --node or --service, or bring those nodes back",
+        )
+    print_plan(common.out, plan, diffs=False)
+    confirm(yes, f"Renew {len(chosen)} certificates?")
+    carry_out(session, plan, observation)
+
+
+def _chosen(
+    session: Session, limit: list[str] | None, services: list[str] | None, within: int | None, *, ca: bool = False
+) -> list[Row]:
+    unknown = [name for name in services or () if name not in session.catalogue.services]
+    if unknown:
+        known = ", ".join(session.catalogue.services)
+        raise UsageError(f"there is no service {', '.join(unknown)}", fix=f"known: {known}")
+    nodes = {*session.limited(limit or ()), *([""] if ca else [])}
+    return certificates.choose(certificates.rows(session), nodes, services or (), within)
+
+
+def _nodes(chosen: list[Row]) -> set[str]:
+    return {row.node for row in chosen}
+
+
+def _print(found: list[Row]) -> None:
+    table = Table("node", "instance", "names", "ends", "days left", "renewal", "state")
+    for row in found:
+        style = _STYLES.get(row.state, "yellow")
+        table.add_row(
+            row.node, row.instance, ", ".join(row.names), row.ends[:10], str(row.days) if row.ends else "",
+            row.on_renewal, f"[{style}]{escape(row.state)}[/{style}]",
+        )  # fmt: skip
+    common.out.print(table)

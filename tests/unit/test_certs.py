@@ -1,0 +1,115 @@
+"""``scs-deploy certs``: what is shown of each certificate, and that a renewal carries out nothing else."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+from test_session import Nodes, folder, nodes, session  # noqa: F401 - fixtures
+from typer.testing import CliRunner
+
+from scs_deploy import certificates
+from scs_deploy.cli import certs
+from scs_deploy.errors import DeployError, InputError, UsageError
+from scs_deploy.plan import Plan, Step, Wave
+from scs_deploy.secrets import vault as vault_module
+from scs_deploy.session import Session
+
+
+@pytest.fixture
+def known(session: Session, nodes: Nodes) -> Session:  # noqa: F811
+    """A region whose nodes were looked at once, and that has its certificates."""
+    session.observe()
+    session.keep()
+    return session
+
+
+@pytest.fixture
+def call(known: Session):
+    def run(*arguments: str):
+        result = CliRunner().invoke(certs.app, [*arguments, "-r", str(known.folder)])
+        if isinstance(result.exception, DeployError):
+            raise result.exception
+        return result
+
+    return run
+
+
+def in_days(monkeypatch, days: int) -> None:
+    now = vault_module.pki.utc_now
+    monkeypatch.setattr(vault_module.Vault.__init__, "__defaults__", (lambda: now() + timedelta(days=days),))
+
+
+def test_every_certificate_is_listed_with_what_its_renewal_takes(call):
+    done = call("show", "--json")
+    rows = {f"{row['node']}/{row['instance']}": row for row in json.loads(done.stdout)["certificates"]}
+    assert done.exit_code == 0
+    assert {row["state"] for row in rows.values()} == {"good"}
+    assert rows["/internal CA"]["days"] > 3000
+    app = rows["n1/app"]
+    assert app["on_renewal"] == "reload"
+    assert "10.60.1.11" in app["names"]
+    assert 823 <= app["days"] <= 825
+    assert len({row["serial"] for row in rows.values()}) == len(rows)
+    assert rows["n1/front"]["on_renewal"] == "restart"
+
+
+@pytest.mark.parametrize(("days", "state"), [(800, "ends soon"), (830, "expired")])
+def test_one_that_ends_soon_is_seen_and_is_a_failure(call, monkeypatch, days: int, state: str):
+    in_days(monkeypatch, days)
+    done = call("show")
+    assert done.exit_code == 1
+    assert state in done.stdout.replace("\n", " ")
+
+
+def test_the_table_can_be_narrowed(call):
+    rows = json.loads(call("show", "--json", "--node", "n2", "--service", "app").stdout)["certificates"]
+    assert [(row["node"], row["instance"]) for row in rows] == [("n2", "app")]
+    with pytest.raises(UsageError, match="no service nope"):
+        call("show", "--service", "nope")
+    with pytest.raises(UsageError, match="unknown n9"):
+        call("renew", "--node", "n9")
+
+
+def test_the_ca_is_refused_with_what_to_do(call):
+    with pytest.raises(InputError, match=r"CA is not renewed(.|\n)*fix: in a maintenance window"):
+        call("renew", "--ca")
+
+
+def test_only_those_that_end_within_some_days_are_chosen(known: Session):
+    found = certificates.rows(known)
+    everywhere = set(known.nodes)
+    assert certificates.choose(found, everywhere, (), 30) == []
+    assert len(certificates.choose(found, everywhere, (), 900)) == len(found) - 1, "the CA has no node"
+    assert {row.service for row in certificates.choose(found, everywhere, ("app",), None)} == {"app"}
+
+
+def test_a_forgotten_certificate_is_another_one_and_is_kept_only_when_saved(known: Session):
+    before = {row.id: row.serial for row in certificates.rows(known)}
+    known.vault.forget([("n1", "app")])
+    known.render()
+    after = {row.id: row.serial for row in certificates.rows(known)}
+    assert {name for name in before if before[name] != after[name]} == {"n1/app"}
+    again = Session(known.folder)
+    assert {row.id: row.serial for row in certificates.rows(again)} == before
+    known.keep()
+    assert {row.id: row.serial for row in certificates.rows(Session(known.folder))} == after
+
+
+def step(id_: str, *paths: str, action="update") -> Step:
+    return Step(id_, "instance", "n1", id_.partition("/")[2], "app", action, 1, write=paths)
+
+
+def test_steps_that_do_more_than_place_certificates_are_strangers(known: Session):
+    chosen = [row for row in certificates.rows(known) if row.id in ("n1/app", "n2/app")]
+    tls = "/etc/scs-deploy/app/etc/scs-tls/cert.pem"
+    good = step("n1/app", tls)
+    assert certificates.strangers(Plan("r", "1", (Wave(1, (good,)),)), chosen) == []
+    for wrong in (
+        step("n1/app", tls, "/etc/scs-deploy/app/etc/app/app.conf"),
+        step("n1/front", "/etc/scs-deploy/front/etc/scs-tls/cert.pem"),
+        step("n1/app", tls, action="create"),
+    ):
+        assert certificates.strangers(Plan("r", "1", (Wave(1, (wrong,)),)), chosen) == [wrong]
+    assert certificates.missing(Plan("r", "1", (Wave(1, (good,)),)), chosen) == ["n2/app"]
