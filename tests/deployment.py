@@ -150,10 +150,6 @@ class Cloud:
     def lab(self) -> Lab:
         return Lab(LabSpec.from_region(self.session().region))
 
-    @cached_property
-    def engine(self) -> str:
-        return self.session().nodes[self.node].engine
-
     def session(self) -> Session:
         return Session(self.folder)
 

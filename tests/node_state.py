@@ -72,7 +72,9 @@ def failed_units() -> list[str]:
 def containers() -> list[dict[str, dict[str, object]]]:
     names = output(ENGINE, "ps", "--all", "--format", "{{.Names}}").split()
     found = json.loads(output(ENGINE, "inspect", *names) or "[]") if names else []
-    named = [{**one, "Name": one["Name"].removeprefix("/"), "Image": one["Image"].removeprefix("sha256:")} for one in found]
+    named = [
+        {**one, "Name": one["Name"].removeprefix("/"), "Image": one["Image"].removeprefix("sha256:")} for one in found
+    ]
     return sorted(named, key=lambda one: one["Name"])
 
 
