@@ -5,7 +5,7 @@ Usage: bench/scale.py [--write] [--rounds N] [NODES...] (default: 1 10 50 100 30
 The nodes are simulated on this machine (``nodes/``): each has a root, a network and an sshd on a loopback address of its own, Python and the
 packages of a real node, 25 containers that a recorded engine tells of, and its own files, which observe really hashes. Nodes and controller
 share the machine's cores, so wall times hold both; the controller's CPU time is told apart. Connections are warm: plain ssh opens them.
-``--write`` puts table and plot into README.md and docs/.
+``--write`` puts table and plot into README.md and docs/; sizes that are not measured keep their last rows.
 """
 
 from __future__ import annotations

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import readme
 
@@ -15,7 +18,7 @@ Results = Mapping[int, Mapping[str, Cost]]
 PING = "ansible -m ping"
 SCRIPT = "bench/scale.py"
 BEGIN, END = readme.marks(SCRIPT)
-PLOT = "docs/scale.svg"
+PLOT, KEPT = "docs/scale.svg", "docs/scale.json"
 COLOURS = ("#7a7a7a", "#1f6fb4", "#d9481c", "#2a8a4a")
 
 
@@ -109,5 +112,20 @@ def replaced(text: str, results: Results, where: str) -> str:
 
 
 def write(root: Path, results: Results, where: str) -> None:
-    readme.README.write_text(replaced(readme.README.read_text(), results, where))
-    (root / PLOT).write_text(plot(results))
+    """Put these sizes into the README's table and plot; other sizes stay as they were measured last."""
+    kept = json.loads((root / KEPT).read_text()) if (root / KEPT).exists() else {}
+    for nodes, costs in results.items():
+        kept[str(nodes)] = {"where": where, "costs": {name: asdict(one) for name, one in costs.items()}}
+    kept = dict(sorted(kept.items(), key=lambda pair: int(pair[0])))
+    every = {int(nodes): {name: Cost(**one) for name, one in row["costs"].items()} for nodes, row in kept.items()}
+    readme.README.write_text(replaced(readme.README.read_text(), every, told(kept)))
+    (root / PLOT).write_text(plot(every))
+    (root / KEPT).write_text(json.dumps(kept, indent=1) + "\n")
+
+
+def told(kept: Mapping[str, Mapping[str, Any]]) -> str:
+    """Where each size was measured; sizes of one run stand together."""
+    runs: dict[str, list[str]] = {}
+    for nodes, row in kept.items():
+        runs.setdefault(row["where"], []).append(nodes)
+    return "\n".join(f"{', '.join(sizes)} nodes: {where}." for where, sizes in runs.items())

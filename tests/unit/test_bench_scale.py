@@ -108,6 +108,18 @@ def test_the_readme_is_changed_between_its_marks_only() -> None:
     assert BEGIN in (BENCH.parent / "README.md").read_text()
 
 
+def test_sizes_that_were_not_measured_again_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "docs").mkdir()
+    page = tmp_path / "README.md"
+    page.write_text(f"{BEGIN}\n<!-- end of {report.SCRIPT} -->\n")
+    monkeypatch.setattr(report.readme, "README", page)
+    report.write(tmp_path, {300: RESULTS[300]}, "load 0")
+    report.write(tmp_path, {1: RESULTS[1]}, "load 9")
+    made = page.read_text()
+    assert made.index("| 1 | 0.02") < made.index("| 300 | 4.00")
+    assert "1 nodes: load 9.\n300 nodes: load 0." in made
+
+
 def test_a_command_that_does_not_end_is_ended(tmp_path: Path) -> None:
     meter = Meter(0, lambda: 0.0, {}, tmp_path)
     with pytest.raises(CommandError, match="not done after"):
