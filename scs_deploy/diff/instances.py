@@ -38,8 +38,13 @@ def hidden_by_engine(instance: Instance, inputs: Inputs) -> str:
     return str(engine.get("why") or "the engine does not answer") if deployed else ""
 
 
-def steps_of(instance: Instance, inputs: Inputs, wanted_here: Collection[str], awaited: bool) -> list[Step]:
-    """Return no step, one, or two: where a job of the plan needs the files (``awaited``), they are written before it runs."""
+def steps_of(
+    instance: Instance, inputs: Inputs, wanted_here: Collection[str], awaited: bool, engine: str
+) -> list[Step]:
+    """Return no step, one, or two: where a job of the plan needs the files (``awaited``), they are written before it runs.
+
+    ``engine`` is the one that its node is to have.
+    """
     seen = inputs.seen(instance.node, instance.name)
     found = files.differing(instance, seen)
     stray = inputs.observed[instance.node].get("unexpected", {}).get("files", ())
@@ -52,7 +57,6 @@ def steps_of(instance: Instance, inputs: Inputs, wanted_here: Collection[str], a
     ]
     if not changes and seen.get("recorded") is False:
         changes.append(Change("the node's record of it", "written anew"))
-    engine = next((node.engine for node in inputs.region.nodes if node.name == instance.node), "")
     effect = _effect(instance, inputs.sealed, seen, changes, engine)
     stopped = _stopped(instance, seen)
     if not changes and not effect.restart and not effect.reload and not stopped:
