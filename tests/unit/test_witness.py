@@ -102,10 +102,11 @@ def test_a_restart_that_the_journal_does_not_tell_is_seen():
         "start of unit memcached.service: planned 0, seen 1",
         "stop of unit memcached.service: planned 0, seen 1",
     ]
+    assert wrong(sight(active=False)) == ["stop of unit memcached.service: planned 0, seen 1"]
 
 
 def test_a_deleted_file_is_named():
-    after = Sight({CONF: file(1)}, {}, "")
+    after = Sight({CONF: file(1)}, {}, "", active=BEFORE.active)
     assert wrong(after) == ["deleted, not planned: /etc/hosts"]
 
 
