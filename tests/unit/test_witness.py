@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "bench")]
 
-from tables import replaced  # noqa: E402
+from tables import markdown, merged, replaced  # noqa: E402
 
 from scs_deploy.catalogue.load import load_catalogue  # noqa: E402
 from tests.witness.look import Sight, between  # noqa: E402
@@ -165,3 +165,10 @@ def test_a_table_stands_between_the_marks_of_its_script():
     assert replaced(text, "x.py", "new") == "a\n<!-- x.py -->\nnew\n<!-- end of x.py -->\nb\n"
     with pytest.raises(ValueError, match="has no <!-- y"):
         replaced(text, "y.py", "new")
+
+
+def test_rows_of_an_earlier_run_stay_in_their_order():
+    table = markdown(("a", "b", "c"), [("k", "1", "old"), ("k", "2", "old"), ("gone", "x", "old")])
+    text = replaced("<!-- x.py -->\n<!-- end of x.py -->", "x.py", table)
+    found = merged(text, "x.py", [("k", "2", "new"), ("k", "0", "new")], [("k", str(number)) for number in range(4)])
+    assert [tuple(row) for row in found] == [("k", "0", "new"), ("k", "1", "old"), ("k", "2", "new")]
