@@ -5,7 +5,7 @@ Usage: bench/changes.py [--write] [--story NAME]... [--name NAME] [--subnet N]. 
 A lab with the core services is deployed. For each change of ``tests/witness/stories.py`` the steps of ``plan --json`` are compared with
 those in the events of ``apply``, and both with what the nodes tell: the listing of their files before and after (every file outside
 service data, logs and the engine's store) and their journals (starts, stops, reloads of units; containers by the engine's events).
-``--write`` puts the table into README.md. ``SCS_TEST_KEEP=1`` uses a deployment again and leaves it running.
+``--write`` puts the table into README.md, with ``--story`` only that story's rows. ``SCS_TEST_KEEP=1`` uses a deployment again and leaves it running.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "bench"), str(ROOT)]
 
-from readme import markdown, write  # noqa: E402
+from readme import README, markdown, merged, write  # noqa: E402
 
 from tests.deployment import deployed  # noqa: E402
 from tests.witness.change import Row  # noqa: E402
 from tests.witness.stories import STORIES, play, prepare  # noqa: E402
 
+SCRIPT, EQUAL = "bench/changes.py", "equal"
 HEAD = (
     "change",
     "",
@@ -35,14 +36,14 @@ HEAD = (
 )
 
 
-def cells(row: Row) -> tuple[str, ...]:
+def cells(row: Row) -> Sequence[str]:
     return (
         row.change.kind,
         row.change.name,
         f"{row.steps} / {row.applied}",
         f"{row.written[0]} / {row.written[1]}",
         f"{row.started[0]} / {row.started[1]}",
-        "equal" if not row.wrong else "**differs**",
+        EQUAL if not row.wrong else "**differs**",
     )
 
 
@@ -65,16 +66,18 @@ def main() -> int:
                 print(f"{time.monotonic() - began:6.0f} s  {' | '.join(cells(row))}", flush=True)
                 for what in row.wrong:
                     print(f"          {what}", flush=True)
-    table = markdown(HEAD, [cells(row) for row in rows])
-    print(f"\n{table}\n\n{summary(rows)}")
-    if asked.write and not asked.story:
-        write("bench/changes.py", f"{table}\n\n{summary(rows)}")
+    found = [cells(row) for row in rows]
+    if asked.write:
+        order = [(change.kind, change.name) for story in STORIES for change in story.changes]
+        found = list(merged(README.read_text(), SCRIPT, found, order))
+        write(SCRIPT, told(found))
+    print(f"\n{told(found)}")
     return 1 if any(row.wrong for row in rows) else 0
 
 
-def summary(rows: Sequence[Row]) -> str:
-    right = sum(not row.wrong for row in rows)
-    return f"{right} of {len(rows)} changes: plan, report and nodes agree."
+def told(rows: Sequence[Sequence[str]]) -> str:
+    right = sum(row[-1] == EQUAL for row in rows)
+    return f"{markdown(HEAD, rows)}\n\n{right} of {len(rows)} changes: plan, report and nodes agree."
 
 
 if __name__ == "__main__":

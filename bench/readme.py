@@ -1,4 +1,4 @@
-"""What scripts of this folder print into README.md, each between marks of its own."""
+"""What scripts of this folder print into README.md, each between marks of its own: mostly tables in Markdown."""
 
 from __future__ import annotations
 
@@ -7,24 +7,35 @@ from pathlib import Path
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 
+Row = Sequence[str]
 
-def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+
+def markdown(head: Row, rows: Sequence[Row]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows))
 
 
-def marks(script: str) -> tuple[str, str]:
-    """Before and after what ``script``, such as ``bench/scale.py``, has printed."""
-    return f"<!-- {script} -->", f"<!-- end of {script} -->"
+def between(text: str, script: str) -> tuple[str, str, str]:
+    """What stands before, between and after the marks of ``script``, such as ``bench/scale.py``; raises ``ValueError`` without marks."""
+    begin, end = f"<!-- {script} -->", f"<!-- end of {script} -->"
+    before, found, rest = text.partition(begin)
+    inside, ended, after = rest.partition(end)
+    if not (found and ended):
+        raise ValueError(f"README.md has no {begin} … {end}")
+    return before + begin, inside, end + after
 
 
 def replaced(text: str, script: str, made: str) -> str:
-    """Return the README with ``made`` between the marks of a script; raises ``ValueError`` when it has none."""
-    first, last = marks(script)
-    before, begin, rest = text.partition(first)
-    _, end, after = rest.partition(last)
-    if not (begin and end):
-        raise ValueError(f"README.md has no {first} … {last}")
-    return f"{before}{begin}\n{made.strip()}\n{end}{after}"
+    """Return the README with ``made`` between the marks of a script."""
+    before, _, after = between(text, script)
+    return f"{before}\n{made.strip()}\n{after}"
+
+
+def merged(text: str, script: str, rows: Sequence[Row], order: Sequence[tuple[str, str]]) -> list[Row]:
+    """Rows that stand in the README already, renewed by ``rows``: a row is known by its first two cells, which give the order."""
+    inside = between(text, script)[1]
+    old = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in inside.splitlines() if line[:2] == "| "]
+    known: dict[tuple[str, str], Row] = {(row[0], row[1]): row for row in [*old, *rows] if len(row) > 1}
+    return [known[key] for key in order if key in known]
 
 
 def write(script: str, made: str) -> None:

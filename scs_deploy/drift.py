@@ -140,7 +140,7 @@ def _shown(step: Step) -> dict[str, Any]:
         "action": step.action,
         "restart": step.restart,
         "reasons": list(step.reasons),
-        "changes": [{"what": change.what, "how": change.how} for change in step.changes],
+        "changes": [{"what": one.what, "how": one.how, "diff": one.diff} for one in step.changes],
     }
 
 

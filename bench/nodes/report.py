@@ -17,7 +17,6 @@ Results = Mapping[int, Mapping[str, Cost]]
 
 PING = "ansible -m ping"
 SCRIPT = "bench/scale.py"
-BEGIN, END = readme.marks(SCRIPT)
 PLOT, KEPT = "docs/scale.svg", "docs/scale.json"
 COLOURS = ("#7a7a7a", "#1f6fb4", "#d9481c", "#2a8a4a")
 

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "bench")]
 
-from readme import replaced  # noqa: E402
+from readme import markdown, merged, replaced  # noqa: E402
 
 from scs_deploy.catalogue.load import load_catalogue  # noqa: E402
 from tests.witness.look import Sight, between  # noqa: E402
@@ -102,10 +102,11 @@ def test_a_restart_that_the_journal_does_not_tell_is_seen():
         "start of unit memcached.service: planned 0, seen 1",
         "stop of unit memcached.service: planned 0, seen 1",
     ]
+    assert wrong(sight(active=False)) == ["stop of unit memcached.service: planned 0, seen 1"]
 
 
 def test_a_deleted_file_is_named():
-    after = Sight({CONF: file(1)}, {}, "")
+    after = Sight({CONF: file(1)}, {}, "", active=BEFORE.active)
     assert wrong(after) == ["deleted, not planned: /etc/hosts"]
 
 
@@ -164,3 +165,10 @@ def test_a_table_stands_between_the_marks_of_its_script():
     assert replaced(text, "x.py", "new") == "a\n<!-- x.py -->\nnew\n<!-- end of x.py -->\nb\n"
     with pytest.raises(ValueError, match="has no <!-- y"):
         replaced(text, "y.py", "new")
+
+
+def test_rows_of_an_earlier_run_stay_in_their_order():
+    table = markdown(("a", "b", "c"), [("k", "1", "old"), ("k", "2", "old"), ("gone", "x", "old")])
+    text = replaced("<!-- x.py -->\n<!-- end of x.py -->", "x.py", table)
+    found = merged(text, "x.py", [("k", "2", "new"), ("k", "0", "new")], [("k", str(number)) for number in range(4)])
+    assert [tuple(row) for row in found] == [("k", "0", "new"), ("k", "1", "old"), ("k", "2", "new")]

@@ -301,7 +301,8 @@ def found(cloud: Cloud, folder: Path, damages: Iterable[Damage]) -> dict[str, An
     for damage in damages:
         assert damage.step in steps, f"not found: {damage.command}: {sorted(steps)}"
         assert damage.says in str(steps[damage.step]), f"{damage.command}: {steps[damage.step]}"
-    assert set(steps) == {damage.step for damage in damages}
+    down = {name for name, step in steps.items() if "their owner cannot tell yet" in str(step["reasons"])}
+    assert set(steps) - down == {damage.step for damage in damages} - down
     return steps
 
 

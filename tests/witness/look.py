@@ -101,12 +101,13 @@ def unchanged(seen: Seen) -> bool:
 
 
 def _of_units(before: Sight, after: Sight) -> Iterable[tuple[str, str]]:
-    """What the journal tells, and where it does not, as of its own daemon: units whose life is another one."""
+    """What the journal tells, and where it does not, as while its own daemon restarts: units whose life is another one, or over."""
     told = [(what, unit) for what, unit in after.told if not what.startswith("container ")]
     started = {unit for what, unit in told if what == "start"}
     for unit in before.active.keys() & after.active.keys() - started:
         if before.active[unit] != after.active[unit]:
             told += [("stop", unit), ("start", unit)]
+    told += [("stop", unit) for unit in before.active.keys() - after.active.keys() - {unit for _, unit in told}]
     for what, unit in told:
         alone = unit.endswith(_BY_THEMSELVES) or unit.startswith(_LOGINS) or unit in _ON_DEMAND or unit in after.timers
         if not alone:

@@ -18,7 +18,7 @@ Step = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Consequence:
-    """What the command does with which a host component brings its files into force (``apply`` in its service.yml)."""
+    """What the node itself does because of a step: patterns of files, and units with what happens to them."""
 
     files: tuple[str, ...] = ()
     units: tuple[tuple[str, str], ...] = ()
@@ -32,6 +32,15 @@ CONSEQUENCES = {
     ),
     "node-timezone": Consequence(("/etc/localtime",)),
 }
+"""Of the command with which a host component brings its files into force (``apply`` in its service.yml)."""
+
+REMOVED = {
+    # Its package brings an init script and an alias, which systemctl keeps in step with the unit.
+    "node-time": Consequence(("/etc/rc?.d/???chrony", "/etc/systemd/system/chronyd.service")),
+    # Its socket starts it again at once: a node is never without a journal.
+    "node-journald": Consequence((), (("start", "systemd-journald.service"),)),
+}
+"""Of disabling and stopping the unit of a host component that is removed."""
 
 INSTALLED = ("/usr/*", "/etc/*", "/var/lib/dpkg/*", "/var/lib/apt/*", "/var/cache/*")
 """Where packages of a step ``install`` write."""
@@ -91,6 +100,7 @@ def _instance(found: Promise, step: Step, before: Sight, catalogue: Catalogue) -
         if unit:
             found.units["stop", unit] += unit in before.active
             found.allowed.append(f"/etc/systemd/system/*.wants/{unit}")
+            _add(found, REMOVED.get(name, Consequence()))
         return
     component = catalogue.component(name.partition(".")[0])[1]
     container = component.kind == "container"
