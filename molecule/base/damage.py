@@ -21,9 +21,9 @@ def identity(path: Path) -> list[Any]:
 def damage(entry: dict[str, Any]) -> dict[str, list[Any]]:
     """The first file is edited, the last one deleted, the one before opened to everybody; with one file it is edited.
 
-    Sockets stay: behind one is the engine, and without it containers are unknown, which is a failure and not damage.
+    The engine's unit stays: without it containers are unknown, which is a failure and not damage.
     """
-    if entry["unit"].endswith(".service"):
+    if entry["unit"].endswith(".service") and entry["unit"] != "docker.service":
         subprocess.run(["systemctl", "stop", entry["unit"]], check=True, stderr=subprocess.DEVNULL)
     # The unit's own file counts as the last one, whatever its name.
     files = sorted(map(Path, entry["files"]), key=lambda path: (path.parts[:3] in UNITS, path))

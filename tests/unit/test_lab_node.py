@@ -39,6 +39,10 @@ def test_the_image_store_is_read_only_and_without_the_mounts_below_it() -> None:
     assert {"ro", "bind-nonrecursive"} <= set(mount.split(","))
 
 
+def test_exported_images_are_read_only() -> None:
+    assert "/layout:/var/lib/scs-lab/layout:ro" in arguments()
+
+
 def test_a_node_comes_back_after_a_reboot_in_the_same_namespace() -> None:
     made = arguments()
     assert made[made.index("--restart") + 1] == "always"

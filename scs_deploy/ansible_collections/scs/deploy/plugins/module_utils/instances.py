@@ -87,7 +87,7 @@ def remove_instance(node: Node, step: dict[str, Any], done: list[str]) -> None:
         if state.file_state == "enabled":
             node.systemd.disable(unit)
     if wanted.get("kind", "container") == "container":
-        for kind in (node.kind, *node.engines_with(name, [*known.get("files", []), *entry.get("files", [])])):
+        for kind in node.engines_with(name, [*known.get("files", []), *entry.get("files", [])]) or [node.kind]:
             _remove_container(node, kind, name, done)
     for path in sorted({*known.get("files", []), *entry.get("files", []), *wanted.get("delete", [])}):
         done += filter(None, [originals.give_back(host, path)])
@@ -107,6 +107,8 @@ def _leave_engines(node: Node, wanted: dict[str, Any], delete: list[str], done: 
     """End an instance under an engine that the node is to have no longer, while systemd still has the unit that started it."""
     name, unit = wanted["name"], wanted["unit"]
     for kind in node.engines_with(name, delete):
+        if kind == node.kind:
+            continue
         state = node.systemd.unit(unit)
         if state.present and state.active not in ("inactive", "failed"):
             node.systemd.stop(unit, float(wanted.get("stop_timeout", 15)) + _MARGIN)

@@ -35,9 +35,9 @@ class Node:
         return self._engines[kind]
 
     def engines_with(self, name: str, files: Iterable[str]) -> list[str]:
-        """Return the engines other than the wanted one for which an instance still has a unit, among ``files`` that it has had."""
-        units = {kind: unit_file(kind, name) for kind in ENGINE_SOCKETS if kind != self.kind}
-        return [kind for kind, path in units.items() if path in set(files) and self.host.exists(path)]
+        """Return the engines for which an instance has a unit, among ``files`` that are known as its own."""
+        units, known = {kind: unit_file(kind, name) for kind in ENGINE_SOCKETS}, set(files)
+        return [kind for kind, path in units.items() if path in known and self.host.exists(path)]
 
     def container(self, instance: str) -> Managed | None:
         """Return the running container of an instance; raise EngineError."""

@@ -10,7 +10,7 @@ from typing import Any
 from . import facts, files, health, live, lock, owners, packages, records, wire
 from .engine import EngineError, EngineMissingError, Managed
 from .node import Node
-from .paths import CONFIG_ROOT, DATA_ROOT, unit_file
+from .paths import CONFIG_ROOT, DATA_ROOT
 from .systemd import Unit
 
 _PROBE_SECONDS = 30.0
@@ -46,9 +46,10 @@ class _Engines:
         containers = {
             name: entry.get("files", []) for name, entry in manifest.items() if entry.get("kind") == "container"
         }
-        others = {kind for name, known in containers.items() for kind in node.engines_with(name, known)}
-        self.wanted, *self.others = self.all = [_Engine(node, kind) for kind in (node.kind, *sorted(others))]
-        self._used = any(node.host.exists(unit_file(node.kind, name)) for name in containers)
+        used = {kind for name, known in containers.items() for kind in node.engines_with(name, known)}
+        others = sorted(used - {node.kind})
+        self.wanted, *self.others = self.all = [_Engine(node, kind) for kind in (node.kind, *others)]
+        self._used = node.kind in used
 
     @property
     def state(self) -> tuple[str, str]:
