@@ -11,6 +11,7 @@ from scs_deploy.errors import Finding, InputError, UsageError
 from scs_deploy.logins import OTHER, SECOND
 from scs_deploy.references import find
 from scs_deploy.secrets.generate import generate
+from scs_deploy.secrets.keys import too_early
 from scs_deploy.session import Observation, Session
 
 _REASONS: Mapping[str, str] = {
@@ -47,6 +48,15 @@ def rotatable(desired: Desired, session: Session) -> dict[str, tuple[str, ...]]:
             else:
                 other.add(secret)
     return {name: tuple(found) for name, found in sorted(users.items()) if name not in other}
+
+
+def keys(session: Session, names: Sequence[str]) -> dict[str, Secret]:
+    """Return those of the named secrets that are keys which can be rotated; raises ``InputError`` where it is too early."""
+    wanted = {name: spec for name, spec in specifications(session).items() if name in names and spec.valid_minutes}
+    early = [too_early(name, spec, session.vault.values(), session.vault.clock()) for name, spec in wanted.items()]
+    if findings := [one for one in early if one]:
+        raise InputError(findings)
+    return wanted
 
 
 def choose(session: Session, desired: Desired, names: Sequence[str], services: Sequence[str]) -> tuple[str, ...]:
