@@ -25,6 +25,8 @@ _REASONS: Mapping[str, str] = {
 }
 """Type of secret -> why there is no way without an outage."""
 
+_KEPT = ("fernet", "uuid", "hex")
+_LEAVE = "leave it; a new one with 'scs-deploy secrets edit' makes what was made with the old one useless"
 _BY_HAND = "change it with 'scs-deploy secrets edit' and apply, at a time when its users may be interrupted"
 
 
@@ -132,7 +134,9 @@ def _refusal(name: str, specs: Mapping[str, Secret], can: Collection[str]) -> Fi
     if name not in specs:
         return Finding(f"there is no secret {name}", path=name, fix=f"those that can be rotated: {', '.join(can)}")
     why = f"{specs[name].description or name}: {_REASONS[specs[name].type]}"
-    return Finding("cannot be rotated without an outage", path=name, why=why, fix=_BY_HAND)
+    return Finding(
+        "cannot be rotated without an outage", path=name, why=why, fix=_LEAVE if specs[name].type in _KEPT else _BY_HAND
+    )
 
 
 def _instance_lags(instance: Instance, observation: Observation, names: Collection[str]) -> str:
