@@ -11,6 +11,7 @@ from scs_deploy.errors import Finding, InputError, UsageError
 from scs_deploy.logins import OTHER, SECOND
 from scs_deploy.references import find
 from scs_deploy.secrets.generate import generate
+from scs_deploy.secrets.keys import too_early
 from scs_deploy.session import Observation, Session
 
 _REASONS: Mapping[str, str] = {
@@ -24,6 +25,8 @@ _REASONS: Mapping[str, str] = {
 }
 """Type of secret -> why there is no way without an outage."""
 
+_KEPT = ("fernet", "uuid", "hex")
+_LEAVE = "leave it; a new one with 'scs-deploy secrets edit' makes what was made with the old one useless"
 _BY_HAND = "change it with 'scs-deploy secrets edit' and apply, at a time when its users may be interrupted"
 
 
@@ -47,6 +50,15 @@ def rotatable(desired: Desired, session: Session) -> dict[str, tuple[str, ...]]:
             else:
                 other.add(secret)
     return {name: tuple(found) for name, found in sorted(users.items()) if name not in other}
+
+
+def keys(session: Session, names: Sequence[str]) -> dict[str, Secret]:
+    """Return those of the named secrets that are keys which can be rotated; raises ``InputError`` where it is too early."""
+    wanted = {name: spec for name, spec in specifications(session).items() if name in names and spec.valid_minutes}
+    early = [too_early(name, spec, session.vault.values(), session.vault.clock()) for name, spec in wanted.items()]
+    if findings := [one for one in early if one]:
+        raise InputError(findings)
+    return wanted
 
 
 def choose(session: Session, desired: Desired, names: Sequence[str], services: Sequence[str]) -> tuple[str, ...]:
@@ -122,7 +134,9 @@ def _refusal(name: str, specs: Mapping[str, Secret], can: Collection[str]) -> Fi
     if name not in specs:
         return Finding(f"there is no secret {name}", path=name, fix=f"those that can be rotated: {', '.join(can)}")
     why = f"{specs[name].description or name}: {_REASONS[specs[name].type]}"
-    return Finding("cannot be rotated without an outage", path=name, why=why, fix=_BY_HAND)
+    return Finding(
+        "cannot be rotated without an outage", path=name, why=why, fix=_LEAVE if specs[name].type in _KEPT else _BY_HAND
+    )
 
 
 def _instance_lags(instance: Instance, observation: Observation, names: Collection[str]) -> str:

@@ -213,6 +213,12 @@ class Secret(Description):
     type: Literal["password", "fernet", "hex", "uuid", "cookie", "ssh-key", "cephx"] = "password"
     length: int = Field(32, ge=8)
     count: int = Field(3, description="Keys of a fernet repository")
+    valid_minutes: int = Field(
+        0,
+        ge=0,
+        description="Fernet: what its keys sign is worthless after so many minutes, so they can be rotated without an outage; "
+        "0: what they encrypt is kept",
+    )
     description: str = ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated
 
@@ -10,6 +11,7 @@ from rich.markup import escape
 
 from scs_deploy import logins
 from scs_deploy import rotate as rotation
+from scs_deploy.catalogue.service import Secret
 from scs_deploy.cli import common
 from scs_deploy.cli.change import ServiceOption, YesOption, carry_out, confirm, make, refused_error
 from scs_deploy.cli.common import RegionOption, VaultOption
@@ -17,6 +19,7 @@ from scs_deploy.cli.plan_text import print_plan
 from scs_deploy.errors import CHANGES_PENDING, DeployError
 from scs_deploy.locks import RegionLock
 from scs_deploy.plan import Plan
+from scs_deploy.secrets import keys
 from scs_deploy.session import Observation, Session, unreachable_error
 
 
@@ -37,13 +40,19 @@ def rotate(
     """Give database, queue and identity users new passwords, without an outage.
 
     In three phases, each a plan that is shown and applied: the backend accepts new accounts beside the old ones; consumers take
-    them, rolling; the old accounts go. Run again after an interruption, it goes on where it stopped.
+    them, rolling; the old accounts go. Run again after an interruption, it goes on where it stopped. Keys that sign tokens are
+    rotated when they are named: the staged one becomes the primary one, and tokens stay valid.
 
     Examples:  scs-deploy secrets rotate    scs-deploy secrets rotate nova-database    scs-deploy secrets rotate --service nova --plan
     """
     session = common.session(region, vault_password)
     with RegionLock(session.state, "secrets rotate"):
         going = logins.under_way(session.vault.standings)
+        if not going and (signing := rotation.keys(session, names or [])):
+            _keys(session, signing, look=look, yes=yes)
+            names = [name for name in names or [] if name not in signing]
+            if not names:
+                return
         if not going:
             chosen = _begin(session, names or [], service or [], look=look, yes=yes)
         else:
@@ -60,13 +69,7 @@ def _begin(session: Session, names: list[str], services: list[str], *, look: boo
     """Show what the whole rotation takes, and write the new values into the vault once that is agreed to."""
     plan, observation = _known(session)
     chosen = rotation.choose(session, observation.sealed.desired, names, services)
-    if not plan.empty:
-        print_plan(common.out, plan, diffs=False)
-        raise DeployError(
-            "other changes are pending; nothing was rotated",
-            why="a rotation carries out only what belongs to it",
-            fix="run scs-deploy apply first, then again",
-        )
+    _require_settled(plan)
     _require_current(session, observation, chosen, "nothing was rotated")
     fresh = rotation.begun(session, chosen)
     session.vault.change(lambda values: logins.advance(logins.begin(values, fresh), chosen), keep=False)
@@ -83,6 +86,35 @@ def _begin(session: Session, names: list[str], services: list[str], *, look: boo
     confirm(yes, f"Rotate {len(chosen)} secret{'' if len(chosen) == 1 else 's'}?")
     session.vault.change(lambda values: logins.begin(values, fresh))
     return chosen
+
+
+def _keys(session: Session, signing: Mapping[str, Secret], *, look: bool, yes: bool) -> None:
+    """Rotate keys: one plan, since every member has the key that becomes the primary one already."""
+    plan, observation = _known(session)
+    _require_settled(plan)
+    _require_current(session, observation, tuple(signing), "nothing was rotated")
+    session.vault.change(lambda values: keys.rotate(values, signing, session.vault.clock()), keep=False)
+    common.out.print(
+        f"\n[bold]Keys[/bold] ({', '.join(signing)}): the staged one becomes the primary one, the oldest goes"
+    )
+    print_plan(common.out, make(session, [], purge=False)[0], diffs=False)
+    if look:
+        raise typer.Exit(CHANGES_PENDING)
+    confirm(yes, "Rotate these keys?")
+    session.vault.change(lambda values: keys.rotate(values, signing, session.vault.clock()))
+    plan, observation = _known(session)
+    carry_out(session, plan, observation)
+    common.out.print(f"[bold]Rotated: {', '.join(signing)}.[/bold] What the key before signed stays valid.")
+
+
+def _require_settled(plan: Plan) -> None:
+    if not plan.empty:
+        print_plan(common.out, plan, diffs=False)
+        raise DeployError(
+            "other changes are pending; nothing was rotated",
+            why="a rotation carries out only what belongs to it",
+            fix="run scs-deploy apply first, then again",
+        )
 
 
 def _continued(session: Session, names: list[str], services: list[str], going: tuple[str, ...]) -> tuple[str, ...]:

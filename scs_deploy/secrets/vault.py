@@ -77,6 +77,10 @@ class Vault:
         """Where the rotation of each secret stands."""
         return logins.read(self._values)
 
+    def values(self) -> logins.Values:
+        """Return all values by name."""
+        return dict(self._values)
+
     def change(self, make: Callable[[logins.Values], logins.Values], *, keep: bool = True) -> None:
         """Replace all values by what ``make`` returns of them, read anew and written at once; without ``keep`` only for this run."""
         if not keep:

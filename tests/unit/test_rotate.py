@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import shutil
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from world import ROLES, World
 
 from scs_deploy import logins, rotate
+from scs_deploy.catalogue.service import Secret
 from scs_deploy.errors import InputError
 from scs_deploy.logins import Standing
 from scs_deploy.observe import Observation
 from scs_deploy.references import find
+from scs_deploy.secrets import keys
 from scs_deploy.secrets.generate import MAPPINGS
 
 ROOT = Path(__file__).parents[2]
@@ -194,6 +197,35 @@ def test_while_both_names_are_valid_both_have_the_same_rights():
         if item.kind == "role_assignment" and not item.name.endswith("~b"):
             (other,) = [one for one in world.desired.items if one.name == f"{item.name}~b" and one.kind == item.kind]
             assert other.attrs == {**item.attrs, "user": f"{item.attrs['user']}~b"}
+
+
+# -- keys that sign --------------------------------------------------------------------------------------------------------
+
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+SIGNING = Secret(type="fernet", count=3, valid_minutes=60)
+
+
+def test_the_staged_key_becomes_the_primary_one_and_the_last_primary_is_kept():
+    values = keys.rotate({"sign": {"0": "staged", "1": "older", "2": "primary"}}, {"sign": SIGNING}, NOW)
+    fresh = values["sign"].pop("0")
+    assert values["sign"] == {"2": "primary", "3": "staged"}
+    assert fresh not in ("staged", "older", "primary")
+    again = keys.rotate({**values, "sign": {**values["sign"], "0": fresh}}, {"sign": SIGNING}, NOW)
+    assert {number: again["sign"][number] for number in ("3", "4")} == {"3": "staged", "4": fresh}
+    assert set(again["sign"]) == {"0", "3", "4"}
+    alone = keys.rotate({"sign": {"0": "s", "1": "p"}}, {"sign": Secret(type="fernet", count=2)}, NOW)
+    assert alone["sign"]["2"] == "s"
+    assert len(alone["sign"]) == 2
+
+
+def test_a_key_is_not_dropped_before_what_it_signed_has_ended():
+    values = keys.rotate({"sign": {"0": "a", "1": "b", "2": "c"}}, {"sign": SIGNING}, NOW)
+    assert keys.too_early("sign", SIGNING, {}, NOW) is None
+    found = keys.too_early("sign", SIGNING, values, NOW + timedelta(minutes=59))
+    assert found
+    assert "before 2026-01-01T01:00" in found.what
+    assert keys.too_early("sign", SIGNING, values, NOW + timedelta(minutes=60)) is None
 
 
 # -- when the next phase may begin -----------------------------------------------------------------------------------------

@@ -1,0 +1,117 @@
+"""``scs-deploy secrets rotate``, on nodes that hold at once whatever is wanted: what is asked, refused, kept and gone on with."""
+
+from __future__ import annotations
+
+import pytest
+from test_session import folder  # noqa: F401 - a fixture
+from typer.testing import CliRunner
+from world import BASE, facts, matching
+
+from scs_deploy import logins, runner
+from scs_deploy.cli import common, secrets
+from scs_deploy.errors import CHANGES_PENDING, DeployError, InputError, UsageError
+from scs_deploy.secrets import vault as vault_module
+from scs_deploy.session import Session
+
+SECRET = "app-database"
+
+
+@pytest.fixture
+def session(folder, monkeypatch) -> Session:  # noqa: F811
+    made = Session(folder)
+
+    def run(playbook, connections, payloads, on_node=None):
+        known = bool(made._known.get("n1"))
+        sealed = made.render()
+        answers = {}
+        for name in payloads:
+            answer = matching(name, sealed) if known else {"instances": {}, "unexpected": {}, "images": []}
+            answers[name] = {**answer, "facts": facts(f"10.60.1.1{name[1]}"), "facts_digest": "f"}
+        return runner.Answers(answers, {}, {})
+
+    monkeypatch.setattr(runner, "run", run)
+    monkeypatch.setattr(common, "session", lambda *_: made)
+    return made
+
+
+@pytest.fixture
+def call(session: Session):
+    def run(*arguments: str):
+        result = CliRunner().invoke(secrets.app, ["rotate", *arguments])
+        if isinstance(result.exception, DeployError):
+            raise result.exception
+        return result
+
+    return run
+
+
+def kept(session: Session) -> dict:
+    """What the vault's file holds."""
+    return vault_module.Vault.open(session.folder).values()
+
+
+def test_a_rotation_goes_through_its_phases_to_a_new_value(session: Session, call):
+    old = session.vault.get(SECRET)
+    done = call("--yes")
+    assert [line.partition(":")[0] for line in done.stdout.splitlines() if line.startswith("Phase")] == [
+        "Phase 1 of 3", "Phase 2 of 3", "Phase 3 of 3",
+    ]  # fmt: skip
+    values = kept(session)
+    assert values[SECRET] != old
+    assert old not in str(values)
+    assert values[logins.ENTRY] == {SECRET: "second"}
+    assert old not in done.stdout
+    assert values[SECRET] not in done.stdout
+    call("--yes", SECRET)
+    assert logins.ENTRY not in kept(session)
+
+
+@pytest.mark.parametrize(("arguments", "raised"), [(("--plan",), None), ((), UsageError)])
+def test_a_look_and_a_question_without_answer_change_nothing(session: Session, call, arguments, raised):
+    before = {**session.vault.values()}
+    if raised:
+        with pytest.raises(raised, match="no terminal"):
+            call(*arguments)
+    else:
+        done = call(*arguments)
+        assert done.exit_code == CHANGES_PENDING
+        assert f"{SECRET}: store user app" in done.stdout
+    assert kept(session) == before
+
+
+def test_one_that_was_begun_goes_on_and_another_waits(session: Session, call):
+    session.vault.change(lambda values: logins.begin(values, {SECRET: "S3CRET-new"}))
+    with pytest.raises(DeployError, match=r"is under way(.|\n)*without names"):
+        call("--yes", "app-admin")
+    done = call("--yes", SECRET)
+    assert "Going on with app-database" in done.stdout
+    assert kept(session)[SECRET] == "S3CRET-new"
+
+
+def test_a_look_at_one_that_was_begun_leaves_it_there(session: Session, call):
+    session.vault.change(lambda values: logins.begin(values, {SECRET: "S3CRET-new"}))
+    assert call("--plan").exit_code == CHANGES_PENDING
+    assert logins.under_way(logins.read(kept(session))) == {SECRET: "offered"}
+
+
+def test_a_node_in_maintenance_that_logs_in_holds_it_up_before_anything_changes(session: Session, call):
+    session.observe()
+    text = BASE.replace("{name: n2, groups", "{name: n2, state: maintenance, groups")
+    assert text != BASE
+    (session.folder / "region.yml").write_text(text)
+    session.__dict__.pop("region", None)
+    before = kept(session)
+    for cached in ("nodes", "connections", "placement", "topology"):
+        session.__dict__.pop(cached, None)
+    with pytest.raises(DeployError, match=r"n2/app: its node was not looked at"):
+        call("--yes")
+    assert kept(session) == before
+
+
+def test_what_cannot_be_rotated_is_told_with_the_reason(session: Session, call):
+    with pytest.raises(InputError, match=r"app-keys: cannot be rotated(.|\n)*nonsense: there is no secret"):
+        call("--yes", "app-keys", "nonsense")
+    with pytest.raises(InputError, match="has no password that can be rotated"):
+        call("--yes", "--service", "front")
+    with pytest.raises(UsageError, match="no service nope"):
+        call("--yes", "--service", "nope")
