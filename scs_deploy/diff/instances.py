@@ -52,8 +52,7 @@ def steps_of(instance: Instance, inputs: Inputs, wanted_here: Collection[str], a
     ]
     if not changes and seen.get("recorded") is False:
         changes.append(Change("the node's record of it", "written anew"))
-    engine = next((node.engine for node in inputs.region.nodes if node.name == instance.node), "")
-    effect = _effect(instance, inputs.sealed, seen, changes, engine)
+    effect = _effect(instance, inputs.sealed, seen, changes)
     stopped = _stopped(instance, seen)
     if not changes and not effect.restart and not effect.reload and not stopped:
         return []
@@ -186,17 +185,16 @@ def _reasons(seen: Mapping[str, Any], written: Sequence[File], effect: _Effect, 
     return tuple(dict.fromkeys(reasons))
 
 
-def _effect(
-    instance: Instance, sealed: Sealed, seen: Mapping[str, Any], changes: Sequence[Change], engine: str
-) -> _Effect:
-    """Decide by the digests recorded at the last start; the reasons are for people. ``engine`` is the node's."""
+def _effect(instance: Instance, sealed: Sealed, seen: Mapping[str, Any], changes: Sequence[Change]) -> _Effect:
+    """Decide by the digests recorded at the last start; the reasons are for people."""
     if instance.kind == "host" and not instance.unit and not instance.apply:
         return _Effect()
     running: Mapping[str, Any] | None = seen.get("running")
     if running is None:
         return _Effect(restart=True, reasons=("it does not run" if instance.unit else "it was never applied",))
-    moves = running.get("engine", engine) != engine
-    named: tuple[str, ...] = (f"the engine becomes {engine} ({running['engine']} before)",) if moves else ()
+    before = running.get("engine", instance.engine)
+    moves = before != instance.engine
+    named: tuple[str, ...] = (f"the engine becomes {instance.engine} ({before} before)",) if moves else ()
     named += tuple(
         f"{change.what.rpartition('/')[2]} {change.how.partition(':')[0]}"
         for change in changes
