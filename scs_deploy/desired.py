@@ -88,6 +88,8 @@ class Instance:
     folders: tuple[Folder, ...]
     health: Mapping[str, Any]
     container: Container | None = None
+    engine: str = ""
+    """Of its container."""
     image_reference: str = ""
     packages: tuple[str, ...] = ()
     apply: tuple[str, ...] = ()

@@ -55,7 +55,6 @@ def _steps(nodes: Sequence[str], inputs: Inputs, unknown: dict[str, str]) -> lis
     unknown |= {f"{node} containers": why for node, why in blind.items()}
     jobs = [job for job in desired.jobs if job.node in nodes and job.node not in blind and _job_due(job, inputs)]
     awaited = {(job.node, job.instance) for job in jobs}
-    engines = {node.name: node.engine for node in inputs.region.nodes}
     steps: list[Step] = []
     for node in nodes:
         wanted_here = {file.path for instance in desired.on(node) for file in instance.files}
@@ -63,7 +62,7 @@ def _steps(nodes: Sequence[str], inputs: Inputs, unknown: dict[str, str]) -> lis
         for instance in desired.on(node):
             if node in blind and instance.kind == "container":
                 continue
-            steps += instances.steps_of(instance, inputs, wanted_here, (node, instance.name) in awaited, engines[node])
+            steps += instances.steps_of(instance, inputs, wanted_here, (node, instance.name) in awaited)
         steps += [one for one in removals(node, inputs) if node not in blind or one.removed.get("kind") != "host"]
     steps += [_job_step(job, inputs) for job in jobs]
     steps += list(resource_steps(nodes, inputs, steps, unknown))

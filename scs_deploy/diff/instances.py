@@ -38,13 +38,8 @@ def hidden_by_engine(instance: Instance, inputs: Inputs) -> str:
     return str(engine.get("why") or "the engine does not answer") if deployed else ""
 
 
-def steps_of(
-    instance: Instance, inputs: Inputs, wanted_here: Collection[str], awaited: bool, engine: str
-) -> list[Step]:
-    """Return no step, one, or two: where a job of the plan needs the files (``awaited``), they are written before it runs.
-
-    ``engine`` is the one that its node is to have.
-    """
+def steps_of(instance: Instance, inputs: Inputs, wanted_here: Collection[str], awaited: bool) -> list[Step]:
+    """Return no step, one, or two: where a job of the plan needs the files (``awaited``), they are written before it runs."""
     seen = inputs.seen(instance.node, instance.name)
     found = files.differing(instance, seen)
     stray = inputs.observed[instance.node].get("unexpected", {}).get("files", ())
@@ -57,7 +52,7 @@ def steps_of(
     ]
     if not changes and seen.get("recorded") is False:
         changes.append(Change("the node's record of it", "written anew"))
-    effect = _effect(instance, inputs.sealed, seen, changes, engine)
+    effect = _effect(instance, inputs.sealed, seen, changes)
     stopped = _stopped(instance, seen)
     if not changes and not effect.restart and not effect.reload and not stopped:
         return []
@@ -189,17 +184,16 @@ def _reasons(seen: Mapping[str, Any], written: Sequence[File], effect: _Effect, 
     return tuple(dict.fromkeys(reasons))
 
 
-def _effect(
-    instance: Instance, sealed: Sealed, seen: Mapping[str, Any], changes: Sequence[Change], engine: str
-) -> _Effect:
-    """Decide by the digests recorded at the last start; the reasons are for people. ``engine`` is the node's."""
+def _effect(instance: Instance, sealed: Sealed, seen: Mapping[str, Any], changes: Sequence[Change]) -> _Effect:
+    """Decide by the digests recorded at the last start; the reasons are for people."""
     if instance.kind == "host" and not instance.unit and not instance.apply:
         return _Effect()
     running: Mapping[str, Any] | None = seen.get("running")
     if running is None:
         return _Effect(restart=True, reasons=("it does not run" if instance.unit else "it was never applied",))
-    moves = running.get("engine", engine) != engine
-    named: tuple[str, ...] = (f"the engine becomes {engine} ({running['engine']} before)",) if moves else ()
+    before = running.get("engine", instance.engine)
+    moves = before != instance.engine
+    named: tuple[str, ...] = (f"the engine becomes {instance.engine} ({before} before)",) if moves else ()
     named += tuple(
         f"{change.what.rpartition('/')[2]} {change.how.partition(':')[0]}"
         for change in changes

@@ -40,6 +40,9 @@ def with_needs(steps: Sequence[Step], inputs: Inputs) -> list[Step]:
     found: dict[str, dict[str, list[Step]]] = {}
     for step in steps:
         found.setdefault(_key(step), {}).setdefault(step.node, []).append(step)
+    leaving: dict[str, set[str]] = {}
+    for step in filter(_leaves_it, steps):
+        leaving.setdefault(step.node, set()).add(step.id)
     images = _images(inputs.sealed.desired)
     done = []
     for step in steps:
@@ -48,7 +51,7 @@ def with_needs(steps: Sequence[Step], inputs: Inputs) -> list[Step]:
         before += [one for key in everywhere for group in found.get(key, {}).values() for one in group]
         needs = {one.id for one in before if one.kind != "image" or one.identity == images.get(_plain_id(step))}
         if _removes_host_part(step):
-            needs |= {one.id for one in steps if one.node == step.node and _leaves_it(one)}
+            needs |= leaving.get(step.node, set())
         done.append(replace(step, needs=tuple(sorted(needs))))
     return done
 

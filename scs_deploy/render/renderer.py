@@ -105,5 +105,6 @@ def _instance(scope: Scope, owners: Mapping[str, Owner], items: tuple[Item, ...]
         files=(*files, File(path, text, "0644", 0, 0)),
         folders=tuple(keep),
         container=run,
+        engine=scope.node.engine,
         image_reference=scope.given.image(component.image).reference,
     )
