@@ -69,11 +69,11 @@ def by(repair: Seen, one: Damage) -> str:
 
 
 def groups(cloud: Cloud) -> Iterator[tuple[Damage, ...]]:
-    yield ON_NODE
     with cloud.services(keystone={"settings": {"notifications": True}}):
         cloud.apply()
         yield BEHIND_APIS
     cloud.apply()
+    yield ON_NODE
 
 
 def main() -> int:

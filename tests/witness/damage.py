@@ -37,7 +37,8 @@ class Damage:
 
 
 def sql(statement: str) -> str:
-    return f'podman exec mariadb mariadb --execute "{statement}"'
+    """As the server's root: the account of its service may not grant."""
+    return f'podman exec --user root mariadb mariadb --execute "{statement}"'
 
 
 def rabbitmqctl(*arguments: str) -> str:
