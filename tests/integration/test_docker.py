@@ -15,9 +15,9 @@ import pytest
 from scs_deploy import engine
 from scs_deploy.images.lock import read_lock
 from scs_deploy.paths import state_dir
-from tests.deployment import CORE, PENDING, Cloud, core_only, deploy, remove, until, write_region
-from tests.integration.conftest import KEEP
-from tests.integration.test_interrupt import applied_after_all, kill
+from tests.deployment import CORE, KEEP, PENDING, Cloud, core_only, deploy, remove, until, write_region
+from tests.integration.test_interrupt import applied_after_all
+from tests.kills.process import kill
 
 SERVICES = {"node", "mariadb", "memcached"}
 FILE = "/var/lib/scs-deploy/data/mariadb/test-of-engines"

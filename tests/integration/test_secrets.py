@@ -16,7 +16,7 @@ import pytest
 from scs_deploy.paths import state_dir
 from scs_deploy.secrets import Vault, keys
 from tests.deployment import REPOSITORY, Cloud, until
-from tests.integration.test_interrupt import kill
+from tests.kills.process import kill
 
 ROLES = Path(__file__).parent / "fixtures" / "rotation"
 TRIES = "/var/lib/scs-deploy/data/prober/count/tries.jsonl"
