@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from scs_deploy import logins
+from scs_deploy import engine, logins
 from scs_deploy.catalogue.load import load_catalogue
 from scs_deploy.lab import Lab, LabSpec
 from scs_deploy.paths import state_dir
@@ -155,6 +155,13 @@ class Cloud:
 
     def try_on_node(self, command: str, stdin: str = "") -> Done:
         return self.lab.run(self.node, [command], stdin=stdin)
+
+    def cut_power(self) -> None:
+        """All processes of the node are gone at once; ``lab up`` boots it again."""
+        name = self.lab.names.container(self.node)
+        # Of a node that takes long to die Podman says that it waited too long for its exit code.
+        engine.podman(["kill", "--signal", "KILL", name], check=False)
+        until(lambda: name not in engine.podman(["ps", "--format", "{{.Names}}"]).stdout.split(), "the node is off")
 
     def on_node(self, command: str, stdin: str = "") -> str:
         done = self.try_on_node(command, stdin)

@@ -259,9 +259,7 @@ end = {
     "records": {name: told for name, record in records.items() if (told := applied(record, invocation(name)))},
     "units": {one["Id"]: [one["ActiveState"], one["UnitFileState"]] for one in states},
     "failed": failed_units(),
-    "containers": {
-        one["Name"].lstrip("/"): in_force(one, records.get(one["Name"].lstrip("/"), {})) for one in inspected
-    },
+    "containers": {one["Name"]: in_force(one, records.get(one["Name"], {})) for one in inspected},
     "volumes": len(output(ENGINE, "volume", "ls", "--quiet").split()),
     "firewall": output("nft", "--stateless", "list", "table", "inet", "scs_deploy").splitlines(),
     "addresses": addresses(),
@@ -269,5 +267,5 @@ end = {
     "temporary": sorted(str(path) for top in TEMPORARY for path in Path(top).glob("ansible*")),
 }
 starts = {one["Id"]: one["ActiveEnterTimestampMonotonic"] for one in states}
-starts |= {one["Name"].lstrip("/"): one["State"]["StartedAt"] for one in inspected}
+starts |= {one["Name"]: one["State"]["StartedAt"] for one in inspected}
 json.dump({"end": end, "starts": starts}, sys.stdout)

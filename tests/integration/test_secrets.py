@@ -213,9 +213,10 @@ def test_during_a_rotation_every_login_of_what_runs_succeeds(cloud: Cloud, seen:
 
 def test_afterwards_the_old_accounts_and_values_are_gone(cloud: Cloud, seen: dict[str, str]) -> None:
     old = {"prober", "prober~b"} - {cloud.login_name("prober", "prober-database")}
-    state = cloud.state()["end"]
-    assert "prober" in str(state["users"])
-    for place in (state["users"], [str(row[0]) for row in state["rabbitmq"]["users"]], keystone_users(cloud)):
+    apis = cloud.state()["end"]["apis"]
+    accounts = apis["mariadb"]["users"]
+    assert "prober" in str(accounts)
+    for place in (accounts, [str(row[0]) for row in apis["rabbitmq"]["users"]], keystone_users(cloud)):
         names = {str(one).split("\t")[0] for one in place}
         assert not old & names, names
         assert {"prober", "prober~b"} & names, names

@@ -69,8 +69,8 @@ def test_a_dropped_in_service_deploys_changes_and_goes(dropped: Cloud, tmp_path:
         assert "echo" not in after["end"]["containers"]
         assert not [path for path in after["end"]["files"] if "echo" in path]
         assert cloud.on_node(f"cat {DATA}/started") == "once\nonce"
-        assert "echo" in after["end"]["databases"]
-        assert "echo\t" not in str(after["end"]["users"])
+        assert "echo" in after["end"]["apis"]["mariadb"]["databases"]
+        assert "echo\t" not in str(after["end"]["apis"]["mariadb"]["users"])
 
     cloud.apply()
     cloud.assert_settled()

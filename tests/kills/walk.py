@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scs_deploy import engine
 from tests import canonical
 from tests.deployment import Cloud, Done, until
 from tests.kills import moment, process
@@ -235,7 +234,7 @@ class Walk:
     def _power(self, run: moment.Run, outcome: Outcome) -> None:
         self._note(run, outcome)
         began = time.monotonic()
-        engine.podman(["kill", self.cloud.lab.names.container(self.cloud.node)])
+        self.cloud.cut_power()
         self._gives_up(run, outcome, began)
         self.cloud.run("lab", "up", code=0)
 
