@@ -242,6 +242,13 @@ def test_what_cannot_be_rotated_is_refused_with_the_reason(cloud: Cloud, seen: d
     cloud.assert_settled()
 
 
+def test_no_value_is_in_the_repository(cloud: Cloud, seen: dict[str, str]) -> None:
+    values = [*json.loads(seen["values before"]).values(), *secret_values(cloud.folder).values()]
+    command = ["git", "grep", "--untracked", "-lFf", "/dev/stdin"]
+    found = subprocess.run(command, cwd=REPOSITORY, input="\n".join(values), capture_output=True, text=True)
+    assert (found.stdout, found.stderr) == ("", "")
+
+
 def test_nothing_of_a_run_stays(cloud: Cloud, seen: dict[str, str]) -> None:
     assert cloud.private_folders() == []
     assert not [line for line in seen["git"].splitlines() if line.endswith(("secrets.yml", ".pem", "clouds.yaml"))]

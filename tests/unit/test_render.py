@@ -80,6 +80,11 @@ def test_commands_and_templates_see_their_node(world: World):
     assert "members = 10.60.1.11,10.60.1.12,10.60.1.13" in world.file("n3/store", "store.conf").text
 
 
+def test_a_reload_sees_its_node(world: World):
+    assert world.instance("n2/app").reload_action == {"command": ["app-ctl", "--at=10.60.1.12", "reload"]}
+    assert world.instance("n2/store").reload_action == {"signal": "HUP"}
+
+
 def test_clients_go_to_the_virtual_address_by_name(world: World):
     assert "@api-int.world.test:3306/app" in world.file("n1/app", "app.conf").text
     assert "--url https://api-int.world.test:5000 " in world.file("n1/app", "scs-job-app-bootstrap").text
