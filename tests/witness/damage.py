@@ -38,7 +38,7 @@ class Damage:
 
 def sql(statement: str) -> str:
     """As the server's root: the account of its service may not grant."""
-    return f'podman exec --user root mariadb mariadb --execute "{statement}"'
+    return f'podman exec --user root mariadb mariadb --user root --execute "{statement}"'
 
 
 def rabbitmqctl(*arguments: str) -> str:
