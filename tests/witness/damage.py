@@ -222,7 +222,7 @@ DATABASE = (
         "keystone may read everything",
         sql("GRANT SELECT ON *.* TO keystone"),
         "n1/mariadb resources of keystone",
-        "everywhere SELECT",
+        "'everywhere': 'SELECT'",
         "api",
     ),
     Damage(
