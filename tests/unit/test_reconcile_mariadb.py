@@ -92,6 +92,24 @@ def test_statements_carry_no_password_and_escape_names() -> None:
     assert re.search("ALTER USER .* REQUIRE SSL", text)
 
 
+def test_who_had_other_rights_connects_anew_and_who_had_another_password_does_not() -> None:
+    change = {"op": "update", "name": "nova", "attrs": {"database": "nova"}, "secret": "pw", "digest": "d1"}
+
+    def told(grants: list[dict[str, Any]], op: str = "update", **changes: Any) -> list[str]:
+        return user.reconnecting({**change, "op": op}, user.items([row(**changes)], grants, [change]))
+
+    assert told([grant("nova", Insert_priv="N")]) == ["KILL USER 'nova'@'%'"]
+    assert told([grant("nova")], everywhere="SELECT") == ["KILL USER 'nova'@'%'"]
+    assert told([grant("nova")], hash="*0") == []
+    assert told([], "delete") == []
+    assert user.reconnecting({**change, "op": "create"}, []) == []
+
+
+def test_a_right_on_everything_is_named() -> None:
+    (item,) = user.items([row(everywhere="SELECT")], [grant("nova")], [wanted_user(database="nova")])
+    assert item["attrs"] == {"database": "everywhere: SELECT, nova: ALL"}
+
+
 def test_the_servers_own_accounts_and_users_without_secret_are_refused() -> None:
     with pytest.raises(ValueError, match="account of the server"):
         user.statements({"op": "delete", "name": "root", "attrs": {}})

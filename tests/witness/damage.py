@@ -38,7 +38,7 @@ class Damage:
 
 def sql(statement: str) -> str:
     """As the server's root: the account of its service may not grant."""
-    return f'podman exec --user root mariadb mariadb --execute "{statement}"'
+    return f'podman exec --user root mariadb mariadb --user root --execute "{statement}"'
 
 
 def rabbitmqctl(*arguments: str) -> str:
@@ -222,7 +222,7 @@ DATABASE = (
         "keystone may read everything",
         sql("GRANT SELECT ON *.* TO keystone"),
         "n1/mariadb resources of keystone",
-        "everywhere SELECT",
+        "'everywhere': 'SELECT'",
         "api",
     ),
     Damage(

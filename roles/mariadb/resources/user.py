@@ -52,9 +52,10 @@ def _compared(item: dict[str, Any], row: dict[str, Any], rights: dict[str, str])
     attrs = item.get("attrs", {})
     databases, expected = _databases(attrs), _privileges(attrs)
     granted = sorted(set(rights.values())) or ["none"]
+    shown = {**rights, "everywhere": row["everywhere"]} if row["everywhere"] else rights
     actual = {
-        "database": ", ".join(f"{one}: {rights[one]}" for one in sorted(rights)),
-        "databases": {one: rights[one] for one in sorted(rights)},
+        "database": ", ".join(f"{one}: {shown[one]}" for one in sorted(shown)),
+        "databases": {one: shown[one] for one in sorted(shown)},
         "host": row["host"],
         "privileges": " / ".join(granted) + (f", everywhere {row['everywhere']}" if row["everywhere"] else ""),
     }
@@ -74,7 +75,9 @@ def _secret_state(item: dict[str, Any], row: dict[str, Any]) -> str:
 
 def apply(context: dict[str, Any], changes: list[dict[str, Any]]) -> list[str]:
     """Create, alter or drop."""
-    _server.execute(context, [statement for change in changes for statement in statements(change)])
+    there = items(_server.query(context, _USERS), _server.query(context, _GRANTS), changes)
+    wanted = [(*statements(change), *reconnecting(change, there)) for change in changes]
+    _server.execute(context, [statement for group in wanted for statement in group])
     past = {"create": "created", "update": "updated", "delete": "dropped"}
     return [f"user {change['name']}: {past[change['op']]}" for change in changes]
 
@@ -102,6 +105,20 @@ def statements(change: dict[str, Any]) -> list[str]:
         f"GRANT {name(MARK)} TO {account}",
         *(f"GRANT {_privileges(attrs)} ON {name(_escape(database))}.* TO {account}" for database in _databases(attrs)),
     ]
+
+
+def reconnecting(change: dict[str, Any], there: list[dict[str, Any]]) -> list[str]:
+    """Return the SQL that ends the connections of a user whose rights are others than wanted.
+
+    A connection keeps the rights that it found when it chose its database, and services keep connections for an hour. Where only
+    the password differs, nothing is ended: connections that are open go on, and new ones with the old password would be refused.
+    """
+    attrs = change.get("attrs", {})
+    found = [one for one in there if one["name"] == change["name"]]
+    if change["op"] != "update" or not found or found[0]["attrs"] == attrs:
+        return []
+    host = _host(attrs)
+    return [f"KILL USER {text(change['name'].removesuffix(f'@{host}'))}@{text(host)}"]
 
 
 def native_hash(password: str) -> str:
