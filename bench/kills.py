@@ -36,15 +36,15 @@ KEEP = "SCS_TEST_KEEP"
 REGIONS = {"core": ("kill", 64, targets.CORE, 50), "cloud": ("killcloud", 65, targets.CLOUD, 10)}
 """Name, subnet, targets and how many points by default."""
 
-COLUMNS = (
-    points.OBSERVING,
-    points.SENDING,
-    moment.INSTANCE,
-    moment.JOB,
-    moment.RESOURCES,
-    points.FINISHING,
-    moment.ENDED,
-)
+WORKING = (moment.INSTANCE, moment.JOB, moment.RESOURCES)
+COLUMNS = {
+    "looking and planning": (points.OBSERVING,),
+    "payload on its way": (points.SENDING,),
+    "steps under way": WORKING,
+    "all steps done, not recorded": (points.FINISHING,),
+    "over before the kill": (moment.ENDED,),
+}
+"""Columns of the table, and the phases that they count."""
 
 Rows = list[dict[str, Any]]
 
@@ -93,7 +93,8 @@ def table(rows: Rows) -> str:
             continue
         phases = Counter(row["phase"] for row in own)
         name = f"{kill}: {about}" if kill else "**all**"
-        lines.append([name, *(str(phases[one] or "") for one in COLUMNS), *_verdicts(own)])
+        counts = (sum(phases[phase] for phase in column) for column in COLUMNS.values())
+        lines.append([name, *(str(count or "") for count in counts), *_verdicts(own)])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

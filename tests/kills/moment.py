@@ -102,18 +102,19 @@ class Run:
         return [step for wave in self.events("wave") for step in wave["steps"]]
 
     def where(self, jobs: frozenset[str]) -> str:
-        """The phase that the run is in: where it works, the kind of step that is next."""
+        """The phase that the run is in: where it works, the kind of step that was begun last, as far as can be told from outside."""
         if self.ended:
             return ENDED
         if not self.steps:
             return OBSERVING
         told = {one["id"] for one in self.events("told", "step")}
-        left = [step for step in self.steps if step not in told]
-        if not left:
+        if told.issuperset(self.steps):
             return FINISHING
         if not told and not self.module():
             return SENDING
-        return kind(left[0], jobs)
+        # Steps begin in order; jobs and resources end before the next one begins, instances become healthy side by side.
+        begun = max((number for number, step in enumerate(self.steps, 1) if step in told), default=0)
+        return kind(self.steps[begun], jobs) if begun < len(self.steps) else INSTANCE
 
     def module(self) -> int:
         """The process of this run's module on the node; 0 when it is not at work."""

@@ -60,8 +60,8 @@ def test_the_table_counts_points_and_those_that_ended_alike() -> None:
     lines = kills.table(rows).splitlines()
     assert len(lines) == 2 + 3
     assert lines[2].startswith("| controller: ")
-    assert lines[2].endswith("|  | 1 |  | 1 |  |  |  | 2 | 1 | 2 | 20 |")
-    assert lines[-1] == "| **all** |  | 1 |  | 2 |  |  |  | 3 | 2 | 3 | 20 |"
+    assert lines[2].endswith("|  | 1 | 1 |  |  | 2 | 1 | 2 | 20 |")
+    assert lines[-1] == "| **all** |  | 1 | 2 |  |  | 3 | 2 | 3 | 20 |"
 
 
 def test_the_readme_has_a_place_for_the_table() -> None:
