@@ -77,6 +77,6 @@ def test_cookies_are_for_this_site_over_tls_only(browser: Browser, session: Any)
 def test_a_session_outlives_a_restart(browser: Browser, session: Any, host: Any) -> None:
     browser.log_in(str(session.vault.get("keystone-admin")))
     host.check_output("systemctl restart horizon")
-    script = "for i in $(seq 60); do curl -skfo /dev/null https://%s:8443/auth/login/ && exit; sleep 1; done; exit 1"
-    host.check_output(script % session.nodes["n1"].addresses["api"].v4)
+    script = "for i in $(seq 60); do curl -skfo /dev/null https://%s/auth/login/ && exit; sleep 1; done; exit 1"
+    host.check_output(script % session.topology.vip("public"))
     assert not browser.get("/identity/").url.endswith("/auth/login/?next=/identity/")
