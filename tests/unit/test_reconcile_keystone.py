@@ -214,6 +214,29 @@ def test_a_changed_attribute_is_shown_with_the_value_it_has(
     assert len(fake.store["endpoints"]) == 1
 
 
+@pytest.mark.parametrize("kind", ["domain", "project", "user", "service", "endpoint"])
+def test_what_somebody_switched_off_differs_and_is_switched_on(
+    fake: FakeKeystone, kinds: dict[str, ModuleType], context: dict[str, Any], kind: str
+) -> None:
+    create(kinds, context)
+    wanted = WANTED[kind][-1:]
+    (there,) = [
+        one for one in fake.store[f"{kind}s"] if one.get("name", "") in ("", wanted[0]["name"].rpartition("/")[2])
+    ]
+    there["enabled"] = False
+
+    def own() -> dict[str, Any]:
+        return next(one for one in kinds[kind].observe(context, wanted) if one["name"] == wanted[0]["name"])
+
+    assert "(disabled)" in str(own()["attrs"])
+    kinds[kind].apply(context, [{**wanted[0], "op": "update"}])
+    assert there["enabled"] is True
+    assert own()["attrs"] == wanted[0]["attrs"]
+    off = [{**wanted[0], "attrs": {**wanted[0]["attrs"], "enabled": False}}]
+    there["enabled"] = False
+    assert "(disabled)" not in str(kinds[kind].observe(context, off))
+
+
 @pytest.mark.parametrize("kind", ["domain", "role", "project", "user", "service"])
 def test_only_objects_of_ours_are_offered_for_removal_and_removed(
     kind: str, fake: FakeKeystone, kinds: dict[str, ModuleType], context: dict[str, Any]

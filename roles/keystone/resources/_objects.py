@@ -78,6 +78,7 @@ def apply(kind: Kind, context: dict[str, Any], changes: list[Item], secret_field
         if current and not body.get(secret_field) and _attrs(kind, client, attrs, current) == attrs:
             continue  # bootstrap made it as wanted, and some of what it makes may not be changed at all
         if current:
+            body |= {"enabled": True} if _disabled(attrs, current) else {}
             client.request("PATCH", f"/{kind.collection}/{current['id']}", {kind.singular: {**body, **kind.mark(name)}})
         else:
             fresh = {**(kind.extra or {}), **identity, **body, **kind.mark(name)}
@@ -114,4 +115,12 @@ def _attrs(kind: Kind, client: Client, wanted: Mapping[str, Any], current: Mappi
             except LookupError:
                 agrees = False
             shown[key] = wanted[key] if agrees else current.get(field)
+    if shown and _disabled(wanted, current):
+        first = next(iter(shown))
+        shown[first] = f"{shown[first]} (disabled)"
     return shown
+
+
+def _disabled(wanted: Mapping[str, Any], current: Mapping[str, Any]) -> bool:
+    """Somebody switched it off, and nobody asked for that: objects are enabled unless an item says otherwise."""
+    return current.get("enabled") is False and "enabled" not in wanted
