@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -10,7 +11,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scs_deploy import engine
+from scs_deploy.errors import DeployError
+from scs_deploy.lab import container
 from tests import canonical
 from tests.deployment import Cloud, Done, until
 from tests.kills import moment, process
@@ -125,7 +127,7 @@ class Walk:
             run.reach(point, self.spans)
             _KILLS[point.kill](self, run, outcome)
             self._compare(target, outcome, self._again(target, outcome))
-        except AssertionError as error:
+        except (AssertionError, DeployError) as error:
             outcome.why.append(str(error))
         finally:
             process.kill(run.process)
@@ -235,7 +237,9 @@ class Walk:
     def _power(self, run: moment.Run, outcome: Outcome) -> None:
         self._note(run, outcome)
         began = time.monotonic()
-        engine.podman(["kill", self.cloud.lab.names.container(self.cloud.node)])
+        os.kill(
+            container.listed(self.cloud.lab.names)[self.cloud.node].pid, signal.SIGKILL
+        )  # and with it everything on the node
         self._gives_up(run, outcome, began)
         self.cloud.run("lab", "up", code=0)
 
