@@ -25,6 +25,8 @@ AGAIN = 2
 END_SECONDS = 240.0
 """In which the program must have ended by itself when its node is gone: ssh gives up after 60 s without a sign of life."""
 
+UNDISTURBED_SECONDS = 1800.0
+
 SETTLE_SECONDS = 20.0
 """In which what runs must have come to rest: an address that moves, a backend that a balancer finds again."""
 
@@ -186,7 +188,7 @@ class Walk:
 
     def _ended(self, run: moment.Run) -> int:
         """Wait until the program ends by itself; return its exit code."""
-        until(lambda: run.ended, "the program has ended by itself", END_SECONDS if run.log is None else 1800, 0.05)
+        until(lambda: run.ended, "the program has ended by itself", UNDISTURBED_SECONDS, 0.05)
         return int(run.process.returncode)
 
     def _gives_up(self, run: moment.Run, outcome: Outcome, began: float) -> None:
