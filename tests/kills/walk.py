@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -129,7 +130,7 @@ class Walk:
             run.reach(point, self.spans)
             _KILLS[point.kill](self, run, outcome)
             self._compare(target, outcome, self._again(target, outcome))
-        except (AssertionError, DeployError) as error:
+        except (AssertionError, DeployError, subprocess.TimeoutExpired) as error:
             outcome.why.append(str(error))
         finally:
             process.kill(run.process)
@@ -142,7 +143,7 @@ class Walk:
     def _again(self, target: Target, outcome: Outcome) -> str:
         """The same command until it is done, and what it said; while the killed run's module is at work, it is refused by name."""
         while outcome.again < AGAIN:
-            done = self.cloud.run(*target.command)
+            done = self.cloud.run(*target.command, timeout=UNDISTURBED_SECONDS)
             self._no_traceback(done.stdout + done.stderr, outcome)
             if done.returncode == LOCKED and not outcome.refused:
                 self._is_refusal(done, outcome)
