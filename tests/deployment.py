@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -16,9 +17,9 @@ from typing import Any
 
 import yaml
 
-from scs_deploy import engine, logins
+from scs_deploy import logins
 from scs_deploy.catalogue.load import load_catalogue
-from scs_deploy.lab import Lab, LabSpec
+from scs_deploy.lab import Lab, LabSpec, container
 from scs_deploy.paths import state_dir
 from scs_deploy.secrets import Vault
 from scs_deploy.session import Session
@@ -158,10 +159,9 @@ class Cloud:
 
     def cut_power(self) -> None:
         """All processes of the node are gone at once; ``lab up`` boots it again."""
-        name = self.lab.names.container(self.node)
-        # Of a node that takes long to die Podman says that it waited too long for its exit code.
-        engine.podman(["kill", "--signal", "KILL", name], check=False)
-        until(lambda: name not in engine.podman(["ps", "--format", "{{.Names}}"]).stdout.split(), "the node is off")
+        there = container.listed(self.lab.names)[self.node]
+        os.kill(there.pid, signal.SIGKILL)  # and with it everything on the node
+        until(lambda: not there.alive, "the node is off")
 
     def on_node(self, command: str, stdin: str = "") -> str:
         done = self.try_on_node(command, stdin)

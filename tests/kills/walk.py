@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from scs_deploy.errors import DeployError
 from tests import canonical
 from tests.deployment import Cloud, Done, until
 from tests.kills import moment, process
@@ -21,6 +23,8 @@ AGAIN = 2
 
 END_SECONDS = 240.0
 """In which the program must have ended by itself when its node is gone: ssh gives up after 60 s without a sign of life."""
+
+UNDISTURBED_SECONDS = 1800.0
 
 SETTLE_SECONDS = 20.0
 """In which what runs must have come to rest: an address that moves, a backend that a balancer finds again."""
@@ -124,7 +128,7 @@ class Walk:
             run.reach(point, self.spans)
             _KILLS[point.kill](self, run, outcome)
             self._compare(target, outcome, self._again(target, outcome))
-        except AssertionError as error:
+        except (AssertionError, DeployError, subprocess.TimeoutExpired) as error:
             outcome.why.append(str(error))
         finally:
             process.kill(run.process)
@@ -137,7 +141,7 @@ class Walk:
     def _again(self, target: Target, outcome: Outcome) -> str:
         """The same command until it is done, and what it said; while the killed run's module is at work, it is refused by name."""
         while outcome.again < AGAIN:
-            done = self.cloud.run(*target.command)
+            done = self.cloud.run(*target.command, timeout=UNDISTURBED_SECONDS)
             self._no_traceback(done.stdout + done.stderr, outcome)
             if done.returncode == LOCKED and not outcome.refused:
                 self._is_refusal(done, outcome)
@@ -183,7 +187,7 @@ class Walk:
 
     def _ended(self, run: moment.Run) -> int:
         """Wait until the program ends by itself; return its exit code."""
-        until(lambda: run.ended, "the program has ended by itself", END_SECONDS if run.log is None else 1800, 0.05)
+        until(lambda: run.ended, "the program has ended by itself", UNDISTURBED_SECONDS, 0.05)
         return int(run.process.returncode)
 
     def _gives_up(self, run: moment.Run, outcome: Outcome, began: float) -> None:

@@ -64,7 +64,7 @@ class SdkEngine:
             found = self.get(name)
             if found is None:
                 return True
-            # Nobody starts one any more that was not started: its run was killed, or the node lost power while it ran.
+            # Nobody starts one any more that was not started: its run was killed in between.
             if self._wait(found, timeout, _STARTED) is None and self._state(found) in ("running", "paused", "stopping"):
                 return False
         self.remove(name)
