@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from tests.deployment import PENDING, Cloud
+from tests.deployment import PENDING, Cloud, until
 
 MARIADB = "/etc/scs-deploy/mariadb"
 RABBITMQ = "/etc/scs-deploy/rabbitmq"
@@ -296,7 +296,7 @@ def found(cloud: Cloud, folder: Path, damages: Iterable[Damage]) -> dict[str, An
     damages = tuple(damages)
     for damage in damages:
         cloud.on_node(damage.command)
-    before = cloud.state()
+    before = steady(cloud)
     steps = drift(cloud, folder)
     assert cloud.state() == before, "drift changed something"
     for damage in damages:
@@ -305,6 +305,18 @@ def found(cloud: Cloud, folder: Path, damages: Iterable[Damage]) -> dict[str, An
     down = {name for name, step in steps.items() if "their owner cannot tell yet" in str(step["reasons"])}
     assert set(steps) - down == {damage.step for damage in damages} - down
     return steps
+
+
+def steady(cloud: Cloud) -> dict[str, Any]:
+    """Return the node's state once two looks agree: what was damaged may still be going down, or coming back."""
+    looks = [cloud.state()]
+
+    def agreed() -> bool:
+        looks.append(cloud.state())
+        return looks[-1] == looks[-2]
+
+    until(agreed, "the node's state stays the same")
+    return looks[-1]
 
 
 def drift(cloud: Cloud, folder: Path) -> dict[str, Any]:
