@@ -221,7 +221,10 @@ def _effect(instance: Instance, sealed: Sealed, seen: Mapping[str, Any], changes
 
 
 def _started_from_drift(instance: Instance, running: Mapping[str, Any], seen: Mapping[str, Any]) -> list[str]:
-    """Files that were edited by hand before the process's last start: it runs with what they said."""
+    """Files that were edited by hand before the process's last start: it runs with what they said.
+
+    Podman and systemd tell starts in whole seconds, so an edit within that second counts as one before it.
+    """
     entries: Mapping[str, Mapping[str, Any]] = seen.get("files", {})
     return [
         file.path
@@ -229,5 +232,5 @@ def _started_from_drift(instance: Instance, running: Mapping[str, Any], seen: Ma
         if file.effect == "restart"
         and (entry := entries.get(file.path))
         and not entry.get("same_content")
-        and 0 < float(entry.get("changed") or 0) < float(running.get("since") or 0)
+        and 0 < float(entry.get("changed") or 0) < float(running.get("since") or 0) + 1
     ]

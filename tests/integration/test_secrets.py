@@ -216,7 +216,7 @@ def test_afterwards_the_old_accounts_and_values_are_gone(cloud: Cloud, seen: dic
     apis = cloud.state()["end"]["apis"]
     accounts = apis["mariadb"]["users"]
     assert "prober" in str(accounts)
-    for place in (accounts, [str(row[0]) for row in apis["rabbitmq"]["users"]], keystone_users(cloud)):
+    for place in (accounts, [json.loads(row)[0] for row in apis["rabbitmq"]["users"]], keystone_users(cloud)):
         names = {str(one).split("\t")[0] for one in place}
         assert not old & names, names
         assert {"prober", "prober~b"} & names, names
