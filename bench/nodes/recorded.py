@@ -74,6 +74,9 @@ class RecordedEngine:
     def images(self) -> list[str]:
         return [self._image]
 
+    def exists(self, name: str) -> bool:
+        return (self._folder / name).exists()
+
 
 def containers(folder: Path, image: str) -> bytes:
     """The answer of ``GET /libpod/containers/json`` for the containers recorded below ``folder``."""
