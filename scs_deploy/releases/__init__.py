@@ -31,9 +31,6 @@ class Release(_Frozen):
     security: bool = Field(True, description="Also <suite>-updates, and <suite>-security from <mirror>-security")
     series: dict[str, str] = Field({}, description="Package -> upstream version prefix that an image must contain")
 
-    def suite_of(self, image: str) -> str:
-        return self.suites.get(image, self.suite)
-
 
 class User(_Frozen):
     """One service user; its group has the same name and, unless given, the same number."""
