@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ class TemplateSet:
             lstrip_blocks=True,
             keep_trailing_newline=True,
         )
+        self._environment.filters["sha256"] = _sha256
         self._strings: dict[str, jinja2.Template] = {}
         self._used: dict[str, frozenset[str] | None] = {}
 
@@ -132,3 +134,8 @@ class TemplateSet:
             file=file,
             line=line,
         )
+
+
+def _sha256(text: str) -> str:
+    """Filter: hexadecimal digest of a text, which stands for what would grow with the region."""
+    return hashlib.sha256(text.encode()).hexdigest()

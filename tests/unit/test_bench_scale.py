@@ -13,6 +13,7 @@ import pytest
 BENCH = Path(__file__).parents[2] / "bench"
 sys.path.insert(0, str(BENCH))
 
+import pipeline  # noqa: E402
 from nodes import recorded, region, report  # noqa: E402
 from nodes.meter import CommandError, Cost, Meter  # noqa: E402
 
@@ -129,3 +130,9 @@ def test_a_command_that_does_not_end_is_ended(tmp_path: Path) -> None:
     cost, said = meter.run(["sh", "-c", "echo hello"], 5)
     assert said == "hello\n"
     assert cost.wall > 0
+
+
+def test_no_file_of_a_node_grows_with_the_region() -> None:
+    """Every service on; 120 nodes have all groups of a region, 400 only have more of the same."""
+    sizes = [pipeline.pipeline(nodes, pipeline.Timer()) for nodes in (120, 400)]
+    assert not list(pipeline.growing(*sizes, 400 / 120)), "name a digest instead of every node"

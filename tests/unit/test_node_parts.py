@@ -175,6 +175,27 @@ def test_reconcilers_are_loaded_by_path_and_leave_nothing_behind(tmp_path: Path)
     assert owners.observe_owner(host, "db", asked)["state"] == "unknown"
 
 
+def test_a_change_waits_for_an_owner_that_answers_again(tmp_path: Path) -> None:
+    folder = tmp_path / "etc/scs-deploy/db/resources"
+    folder.mkdir(parents=True)
+    (folder / "user.py").write_text(RECONCILER)
+    (folder / "_client.py").write_text("")
+    (folder / "context.json").write_text('{"address": "down"}')
+
+    class Repaired(FakeHost):
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            if self.clock > 1_000.0 + owners.ANSWER_SECONDS / 2:
+                (folder / "context.json").write_text('{"address": "up"}')
+
+    done: list[str] = []
+    step: dict[str, Any] = {"owner": "db", "reconciler": "/etc/scs-deploy/db/resources"}
+    owners.apply_changes(
+        Repaired(tmp_path), {**step, "changes": [{"kind": "user", "op": "create", "name": "nova"}]}, done
+    )
+    assert done == ["create nova"]
+
+
 def test_owners_are_asked_while_others_import(tmp_path: Path) -> None:
     over, names = threading.Event(), [f"imported_meanwhile_{number}" for number in range(200)]
 

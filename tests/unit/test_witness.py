@@ -151,6 +151,26 @@ def test_data_of_what_was_removed_stays_unless_purged():
     assert data_kept(purged, kept, kept)
 
 
+def test_folders_of_purged_data_are_promised():
+    data = {
+        "/var/lib/scs-deploy/data/echo": [FOLDER, 0o755, 0, 0],
+        "/var/lib/scs-deploy/data/echo/store": [FOLDER, 0o755, 0, 0],
+    }
+    before, after = Sight({**BEFORE.files, **data}, {}, ""), Sight({**BEFORE.files, CONF: file(9)}, {}, "")
+    leaves = step(action="remove", removed={"data": ["/var/lib/scs-deploy/data/echo/store"]})
+    assert wrong(after, {**leaves, "reasons": ["its data is deleted too"]}, before=before) == []
+    assert "folder changed, not planned" in wrong(after, {**leaves, "reasons": ["its data is kept"]}, before=before)[0]
+
+
+def test_what_a_prune_finds_is_free_but_nothing_else_is():
+    operations = [{"op": "create", "name": "nova"}, {"op": "prune", "name": ""}]
+    planned = step(kind="resources", action="apply", operations=operations)
+    for done, right in (([], False), (["created"], True), (["created", "deleted", "deleted"], True)):
+        assert (against_report([planned], [result(kind="resources", action="apply", done=done)]) == []) is right
+    planned["operations"] = operations[:1]
+    assert against_report([planned], [result(kind="resources", action="apply", done=["created", "deleted"])])
+
+
 def test_there_are_thirty_changes_of_all_kinds_and_a_sample_of_them():
     changes = [change for story in STORIES for change in story.changes]
     assert len(changes) >= 30

@@ -17,6 +17,11 @@ from .host import Host
 PATIENCE = 20.0
 """Seconds that all reconcilers of one owner together have to tell what exists."""
 
+ANSWER_SECONDS, PAUSE_SECONDS = 60.0, 2.0
+"""How long an owner that nobody hears may take to answer again before a change is given up: connections to an address that was gone
+for a while go on when TCP repeats what was lost, which takes as long again; and the pause between two tries.
+"""
+
 
 class _UnknownError(Exception):
     """An owner that cannot be asked; the text says why."""
@@ -49,13 +54,26 @@ def apply_changes(host: Host, step: dict[str, Any], done: list[str]) -> None:
         changes = [change for change in step["changes"] if change["kind"] == kind]
         names = ", ".join(change["name"] for change in changes[:5]) + (", …" if len(changes) > 5 else "")
         try:
-            done += _apply(folder, kind, changes)
+            done += _apply_patiently(host, folder, kind, changes)
         except Exception as error:
             raise StepError(
                 f"{step['owner']} did not take {kind} {names}",
                 why=_told(error),
                 fix=f"check the health and the log of {step['owner']} on this node, then apply again",
             ) from error
+
+
+def _apply_patiently(host: Host, folder: Path, kind: str, changes: list[dict[str, Any]]) -> list[str]:
+    """Try again when nobody answers: every change may be made twice."""
+    until = host.now() + ANSWER_SECONDS
+    while True:
+        try:
+            return _apply(folder, kind, changes)
+        except OSError:
+            if host.now() >= until:
+                raise
+        host.sleep(PAUSE_SECONDS)
+        _forget(folder)
 
 
 def _apply(folder: Path, kind: str, changes: list[dict[str, Any]]) -> list[str]:
