@@ -45,6 +45,7 @@ def play(site: Site, story: Story) -> Iterator[Row]:
                 put_back(site)
                 site.sights = {}
                 return
+    site.restore()  # a role that is no longer found must not be named either
 
 
 @contextmanager
