@@ -42,10 +42,11 @@ def play(site: Site, story: Story) -> Iterator[Row]:
             row = carry_out(site, change)
             yield row
             if row.wrong:
-                put_back(site)
-                site.sights = {}
-                return
-    site.restore()  # a role that is no longer found must not be named either
+                break
+    if row.wrong:
+        put_back(site)
+        site.sights = {}
+    site.restore()  # what is no longer in the search path must not be named either
 
 
 @contextmanager
