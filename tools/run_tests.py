@@ -90,7 +90,7 @@ def phases(options: argparse.Namespace) -> Iterator[tuple[Phase, ...]]:
         # Each has a lab of its own and waits half of its time.
         yield integration, Phase("molecule", ("tools/molecule.sh", "--fresh"), limit=3000, tests="own line")
     # On Molecule's lab, where all services run.
-    yield (pytest("cloud", "tests/cloud", options, "-v", limit=1800),)
+    yield (pytest("cloud", "tests/cloud", options, "-v", limit=2700),)
 
 
 def lint(fast: bool) -> Iterator[Phase]:
