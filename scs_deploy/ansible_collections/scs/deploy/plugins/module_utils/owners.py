@@ -69,7 +69,7 @@ def _apply_patiently(host: Host, folder: Path, kind: str, changes: list[dict[str
     while True:
         try:
             return _apply(folder, kind, changes)
-        except OSError:
+        except (ConnectionError, TimeoutError):
             if host.now() >= until:
                 raise
         host.sleep(PAUSE_SECONDS)
