@@ -72,13 +72,13 @@ def carry_out(way: walk.Walk, chosen: Iterable[points.Point], seed: int, results
     for point in chosen:
         outcome = way.visit(point)
         say(str(outcome))
-        with results.open("a") as stream:
+        with results.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps({"seed": seed, **outcome.as_json()}) + "\n")
 
 
 def kept(results: Path, seed: int, count: int) -> Rows:
     """The last outcome of each of the first ``count`` points of a seed that was visited, in this walk or an earlier one."""
-    lines = results.read_text().splitlines() if results.exists() else []
+    lines = results.read_text(encoding="utf-8").splitlines() if results.exists() else []
     found = {row["point"]["number"]: row for row in map(json.loads, lines) if row["seed"] == seed}
     return [found[number] for number in sorted(found) if number <= count]
 

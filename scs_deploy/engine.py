@@ -173,7 +173,7 @@ def podman_env() -> dict[str, str]:
 def machine_facts() -> MachineFacts:
     # Podman lowers its own nproc limit to pid_max when it starts, so a higher value could not be given to a container.
     nproc = resource.getrlimit(resource.RLIMIT_NPROC)[1]
-    pid_max = int(Path("/proc/sys/kernel/pid_max").read_text())
+    pid_max = int(Path("/proc/sys/kernel/pid_max").read_text(encoding="utf-8"))
     return MachineFacts(
         unified_cgroups=Path("/sys/fs/cgroup/cgroup.controllers").exists(),
         systemd=Path("/run/systemd/system").is_dir(),
@@ -185,7 +185,7 @@ def machine_facts() -> MachineFacts:
 
 def containers_conf(facts: MachineFacts) -> str:
     """The text of containers.conf for a machine. Raises DeployError when no runtime can work on its cgroups."""
-    containers: list[str] = []
+    containers = ["http_proxy = false"]  # the controller's way to the internet is not that of a lab node or an image
     engine: list[str] = []
     limits = {"nofile": facts.nofile, "nproc": facts.nproc}
     if any(0 <= limit < ENGINE_ULIMIT for limit in limits.values()):

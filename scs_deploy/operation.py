@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from scs_deploy import environment
 from scs_deploy.apply import Report, apply
 from scs_deploy.events import EventLog, new_run
 from scs_deploy.locks import RegionLock
@@ -43,6 +44,7 @@ def converge(region: str, limit: Sequence[str] = (), services: Sequence[str] = (
 
     Raises what the commands raise: ``InputError``, ``LockedError``, ``DeployError``.
     """
+    environment.adopt()
     session = Session.open(region)
     with RegionLock(session.state, "ansible-playbook"):
         observation = session.observe(limit)

@@ -211,6 +211,7 @@ def _wave(number: int) -> str:
 def _environment(folder: Path, count: int) -> dict[str, str]:
     return {
         "ANSIBLE_CONFIG": str(paths.share_dir() / "ansible.cfg"),
+        "ANSIBLE_HOME": str(folder / "tmp"),
         "ANSIBLE_COLLECTIONS_PATH": str(Path(__file__).parent),
         "ANSIBLE_FORKS": str(min(FORKS, count)),
         "ANSIBLE_LOCAL_TEMP": str(folder / "tmp"),

@@ -232,4 +232,4 @@ def _control_folder() -> Path:
 
 
 def _log() -> Any:
-    return tempfile.NamedTemporaryFile("r", prefix="scs-ssh-", errors="replace")
+    return tempfile.NamedTemporaryFile("r", encoding="utf-8", prefix="scs-ssh-", errors="replace")

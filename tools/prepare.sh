@@ -1,6 +1,15 @@
 # Sourced by quickstart and run-tests: is this machine fit, install what is missing, make the venv. Needs bash only.
 # shellcheck shell=bash
 
+# What the caller's shell holds has no influence; scs_deploy/environment.py does the same for the program. CDPATH makes cd print.
+unset CDPATH GREP_OPTIONS GREP_COLORS POSIXLY_CORRECT PIP_USER PIP_TARGET PIP_PREFIX PIP_REQUIRE_VIRTUALENV \
+    "${!ANSIBLE_@}" "${!MOLECULE_@}" "${!GIT_@}" "${!PYTHON@}" "${!LC_@}" LANG LANGUAGE
+export LC_ALL=C.UTF-8 HOME=${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)}
+umask 022
+{ : <&0; } 2>/dev/null || exec </dev/null
+{ : >&1; } 2>/dev/null || exec >/dev/null
+{ : >&2; } 2>/dev/null || exec 2>/dev/null
+
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 HELP="see docs/troubleshooting.md"
 PATH=$PATH:/usr/sbin:/sbin

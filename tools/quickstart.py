@@ -17,6 +17,10 @@ def _interrupted(*_: object) -> None:
 
 signal.signal(signal.SIGINT, _interrupted)
 
+from scs_deploy import environment
+
+environment.settle()
+
 import contextlib
 import http.client
 import time

@@ -268,7 +268,7 @@ def reported(file: Path) -> Count | None:
 def birth(pid: int) -> str:
     """When a process was started, in the kernel's ticks; "" when there is none."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
     except OSError:
         return ""
 

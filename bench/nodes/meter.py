@@ -84,7 +84,7 @@ class Meter:
     @staticmethod
     def _spent(pid: int) -> float:
         try:
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
         except OSError:
             return 0.0
         return sum(map(int, fields[11:15])) / _TICKS

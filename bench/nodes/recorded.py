@@ -99,7 +99,7 @@ def _container(path: Path, image: str) -> dict[str, Any]:
         "IsInfra": False,
         "Labels": {
             "PODMAN_SYSTEMD_UNIT": f"{path.name}.service",
-            **dict(line.split("=", 1) for line in path.read_text().splitlines()),
+            **dict(line.split("=", 1) for line in path.read_text(encoding="utf-8").splitlines()),
         },
         "Mounts": [f"/etc/{path.name}/service.conf", f"/etc/{path.name}/policy.json", "/run", "/tmp"],  # noqa: S108
         "Names": [path.name],

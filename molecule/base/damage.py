@@ -42,7 +42,7 @@ UNITS = (Path("/etc/systemd/system").parts[:3], Path("/etc/containers/systemd").
 
 
 def main() -> None:
-    instances = json.loads(MANIFEST.read_text())["instances"]
+    instances = json.loads(MANIFEST.read_text(encoding="utf-8"))["instances"]
     chosen = {name: entry for name, entry in instances.items() if name.partition(".")[0] in sys.argv[1:]}
     print(json.dumps({name: damage(entry) for name, entry in chosen.items()}))  # noqa: T201 - its answer
 

@@ -99,7 +99,7 @@ def logged(pid: int, instance: str) -> bool:
 
 def main() -> None:
     engine, *names = sys.argv[1:]
-    manifest = json.loads(MANIFEST.read_text())["instances"]
+    manifest = json.loads(MANIFEST.read_text(encoding="utf-8"))["instances"]
     answer = {}
     for name in names:
         entry = manifest[name]

@@ -121,8 +121,6 @@ class Builder:
     ) -> Output:
         archives, lists = self._apt_cache(recipe.suite, slot)
         argv = [self.engine.binary, "run", "--interactive", "--name", container, "--network", "host"]
-        # The engine would store proxy settings in the image.
-        argv += ["--http-proxy=false"] if self.engine.kind == "podman" else []
         argv += ["--log-driver", "none", "--volume", f"{archives}:{APT_ARCHIVES}", "--volume", f"{lists}:{APT_LISTS}"]
         output = self.children.run([*argv, image_id, *ENTRY], env=self.engine.env(), stdin=script, on_step=on_step)
         self._check(recipe, output.step, output)
@@ -206,7 +204,7 @@ class Builder:
 def process_mark(pid: int) -> str:
     """``<pid>-<start time>``: names a process beyond the reuse of its number; "" when it is gone."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     except OSError:
         return ""
     return f"{pid}-{stat.rpartition(')')[2].split()[19]}"

@@ -43,7 +43,7 @@ class NodeContainer:
     def alive(self) -> bool:
         """Whether its first process lives; the engine wrongly believes so of a container whose monitor was killed."""
         try:
-            state = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
+            state = Path(f"/proc/{self.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
         except FileNotFoundError:
             return False
         return state not in ("Z", "X")

@@ -52,7 +52,7 @@ def missing_programs() -> list[str]:
 
 
 def free_memory_mb() -> int:
-    for line in Path("/proc/meminfo").read_text().splitlines():
+    for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines():
         if line.startswith("MemAvailable:"):
             return int(line.split()[1]) // 1024
     return 0
@@ -130,7 +130,7 @@ def set_forwarding(value: str, namespace: Path | None = None) -> None:
     if namespace:
         run([*within(namespace), "sh", "-c", f"echo {value} > {FORWARDING}"])
     else:
-        FORWARDING.write_text(value)
+        FORWARDING.write_text(value, encoding="utf-8")
 
 
 def tables() -> list[str]:

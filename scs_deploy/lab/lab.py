@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from scs_deploy import engine
+from scs_deploy import engine, environment
 from scs_deploy.errors import DeployError
 from scs_deploy.images import layout
 from scs_deploy.lab import container, disks, host, image, keys, nodefiles
@@ -188,7 +188,8 @@ class Lab:
 
     def execute(self, argv: Sequence[str]) -> int:
         """Run a command of this machine where the lab's networks are; its exit code."""
-        return subprocess.run([*self.prefix(), *argv], check=False).returncode
+        shell, umask = environment.operators(), environment.operators_umask()
+        return subprocess.run([*self.prefix(), *argv], check=False, env=shell, umask=umask).returncode
 
     def enter(self) -> None:
         """Move this thread, and what it starts, to where the lab's networks are; not to be mixed with ``up`` or ``down``."""

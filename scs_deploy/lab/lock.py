@@ -14,7 +14,7 @@ from scs_deploy.errors import LockedError
 def locked(path: Path, *, remove: bool = False) -> Iterator[None]:
     """Hold the lock; ``remove`` deletes its file at the end. Raises LockedError when another process holds it."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with path.open("a") as stream:
+    with path.open("a", encoding="utf-8") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -26,7 +26,7 @@ def hosts(region: Region) -> str:
 def with_names(region: Region, folder: Path, argv: Sequence[str]) -> list[str]:
     """A command that runs ``argv`` with the region's names; ``folder`` takes the file."""
     file = folder / "hosts"
-    text = f"{HOSTS.read_text()}\n{hosts(region)}" if HOSTS.is_file() else hosts(region)
+    text = f"{HOSTS.read_text(encoding='utf-8')}\n{hosts(region)}" if HOSTS.is_file() else hosts(region)
     if not file.is_file() or file.read_text() != text:
         file.write_text(text)
     return ["unshare", "--mount", "--", "sh", "-c", _SCRIPT, str(file), *argv]

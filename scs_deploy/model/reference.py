@@ -159,7 +159,7 @@ def _cell(text: str) -> str:
 
 
 def write_reference(path: Path) -> None:
-    path.write_text(region_reference())
+    path.write_text(region_reference(), encoding="utf-8")
 
 
 if __name__ == "__main__":

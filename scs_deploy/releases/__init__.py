@@ -113,7 +113,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 def _load(path: Path, model: type[Model]) -> Model:
     try:
-        return model.model_validate(yaml.safe_load(path.read_text()))
+        return model.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except yaml.YAMLError as error:
         raise InputError(Finding("not valid YAML", file=str(path), why=str(error))) from error
     except ValidationError as error:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from scs_deploy import environment
 from scs_deploy.errors import DeployError, InputError, Interrupted
 from scs_deploy.secrets import value
 from scs_deploy.secrets.encrypted import EncryptedFile, exclusive
@@ -63,9 +64,10 @@ def _edited(clear: Path, again: Callable[[InputError], bool]) -> dict[str, value
 
 
 def _run_editor(clear: Path) -> None:
-    command = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
+    shell = environment.operators()
+    command = shell.get("VISUAL") or shell.get("EDITOR") or "vi"
     try:
-        code = subprocess.run([*shlex.split(command), str(clear)], check=False).returncode
+        code = subprocess.run([*shlex.split(command), str(clear)], check=False, env=shell).returncode
     except (OSError, ValueError) as error:
         raise DeployError(
             f"cannot start the editor {command!r}", why=str(error), fix="set EDITOR to an editor that is installed"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import platformdirs
 
+from scs_deploy import environment
 from scs_deploy.errors import InputError
 from scs_deploy.secrets.value import SecretValue
 
@@ -78,7 +79,8 @@ def _run(file: Path) -> SecretValue:
     """As Ansible does: the command's standard output is the password; it may ask on the terminal."""
     fix = "make the command print the password and nothing else; a plain file must not be executable"
     try:
-        done = subprocess.run([str(file.absolute())], stdout=subprocess.PIPE, check=False)
+        command = [str(file.absolute())]
+        done = subprocess.run(command, stdout=subprocess.PIPE, check=False, env=environment.operators())
     except OSError as error:
         raise InputError(
             "cannot run the command that gives the vault's password",

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a lab needs root: not
 
 def traces(lab: Lab) -> dict[str, list[str]]:
     """What the machine holds that could be ours; other labs may come and go meanwhile."""
-    mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+    mounts = [line.split()[1] for line in Path("/proc/mounts").read_text(encoding="utf-8").splitlines()]
     rules = subprocess.run(["nft", "list", "ruleset"], capture_output=True, text=True, check=True).stdout
     ours = (lab.names.id, str(lab.files.folder))
     names = engine.podman(["ps", "--all", "--format", "{{.Names}} {{.ID}}"]).stdout.splitlines()

@@ -135,7 +135,7 @@ def planned(cloud: Cloud, saved: Path) -> dict[str, str]:
     """A plan in every form that a program or a browser reads; place -> text."""
     page = saved.with_suffix(".html")
     shown = cloud.run("plan", "--json", "--out", str(saved), "--html", str(page), code=0).stdout
-    return {"plan": shown, "saved plan": saved.read_text(), "page": page.read_text()}
+    return {"plan": shown, "saved plan": saved.read_text(encoding="utf-8"), "page": page.read_text()}
 
 
 def killed_in_phase_two(cloud: Cloud) -> str:

@@ -38,7 +38,7 @@ class Run:
         self.cloud, self._said, self._folder = cloud, said, cloud.session().state / "events"
         self._before = set(self._folder.glob("*.jsonl"))
         self._log: Path | None = None
-        with said.open("w") as stream:
+        with said.open("w", encoding="utf-8") as stream:
             self.process = cloud.start(*command, stdout=stream, stderr=subprocess.STDOUT)
 
     @property

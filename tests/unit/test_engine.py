@@ -13,13 +13,13 @@ SERVER = MachineFacts(unified_cgroups=True, systemd=True, runc="", nofile=104857
 SMALL = MachineFacts(unified_cgroups=False, systemd=False, runc="/usr/sbin/runc", nofile=20000, nproc=-1)
 
 
-def test_an_ordinary_server_needs_no_settings() -> None:
-    assert tomllib.loads(engine.containers_conf(SERVER)) == {"containers": {}, "engine": {}}
+def test_an_ordinary_server_needs_one_setting() -> None:
+    assert tomllib.loads(engine.containers_conf(SERVER)) == {"containers": {"http_proxy": False}, "engine": {}}
 
 
 def test_a_small_machine_gets_runc_its_limits_and_no_systemd() -> None:
     assert tomllib.loads(engine.containers_conf(SMALL)) == {
-        "containers": {"default_ulimits": ["nofile=20000:20000", "nproc=1048576:1048576"]},
+        "containers": {"http_proxy": False, "default_ulimits": ["nofile=20000:20000", "nproc=1048576:1048576"]},
         "engine": {"runtime": "runc", "cgroup_manager": "cgroupfs", "events_logger": "file"},
     }
 
@@ -35,10 +35,10 @@ def test_the_environment_names_our_own_settings(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(engine, "machine_facts", lambda: SMALL)
     conf = Path(engine.podman_env()["CONTAINERS_CONF"])
     assert tmp_path in conf.parents
-    assert conf.read_text() == engine.containers_conf(SMALL)
+    assert conf.read_text(encoding="utf-8") == engine.containers_conf(SMALL)
     monkeypatch.setattr(engine, "machine_facts", lambda: SERVER)
     engine.podman_env()
-    assert conf.read_text() == engine.containers_conf(SERVER)
+    assert conf.read_text(encoding="utf-8") == engine.containers_conf(SERVER)
 
 
 def test_a_failed_command_carries_the_engines_words(tmp_path: Path) -> None:

@@ -446,3 +446,57 @@ def test_a_disk_counts_under_the_name_that_the_node_has_for_it(tmp_path: Path, m
         ("vda", "/dev/vda", 5),
         ("vdb", "/dev/vdb", 7),
     ]
+
+
+RECONCILER = """
+import os, subprocess, urllib.request
+def observe(context, wanted):
+    told = urllib.request.urlopen(context["url"], timeout=5).read().decode()
+    return [{"name": told, "attrs": {"umask": os.umask(0)}}]
+"""
+LOOK = """
+import json, sys
+from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils import node, owners
+here = node.Node.local("podman")
+print(json.dumps([owners.observe_owner(here.host, "o", {"reconciler": sys.argv[1], "kinds": ["thing"]}), here.host.run(["env"]).out]))
+"""
+
+
+def test_what_the_node_sets_for_everybody_is_not_for_us(tmp_path: Path) -> None:
+    """A proxy of /etc/environment reaches modules by PAM; it knows none of our APIs."""
+
+    class Api(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"direct")
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Api)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    (tmp_path / "thing.py").write_text(RECONCILER, encoding="utf-8")
+    (tmp_path / "context.json").write_text(
+        json.dumps({"url": f"http://127.0.0.1:{server.server_port}/"}), encoding="utf-8"
+    )
+    proxy = "http://192.0.2.1:3128"
+    environment = {
+        "PATH": "/odd",
+        "http_proxy": proxy,
+        "HTTPS_PROXY": proxy,
+        "all_proxy": proxy,
+        "LC_ALL": "de_DE.ISO-8859-1",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", LOOK, str(tmp_path)],
+        env=environment,
+        umask=0o077,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    server.shutdown()
+    answer, env = json.loads(done.stdout)
+    assert answer["items"] == {"thing": [{"name": "direct", "attrs": {"umask": 0o022}}]}, answer
+    assert "proxy" not in env.lower()
+    assert "LC_ALL=C.UTF-8" in env

@@ -45,7 +45,7 @@ def shared_code() -> list[Path]:
 
 def code_of(path: Path) -> str:
     """A module without comments and docstrings: what it does, not what it says."""
-    tree = ast.parse(path.read_text())
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list):

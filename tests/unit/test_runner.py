@@ -41,8 +41,8 @@ class Ansible:
     def run(self, *, private_data_dir: str, playbook: str, inventory: str, **options: Any) -> None:
         self.starts += 1
         folder = Path(private_data_dir)
-        plays = yaml.safe_load(Path(playbook).read_text())
-        groups = json.loads(Path(inventory).read_text())["all"]["children"]
+        plays = yaml.safe_load(Path(playbook).read_text(encoding="utf-8"))
+        groups = json.loads(Path(inventory).read_text(encoding="utf-8"))["all"]["children"]
         tell = options["event_handler"]
         tell({"event": "playbook_on_start", "stdout": "a warning of Ansible"})
         for play in plays:

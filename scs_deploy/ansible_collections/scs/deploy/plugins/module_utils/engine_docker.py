@@ -100,7 +100,7 @@ def _common(one: Sequence[str], other: Sequence[str]) -> int:
 def _readable(option: str) -> str:
     """The API wants a profile's content where the command line takes its path."""
     key, _, value = option.partition("=")
-    return f"{key}={Path(value).read_text()}" if key == "seccomp" and value.startswith("/") else option
+    return f"{key}={Path(value).read_text(encoding='utf-8')}" if key == "seccomp" and value.startswith("/") else option
 
 
 def _mount(mount: dict[str, Any]) -> Any:

@@ -10,7 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _ENVIRONMENT = {"LC_ALL": "C.UTF-8", "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+_KEPT = ("HOME", "USER", "LOGNAME", "TMPDIR")
 NOT_FOUND, TIMED_OUT = 127, 124
+
+
+def settle() -> None:
+    """Make this process independent of the node's /etc/environment and its shells: above all, no proxy stands before our own APIs."""
+    kept = {name: os.environ[name] for name in _KEPT if os.environ.get(name)}
+    os.environ.clear()
+    os.environ.update({"HOME": "/root", **kept, **_ENVIRONMENT})
+    os.umask(0o022)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +52,13 @@ class Host:
         self, argv: Sequence[str], timeout: float = 60, stdin: str = "", env: Mapping[str, str] | None = None
     ) -> Done:
         """Run a command; a missing program or a timeout is an exit code, never an exception."""
-        environment = {**os.environ, **_ENVIRONMENT, **(env or {})}
+        environment = {**os.environ, **(env or {})}
         try:
             done = subprocess.run(
                 argv,
                 input=stdin,
                 capture_output=True,
-                text=True,
+                encoding="utf-8",
                 errors="replace",
                 timeout=timeout,
                 env=environment,
@@ -64,7 +73,7 @@ class Host:
     def read(self, name: str) -> str:
         """Return the text of a small file, or nothing when it cannot be read."""
         try:
-            return self.path(name).read_text(errors="replace").strip()
+            return self.path(name).read_text(encoding="utf-8", errors="replace").strip()
         except OSError:
             return ""
 

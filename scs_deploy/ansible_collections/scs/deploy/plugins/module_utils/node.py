@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from . import layout
 from .engine import Engine, EngineError, Managed, open_engine
 from .failure import StepError
-from .host import Done, Host
+from .host import Done, Host, settle
 from .paths import ENGINE_SOCKETS, IMAGES_ROOT, unit_file
 from .systemd import Systemd
 
@@ -21,6 +21,7 @@ class Node:
 
     @classmethod
     def local(cls, engine: str) -> Node:
+        settle()
         host = Host()
         return cls(host, Systemd(host), lambda kind: open_engine(kind, host), engine)
 

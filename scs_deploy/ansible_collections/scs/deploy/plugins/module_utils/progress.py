@@ -28,7 +28,7 @@ class Progress:
             return
         line = json.dumps({key: result[key] for key in ("id", "status", "seconds")})
         try:
-            with self._file.open("a") as stream:
+            with self._file.open("a", encoding="utf-8") as stream:
                 stream.write(line + "\n")
         except OSError:
             self._file = None
