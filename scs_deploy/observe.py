@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from scs_deploy import payload, runner
+from scs_deploy import clocks, payload, runner
 from scs_deploy.desired import Desired
 from scs_deploy.errors import DeployError
 from scs_deploy.facts import FactsCache
@@ -28,6 +29,8 @@ class Observation:
     rounds: int
     gone: tuple[str, ...] = ()
     """Nodes in state absent that do not answer any more, as is to be expected."""
+    clocks: Mapping[str, float] = field(default_factory=dict)
+    """By how many seconds each node's clock is ahead of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,8 @@ class Observer:
     connections: Mapping[str, Connection]
     facts: FactsCache
     render: Callable[[], Sealed]
+    clock: Callable[[], float] = time.time
+    _clocks: dict[str, float] = field(default_factory=dict)
 
     def observe(self, nodes: Mapping[str, Node], progress: Progress | None = None) -> Observation:
         """Look at every node once.
@@ -63,12 +68,13 @@ class Observer:
             sealed,
             1 + bool(strangers) + bool(changed),
             tuple(name for name in unreachable if name in leaving),
+            dict(self._clocks),
         )
 
     def destruction(self, nodes: Mapping[str, Node], progress: Progress | None = None) -> Observation:
         """Look at nodes as if nothing were wanted on them: all that is managed there is then unexpected."""
         answers, unreachable = self._ask(nodes, _nothing(), progress)
-        return Observation(answers, unreachable, _nothing(), 1)
+        return Observation(answers, unreachable, _nothing(), 1, clocks=dict(self._clocks))
 
     def _ask(
         self, nodes: Mapping[str, Node], sealed: Sealed, progress: Progress | None
@@ -78,7 +84,12 @@ class Observer:
             for name, node in nodes.items()
             if node.state != "maintenance"
         }
+        before = self.clock()
         got = runner.run("observe.yml", self.connections, questions, progress)
+        asked = before, self.clock()
+        for name, answer in got.answers.items():
+            if told := (answer.get("live") or {}).get("time"):
+                self._clocks[name] = clocks.ahead(told, asked)
         return dict(got.answers), {**got.unreachable, **got.failed, **got.lost}
 
 

@@ -17,7 +17,8 @@ CA_VALIDITY = timedelta(days=3650)
 VALIDITY = timedelta(days=825)
 """The longest that common TLS stacks accept from a private CA (Apple, https://support.apple.com/en-us/103769)."""
 RENEW_BEFORE = timedelta(days=30)
-_BACKDATED = timedelta(hours=1)  # nodes whose clock is a little behind must accept a certificate of this minute
+BACKDATED = timedelta(days=1)
+"""A certificate of this minute must be good on nodes whose clock is behind ours: by hours, where one of both takes local time for UTC."""
 _COMMON_NAME_LIMIT = 64  # ub-common-name, RFC 5280
 
 
@@ -105,7 +106,7 @@ class Authority:
         name = _name(f"scs-deploy {region}"[: _COMMON_NAME_LIMIT - len(suffix)] + suffix)
         identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
         cert = (
-            _builder(name, name, key.public_key(), now - _BACKDATED, now + validity)
+            _builder(name, name, key.public_key(), now - BACKDATED, now + validity)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(_usage(sign=False), critical=True)
             .add_extension(identifier, critical=False)
@@ -125,6 +126,12 @@ class Authority:
                 why="certificates of a CA that is about to end would have to be replaced at once",
                 fix="remove ca-key and ca-cert with 'scs-deploy secrets edit' and apply: a new CA is made",
             )
+        if self._cert.not_valid_before_utc > now:
+            raise InputError(
+                f"the internal CA is valid only from {self._cert.not_valid_before_utc:%Y-%m-%d %H:%M} UTC on",
+                why=f"this machine's clock says {now:%Y-%m-%d %H:%M} UTC: it is wrong now, or was when the CA was made",
+                fix="correct the clock; if it was wrong then, remove ca-key and ca-cert with 'scs-deploy secrets edit' and apply",
+            )
         key = ec.generate_private_key(ec.SECP256R1())
         not_after = min(now + validity, self.not_after)
         try:
@@ -139,7 +146,13 @@ class Authority:
         authority = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(self._key_id)
         purposes = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
         cert = (
-            _builder(subject, self._cert.subject, key.public_key(), now - _BACKDATED, not_after)
+            _builder(
+                subject,
+                self._cert.subject,
+                key.public_key(),
+                max(now - BACKDATED, self._cert.not_valid_before_utc),
+                not_after,
+            )
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(sign=True), critical=True)
             .add_extension(purposes, critical=False)
@@ -166,7 +179,7 @@ class Authority:
             )
         except (ValueError, x509.ExtensionNotFound):
             return None
-        if not same or cert.not_valid_after_utc - now < renew_before:
+        if not same or cert.not_valid_before_utc > now or cert.not_valid_after_utc - now < renew_before:
             return None
         return cert.not_valid_after_utc
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from scs_deploy import diff, drift, logins, paths
+from scs_deploy import clocks, diff, drift, logins, paths
 from scs_deploy.catalogue.load import Catalogue, load_catalogue
 from scs_deploy.context import Topology
 from scs_deploy.desired import Desired
@@ -23,7 +23,7 @@ from scs_deploy.model.load import find_region, load_region, located
 from scs_deploy.model.region import Node, Region
 from scs_deploy.observe import Observation, Observer, Progress, unreachable_error
 from scs_deploy.order import Order, order_of
-from scs_deploy.pki import Certificate, CertificateRequest
+from scs_deploy.pki import BACKDATED, Certificate, CertificateRequest
 from scs_deploy.placement import Placement, place
 from scs_deploy.plan import Plan
 from scs_deploy.references import Resolver
@@ -240,7 +240,12 @@ class Session:
     def plan(
         self, observation: Observation, limit: Iterable[str] = (), purge: bool = False, services: Iterable[str] = ()
     ) -> Plan:
-        """Make the plan, of all services or of some; raises ``UsageError`` for unknown names."""
+        """Make the plan, of all services or of some; raises ``UsageError`` for unknown names.
+
+        Raises ``DeployError`` when it takes new certificates that would not be valid on nodes, by their clocks.
+        """
+        if self.vault.unsaved:
+            clocks.refuse_certificates(observation.clocks, BACKDATED)
         chosen = tuple(self.limited(limit)) if tuple(limit) else ()
         named = tuple(services)
         unknown = [name for name in named if name not in self.catalogue.services]
@@ -263,7 +268,9 @@ class Session:
             f"node {name} is absent and does not answer: what is left on it cannot be removed"
             for name in observation.gone
         )
-        return replace(plan, notes=(*plan.notes, *gone, *logins.notes(self.vault.standings)))
+        return replace(
+            plan, notes=(*plan.notes, *gone, *clocks.notes(observation.clocks), *logins.notes(self.vault.standings))
+        )
 
     def node(self, name: str) -> Node:
         """Return a node by name; raises ``UsageError`` with the known names."""

@@ -93,6 +93,7 @@ def make(
             status.update(f"observing: {len(seen)}/{total} answered")
 
         observation = session.observe(limit, progress)
+    plan = session.plan(observation, limit, purge, services)
     if keep:
         session.vault.save()
     if session.generated:
@@ -101,7 +102,7 @@ def make(
         )
     if observation.rounds > 1 and observation.observed:
         common.err.print("facts of some nodes were new, so they were looked at twice")
-    return session.plan(observation, limit, purge, services), observation
+    return plan, observation
 
 
 def refused_error(plan: Plan) -> DeployError:

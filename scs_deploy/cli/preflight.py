@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from dataclasses import asdict
 
@@ -31,9 +30,7 @@ def preflight(region: RegionOption = None, as_json: JsonOption = False) -> None:
     Exits with 1 when there is an error among the findings. Changes nothing.
     """
     session = common.session(region)
-    before = time.time()
     observation = session.destruction()
-    asked = (before, time.time())
     findings: list[Finding] = []
     for name, answer in observation.observed.items():
         node = session.nodes[name]
@@ -45,7 +42,7 @@ def preflight(region: RegionOption = None, as_json: JsonOption = False) -> None:
             {str(key): network for key, network in session.region.networks.items()},
             answer.get("facts") or session.facts(name),
             answer.get("live") or {},
-            asked,
+            observation.clocks.get(name, 0.0),
             tuple(_ports(session, node, managed)),
         )
         findings += evaluate(subject)

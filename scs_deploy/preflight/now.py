@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from scs_deploy import clocks
 from scs_deploy.errors import Finding
 from scs_deploy.preflight.subject import Subject, WantedPort
 
-SKEW_WARNING, SKEW_ERROR = 2.0, 30.0
-"""Seconds; tokens, TLS and cluster leases start to fail with tens of seconds."""
+SKEW_WARNING, SKEW_ERROR = 2.0, clocks.NOTEWORTHY
+"""Seconds."""
 
 _GIB = 1024**3
 SPACE = {"/": (2, 0.5), "/var/lib/scs-deploy": (10, 1)}
@@ -24,11 +25,7 @@ def _clock(subject: Subject) -> Iterator[Finding]:
     if services and "active" not in services.values():
         why = ", ".join(f"{name} is {state}" for name, state in services.items())
         yield subject.finding("warning", "nothing keeps the clock right", why, "start the time service, or apply")
-    if subject.asked is None:
-        return
-    before, after = subject.asked
-    time = subject.live["time"]
-    skew = time - after if time > after else min(0.0, time - before)
+    skew = subject.clock
     if abs(skew) > SKEW_WARNING:
         way = "ahead of" if skew > 0 else "behind"
         running = [name for name, state in subject.facts["ntp"].items() if state == "active"]

@@ -31,8 +31,8 @@ class Subject:
     networks: Mapping[str, Network]
     facts: Mapping[str, Any]
     live: Mapping[str, Any]
-    asked: tuple[float, float] | None = None
-    """Epoch seconds of the controller's clock before and after the node was asked."""
+    clock: float = 0.0
+    """Seconds by which the node's clock is ahead of the controller's."""
     ports: tuple[WantedPort, ...] = ()
     engine: Mapping[str, Any] | None = None
 

@@ -146,6 +146,11 @@ class Vault:
         for node, instance in places:
             self._node(node).pop(instance, None)
 
+    @property
+    def unsaved(self) -> bool:
+        """Whether certificates were issued that are not on disk yet."""
+        return bool(self._changed)
+
     def save(self) -> list[str]:
         """Write the certificates that were issued, one file per node; return the nodes."""
         with exclusive(self.folder):

@@ -174,3 +174,21 @@ def test_a_long_name_still_gets_a_certificate(authority, tmp_path):
     name = ".".join(["a" * 40] * 3)
     done = openssl(tmp_path, authority.issue(CertificateRequest(name), NOW), "-verify_hostname", name)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_certificate_of_this_minute_is_good_on_a_node_hours_behind(authority, tmp_path):
+    certificate = authority.issue(REQUEST, NOW)
+    for name, text in {"ca": certificate.ca_pem, "cert": certificate.cert_pem}.items():
+        (tmp_path / f"{name}.pem").write_text(text, encoding="utf-8")
+    then = str(int((NOW - timedelta(hours=23)).timestamp()))
+    command = ["openssl", "verify", "-attime", then, "-CAfile", "ca.pem", "cert.pem"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_what_a_wrong_clock_made_is_told_or_made_anew(authority):
+    with pytest.raises(InputError, match="valid only from"):
+        authority.issue(REQUEST, NOW - timedelta(days=2))
+    early = authority.issue(REQUEST, NOW + timedelta(days=10))
+    assert authority.keeps(early.cert_pem, REQUEST, NOW + timedelta(days=9, hours=1))
+    assert not authority.keeps(early.cert_pem, REQUEST, NOW)

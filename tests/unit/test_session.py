@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 import yaml
 from world import BASE, ROLES, World, facts, matching
 
-from scs_deploy import paths, runner
-from scs_deploy.errors import InputError, UsageError
+from scs_deploy import clocks, paths, runner
+from scs_deploy.errors import DeployError, InputError, UsageError
 from scs_deploy.images.lock import LockedImage, write_lock
 from scs_deploy.secrets import password
 from scs_deploy.session import Session
@@ -22,6 +23,8 @@ class Nodes:
         self.asked: list[dict[str, dict]] = []
         self.unreachable: set[str] = set()
         self.memory = 4096
+        self.clock = 0.0
+        """Seconds by which the clock of n2 is ahead."""
 
     def run(self, playbook, connections, payloads, on_node=None):
         assert playbook == "observe.yml"
@@ -35,6 +38,7 @@ class Nodes:
             answers[name] = {
                 "facts": None if known else facts(f"10.60.1.1{name[1]}", self.memory),
                 "facts_digest": digest,
+                "live": {"time": time.time() + (self.clock if name == "n2" else 0)},
                 "instances": {},
                 "unexpected": {},
                 "images": [],
@@ -179,3 +183,30 @@ def test_the_world_helper_is_true_to_the_session():
     """What tests elsewhere take for a settled node is one in the eyes of the plan."""
     world = World()
     assert world.plan({node: matching(node, world.sealed) for node in world.desired.instances}).empty
+
+
+@pytest.mark.parametrize(("told", "seconds"), [(100.0, 0), (999.0, -1), (1000.5, 0), (1003.0, 2)])
+def test_a_slow_answer_is_no_wrong_clock(told: float, seconds: float):
+    assert clocks.ahead(told, (0.0 if told == 100 else 1000.0, 1001.0)) == seconds
+
+
+def test_a_clock_that_is_hours_off_is_told_and_its_certificates_are_good(session: Session, nodes: Nodes):
+    nodes.clock = -2 * 3600.0
+    plan = session.plan(session.observe())
+    assert "the clock of n2 is 2 h behind the controller's: correct the one that is wrong" in plan.notes
+    assert session.vault.unsaved
+
+
+@pytest.mark.parametrize("days", [-2, 2])
+def test_no_certificate_is_made_by_a_clock_that_is_days_off(session: Session, nodes: Nodes, folder, days: int):
+    nodes.clock = days * 86400.0
+    observation = session.observe()
+    with pytest.raises(DeployError, match=r"clocks disagree(.|\n)*n2 is 48 h (ahead of|behind)"):
+        session.plan(observation)
+    assert not (folder / "certs").exists()
+    nodes.clock = 0.0
+    session.plan(session.observe())
+    session.keep()
+    nodes.clock = days * 86400.0
+    again = Session(folder)
+    assert again.plan(again.observe()).notes, "without new certificates, work goes on"
