@@ -32,6 +32,9 @@ def preflight(region: RegionOption = None, as_json: JsonOption = False) -> None:
     session = common.session(region)
     observation = session.destruction()
     findings: list[Finding] = []
+    called: dict[str, list[str]] = {}
+    for name, answer in observation.observed.items():
+        called.setdefault((answer.get("facts") or session.facts(name)).get("hostname", ""), []).append(name)
     for name, answer in observation.observed.items():
         node = session.nodes[name]
         if node.state == "absent":
@@ -43,6 +46,7 @@ def preflight(region: RegionOption = None, as_json: JsonOption = False) -> None:
             answer.get("facts") or session.facts(name),
             answer.get("live") or {},
             observation.clocks.get(name, 0.0),
+            next(tuple(names) for names in called.values() if name in names),
             tuple(_ports(session, node, managed)),
         )
         findings += evaluate(subject)

@@ -28,6 +28,17 @@ def _os(subject: Subject) -> Iterator[Finding]:
         yield subject.finding("error", f"the operating system is {shown}", why, f"install Debian {DEBIAN} on it")
 
 
+def _hostname(subject: Subject) -> Iterator[Finding]:
+    name = subject.facts["hostname"]
+    if name == subject.node.name:
+        return
+    shared = sorted(other for other in subject.sharing if other != subject.node.name)
+    what = f"the machine is called {name}" + (f", and so is {', '.join(shared)}" if shared else "")
+    why = "its services are to be known by the node's name, some also by the machine's, which must be one of its own"
+    fix = "nothing to do before the first apply, which gives it the node's name; later it refuses, and says what to do"
+    yield subject.finding("warning" if shared else "info", what, why, fix)
+
+
 def _cpu(subject: Subject) -> Iterator[Finding]:
     if subject.facts["architecture"] != "x86_64":
         return
@@ -118,4 +129,4 @@ def _in(subject: Subject, groups: frozenset[str]) -> bool:
     return not groups.isdisjoint(subject.node.groups)
 
 
-CHECKS = (_os, _cpu, _memory, _cgroups, _kernel, _engine)
+CHECKS = (_os, _hostname, _cpu, _memory, _cgroups, _kernel, _engine)

@@ -33,6 +33,8 @@ class Subject:
     live: Mapping[str, Any]
     clock: float = 0.0
     """Seconds by which the node's clock is ahead of the controller's."""
+    sharing: tuple[str, ...] = ()
+    """Nodes whose machines have the same hostname."""
     ports: tuple[WantedPort, ...] = ()
     engine: Mapping[str, Any] | None = None
 

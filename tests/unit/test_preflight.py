@@ -18,6 +18,7 @@ FACTS = {
     "os": {"id": "debian", "version": "13", "codename": "trixie"},
     "kernel": "6.12.0",
     "architecture": "x86_64",
+    "hostname": "n1",
     "cpu": {"model": "AMD EPYC 9354", "count": 64, "threads_per_core": 2, "flags": ["aes", "sse4_2", "svm"]},
     "memory_mib": 251 * 1024,
     "disks": [
@@ -62,7 +63,7 @@ def subject(facts=None, live=None, **changes):
         "disks": (Disk(path="/dev/nvme0n1", use="system", size_gb=894, media="nvme"), Disk(serial="Z9", use="osd", media="hdd")),
         "hardware": Hardware(cpu="epyc", cores=32, smt=True, memory_gb=256, local_ssd=True),
     }  # fmt: skip
-    outer = {key: changes.pop(key) for key in ("clock", "ports", "engine_state") if key in changes}
+    outer = {key: changes.pop(key) for key in ("clock", "ports", "engine_state", "sharing") if key in changes}
     if "engine_state" in outer:
         outer["engine"] = outer.pop("engine_state")
     node = SimpleNamespace(**declared | changes)
@@ -90,6 +91,8 @@ def test_a_fit_node_gives_no_finding():
     [
         ({"facts": {"os": {"version": "12"}}}, "error", "operating system is debian 12"),
         ({"facts": {"os": {"id": "ubuntu", "version": "13"}}}, "error", "operating system is ubuntu 13"),
+        ({"facts": {"hostname": "debian"}}, "info", "the machine is called debian"),
+        ({"facts": {"hostname": "debian"}, "sharing": ("n1", "n2")}, "warning", "is called debian, and so is n2"),
         ({"facts": {"cpu": {"flags": ["sse4_2", "svm"]}}}, "warning", "encryption is slow"),
         ({"facts": {"cpu": {"flags": ["aes", "vmx"]}}}, "warning", "CPU is too old"),
         ({"facts": {"cpu": {"flags": ["aes", "sse4_2"]}}}, "warning", "without hardware virtualization"),
