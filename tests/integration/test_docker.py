@@ -99,6 +99,9 @@ def test_a_restart_of_docker_stops_no_container(docker: Cloud) -> None:
         until(lambda: docker.try_on_node("docker version").returncode == 0, "dockerd answers")
         assert "containerd" in command or docker.on_node("systemctl show --value -p MainPID docker") != old
         assert docker.on_node(ask) == before
+    assert docker.on_node("sysctl -n net.ipv4.ip_forward net.ipv6.conf.all.forwarding").split() == ["0", "0"], (
+        "a router"
+    )
     docker.sql("SELECT 1")
 
 

@@ -27,7 +27,15 @@ class Consequence:
 CONSEQUENCES = {
     # systemd-sysusers and systemd-tmpfiles make accounts and homes; sshd is reloaded.
     "node-access": Consequence(
-        ("/etc/passwd*", "/etc/shadow*", "/etc/group*", "/etc/gshadow*", "/etc/.pwd.lock", "/home/*"),
+        (
+            "/etc/passwd*",
+            "/etc/shadow*",
+            "/etc/group*",
+            "/etc/gshadow*",
+            "/etc/.pwd.lock",
+            "/home/*",
+            "/var/lib/scs-deploy/access*",
+        ),
         (("reload", "ssh.service"),),
     ),
     "node-timezone": Consequence(("/etc/localtime",)),
