@@ -192,6 +192,11 @@ class Connection:
                 f"compare the node's host key on its console (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), then put it into "
                 f"{known}: ssh-keyscan -p {self.port} {self.host} (ssh-keygen -R removes an old one)"
             )
+        if "Too many authentication failures" in message:
+            return (
+                "the agent has more keys than the server lets try: name the right one as ssh.key in region.yml, or remove "
+                "the others from the agent (ssh-add -d)"
+            )
         if "Permission denied" in message:
             key = self.key or "the agent's key"
             return (

@@ -102,6 +102,8 @@ def docker_unit(
     lines[start:start] = [
         "Type=oneshot",
         "RemainAfterExit=yes",
+        # Where no configuration is: the client would put the proxies of root's into the container.
+        f"Environment=DOCKER_CONFIG={names.CONFIG_ROOT}",
         f"ExecStartPre=-/usr/bin/docker rm --force {container.name}",
         "ExecStart=" + " ".join(quote(argument) for argument in run),
         f"ExecStop=/usr/bin/docker stop {container.name}",

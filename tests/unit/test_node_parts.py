@@ -448,7 +448,7 @@ def test_a_disk_counts_under_the_name_that_the_node_has_for_it(tmp_path: Path, m
     ]
 
 
-RECONCILER = """
+ASKING = """
 import os, subprocess, urllib.request
 def observe(context, wanted):
     told = urllib.request.urlopen(context["url"], timeout=5).read().decode()
@@ -475,7 +475,7 @@ def test_what_the_node_sets_for_everybody_is_not_for_us(tmp_path: Path) -> None:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Api)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    (tmp_path / "thing.py").write_text(RECONCILER, encoding="utf-8")
+    (tmp_path / "thing.py").write_text(ASKING, encoding="utf-8")
     (tmp_path / "context.json").write_text(
         json.dumps({"url": f"http://127.0.0.1:{server.server_port}/"}), encoding="utf-8"
     )

@@ -116,6 +116,10 @@ def test_stdin_is_nothing_unless_given(fake_ssh, capfd):
         ("ssh: connect to host 10.77.1.11 port 22: No route to host\n", "maintenance"),
         ("root@10.77.1.11: Permission denied (publickey).\n", "ssh.key"),
         (
+            "Received disconnect from 10.77.1.11 port 22:2: Too many authentication failures\n",
+            "name the right one as ssh.key",
+        ),
+        (
             "No ED25519 host key is known for 10.77.1.11\nHost key verification failed.\n",
             "ssh-keyscan -p 22 10.77.1.11",
         ),

@@ -78,6 +78,7 @@ def test_docker():
         assert f" {flag}" in start, flag
     assert start.endswith(' abc run "a b" 50%% $$HOME')
     assert "After=network-online.target docker.service" in text
+    assert "Environment=DOCKER_CONFIG=/etc/scs-deploy" in text.splitlines()
 
 
 @pytest.mark.parametrize("engine", ["podman", "docker"])

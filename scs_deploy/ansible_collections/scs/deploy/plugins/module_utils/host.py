@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from .paths import CONFIG_ROOT
+
 _ENVIRONMENT = {"LC_ALL": "C.UTF-8", "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 _KEPT = ("HOME", "USER", "LOGNAME", "TMPDIR")
 NOT_FOUND, TIMED_OUT = 127, 124
@@ -18,7 +20,8 @@ def settle() -> None:
     """Make this process independent of the node's /etc/environment and its shells: above all, no proxy stands before our own APIs."""
     kept = {name: os.environ[name] for name in _KEPT if os.environ.get(name)}
     os.environ.clear()
-    os.environ.update({"HOME": "/root", **kept, **_ENVIRONMENT})
+    # Docker's client puts the proxies of its user's configuration into containers; none lies in that folder.
+    os.environ.update({"HOME": "/root", **kept, **_ENVIRONMENT, "DOCKER_CONFIG": CONFIG_ROOT})
     os.umask(0o022)
 
 
