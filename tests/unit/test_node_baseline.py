@@ -1,0 +1,66 @@
+"""The baseline of a node as the real role renders it: what other programs of the machine must not undo."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from world import World, facts
+
+ROLES = Path(__file__).parents[2] / "roles"
+REGION = """
+format: 1
+name: base
+release: "2025.1"
+engine: {engine}
+domain: base.test
+dns: [192.0.2.53]
+ssh: {{user: root, host_keys: known_hosts}}
+networks:
+  api: {{cidr: 10.60.1.0/24, vip: 10.60.1.10}}
+services: {services}
+racks:
+  - name: r1
+    nodes:
+      - {{name: n1, groups: [control], addresses: {{api: 10.60.1.11}}}}
+"""
+
+
+def world(engine: str = "podman", **node: object) -> World:
+    others = {path.name: {"enabled": False} for path in ROLES.iterdir() if path.name != "node"}
+    text = REGION.format(engine=engine, services=json.dumps({**others, "node": {"settings": node}}))
+    told = facts("10.60.1.11") | {
+        "os": {"codename": "trixie"},
+        "clock_settable": True,
+        "limits": {"nofile": -1, "nproc": -1},
+    }
+    return replace(World(text=text, roles=(ROLES,)), lock={}, secrets={}, facts_of={"n1": told})
+
+
+def test_cloud_init_makes_of_its_template_what_we_wrote() -> None:
+    header, _, body = world().file("n1/node-hosts", "hosts.debian.tmpl").text.partition("\n")
+    assert header == "## template: basic"
+    assert body == world().file("n1/node-hosts", "/etc/hosts").text
+
+
+def test_a_machine_keeps_its_name_where_that_is_said() -> None:
+    assert world().file("n1/node-hostname", "/etc/hostname").text == "n1\n"
+    kept = world(hostname="keep")
+    assert "node-hostname" not in {one.name for one in kept.desired.instances["n1"]}
+
+
+def test_no_engine_makes_a_router_or_passes_proxies_on() -> None:
+    assert json.loads(world("docker").file("n1/engine-docker-settings", "daemon.json").text)["ip-forward"] is False
+    assert "http_proxy = false" in world().file("n1/engine-podman", "50-scs-deploy.conf").text
+    lines = world().file("n1/node-sysctl", "60-scs-deploy.conf").text.splitlines()
+    settings = [line.partition(" = ")[0] for line in lines if not line.startswith("#")]
+    assert settings[0] == "net.ipv4.ip_forward", "its change resets others, so it comes before them"
+
+
+@pytest.mark.parametrize(
+    "file", ["conf.d/60-scs-deploy.conf", "dhclient-enter-hooks.d/scs-deploy", "dhcpcd.enter-hook"]
+)
+def test_dhcp_clients_leave_the_resolvers_alone(file: str) -> None:
+    assert "kept by scs-deploy" in world().file("n1/node-dns", file).text
