@@ -11,6 +11,7 @@ from scs_deploy import names
 from scs_deploy.catalogue.load import Catalogue
 from scs_deploy.catalogue.service import Component, Frontend, Port
 from scs_deploy.errors import InputError
+from scs_deploy.model.network import Address, Networks
 from scs_deploy.model.region import Node, Region
 from scs_deploy.placement import Placed, Placement
 from scs_deploy.references import Reference, reference
@@ -30,6 +31,8 @@ FROM_FACTS = ("facts", "vips")
 VIP_NAMES = {"public": "api", "api": "api-int"}
 """First label of a VIP's DNS name; other networks use their own name."""
 
+NETWORK_NUMBERS, VIP_NUMBERS = 16, 15
+"""How many numbers of VIPs are set aside: for networks and families, and for each of them. Their product is below VRRP's 255."""
 
 _PRIVILEGED = 1024
 """The kernel's own net.ipv4.ip_unprivileged_port_start."""
@@ -111,6 +114,8 @@ class Vip:
     prefix: int
     name: str
     interface: str
+    number: int
+    """1 to 240; no two VIPs of a region have the same, and none changes because of another network."""
 
 
 class Topology:
@@ -203,10 +208,18 @@ class Topology:
             for address, cidr in ((network.vip, network.cidr), (network.vip6, network.cidr6)):
                 if address and cidr:
                     interface = _interface(facts, node, network.name)
-                    found.append(
-                        Vip(network.name, str(address), cidr.prefixlen, self.vip_name(network.name), interface)
-                    )
+                    name, number = self.vip_name(network.name), vip_number(network.name, address)
+                    found.append(Vip(network.name, str(address), cidr.prefixlen, name, interface, number))
         return found
+
+
+def vip_number(network: str, address: Address) -> int:
+    """Return a VIP's number, from its network and itself alone: each network and family has numbers of its own.
+
+    Neighbours differ, so regions that share a wire rarely meet.
+    """
+    place = 2 * list(Networks.model_fields).index(network) + (address.version == 6)
+    return place * VIP_NUMBERS + int(address) % VIP_NUMBERS + 1
 
 
 def _interface(facts: Mapping[str, Any], node: Node, network: str) -> str:
