@@ -12,7 +12,7 @@ from scs_deploy.catalogue.load import Catalogue
 from scs_deploy.catalogue.service import Component, Frontend, Port
 from scs_deploy.errors import InputError
 from scs_deploy.model.network import Address, Networks
-from scs_deploy.model.region import Node, Region
+from scs_deploy.model.region import FALLBACK_TO_API, Network, Node, Region
 from scs_deploy.placement import Placed, Placement
 from scs_deploy.references import Reference, reference
 from scs_deploy.releases import UserTable
@@ -141,8 +141,7 @@ class Topology:
     def _expose(self, service: str, component: str, port: Port, placed: tuple[Placed, ...]) -> Exposed:
         sources: list[str] = []
         for name in port.sources or (port.network,):
-            network = self.region.networks.get(name)
-            if network:
+            if network := self.network(name):
                 sources += [str(cidr) for cidr in (network.cidr, network.cidr6) if cidr]
         carriers = dict.fromkeys(one.node for one in placed)
         members = tuple(Member(one, address_on(self.by_name[one], port.network), port.port) for one in carriers)
@@ -155,7 +154,7 @@ class Topology:
             port.network,
             port.protocol,
             port.tls,
-            tuple(sources),
+            tuple(dict.fromkeys(sources)),
             port.frontend,
             members,
         )
@@ -195,12 +194,18 @@ class Topology:
             return Endpoint(self.vip_name(chosen), port.frontend.port or port.port, port.frontend.tls or port.tls)
         return Endpoint(port.members[0].address, port.port, port.tls)
 
+    def network(self, role: str) -> Network | None:
+        """Return the network that plays a role, None where nothing stands in for an undeclared one."""
+        return self.region.network(role) if role in self.region.networks or role in FALLBACK_TO_API else None
+
     def vip(self, network: str) -> str:
-        found = self.region.networks.get(network)
+        found = self.network(network)
         return str(found.vip or found.vip6 or "") if found else ""
 
     def vip_name(self, network: str) -> str:
-        return f"{VIP_NAMES.get(network, network)}.{self.region.domain}"
+        found = self.network(network)
+        name = found.name if found else network
+        return f"{VIP_NAMES.get(name, name)}.{self.region.domain}"
 
     def vips(self, facts: Mapping[str, Any], node: Node) -> list[Vip]:
         found = []

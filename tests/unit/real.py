@@ -102,7 +102,8 @@ def desired(model: Region, nic_of: Mapping[str, str] | None = None, **changed: A
     return Renderer(topology, TemplateSet.load(catalogue()), images, keys, known, {}).render()
 
 
-def text(desired: Desired, path: str, node: str = "n1") -> str:
-    """The one text that files whose path ends so have on a node."""
-    (found,) = {file.text for one in desired.on(node) for file in one.files if file.path.endswith(path)}
+def text(desired: Desired, path: str, component: str = "", node: str = "n1") -> str:
+    """The one text that files whose path ends so have on a node, in all its components or in one."""
+    instances = [one for one in desired.on(node) if component in ("", one.component)]
+    (found,) = {file.text for one in instances for file in one.files if file.path.endswith(path)}
     return found

@@ -7,6 +7,7 @@ import re
 import pytest
 import real
 
+FIREWALL = "/etc/scs-firewall.nft"
 ROLES = ("api", "public", "tunnel", "storage", "migration", "external")
 
 
@@ -74,3 +75,50 @@ def test_regions_that_share_a_wire_differ():
     data = box()
     data["networks"]["api"]["vip"] = "10.77.1.12"
     assert router_ids(data)["api"] != router_ids(box())["api"]
+
+
+def on_every_network(*left_out: str) -> dict:
+    data = with_vips("api", "public")
+    for name in left_out:
+        del data["networks"][name], data["racks"][0]["nodes"][0]["addresses"][name]
+    return data
+
+
+def accepted(firewall: str, port: str) -> set[str]:
+    """The networks that the firewall lets in to a port."""
+    return set(re.findall(rf'saddr (\S+) .*accept comment "{port}"', firewall))
+
+
+@pytest.mark.parametrize(
+    ("left_out", "address", "cidrs"),
+    [
+        ((), "10.77.10.11", {"10.77.10.0/24"}),
+        (("migration",), "10.77.1.11", {"10.77.1.0/24", "fd00:77:1::/64"}),
+    ],
+)
+def test_live_migration_uses_its_network_and_else_api(left_out, address, cidrs):
+    found = real.desired(real.region(on_every_network(*left_out)))
+    assert f'listen_addr = "{address}"' in real.text(found, "/libvirtd.conf")
+    assert f'migration_address = "{address}"' in real.text(found, "/qemu.conf")
+    assert f'migration_host = "{address}"' in real.text(found, "/qemu.conf")
+    nova = real.text(found, "/nova.conf", "nova-compute")
+    assert f"live_migration_inbound_addr = {address}" in nova
+    assert "live_migration_permit_post_copy = false" in nova
+    firewall = real.text(found, FIREWALL)
+    assert accepted(firewall, "libvirt") == accepted(firewall, "libvirt-migration") == cidrs
+    assert address in found.certificates["n1", "libvirt"].ip_addresses
+
+
+def test_networks_that_are_left_out_fall_back_to_api():
+    """Who listens there is reached there: by the firewall, the balancer and the names of endpoints."""
+    data = on_every_network("public", "tunnel", "storage", "migration")
+    found = real.desired(real.region(data))
+    firewall, balancer = real.text(found, FIREWALL), real.text(found, "/haproxy.cfg")
+    for port in ("ceph-osd", "geneve", "libvirt"):
+        assert accepted(firewall, port) == {"10.77.1.0/24", "fd00:77:1::/64"}, port
+    assert '0.0.0.0/0 ip daddr 10.77.1.10 tcp dport 443 accept comment "horizon"' in firewall
+    horizon = balancer.partition("frontend horizon")[2].partition("frontend")[0]
+    assert "bind 10.77.1.10:443 " in horizon
+    assert "bind [fd00:77:1::10]:443 " in horizon
+    public = {item.attrs["url"] for item in found.items if item.kind == "endpoint" and item.attrs["interface"] == "public"}
+    assert {url.split("/")[2].partition(":")[0] for url in public} == {"api-int.box.test"}
