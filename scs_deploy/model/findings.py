@@ -104,7 +104,8 @@ def of_jsonschema(
             yield wrong_type(source, path, error.instance, " or ".join(_TYPES[name] for name in wanted))
         else:
             about = str(schema.get("description", ""))
-            fix = f"{error.validator}: {str(allowed)[:120]}" + (f" ({about})" if about else "")
+            fix = str(schema.get("x-hint", ""))
+            fix = fix or f"{error.validator}: {str(allowed)[:120]}" + (f" ({about})" if about else "")
             yield source.finding(path, f"{describe(error.instance)} is not allowed here", fix=fix)
 
 

@@ -10,7 +10,6 @@ from scs_deploy.model.fields import (
     Bool,
     Device,
     Engine,
-    Host,
     Int,
     Interface,
     Ip,
@@ -18,7 +17,9 @@ from scs_deploy.model.fields import (
     Mac,
     Mtu,
     NetworkName,
+    Resolver,
     Section,
+    TimeServer,
     Url,
     User,
     text,
@@ -113,8 +114,10 @@ class Inheritable(Section):
     """
 
     ssh: Ssh = Field(Ssh(), description="Access to the nodes")
-    dns: tuple[Ip, ...] = Field((), description="Resolvers")
-    ntp: tuple[Host, ...] = Field((), description="Time servers; none means those of the Debian pool")
+    dns: tuple[Resolver, ...] = Field(
+        (), description="Resolvers of nodes and servers; none means those that the nodes have"
+    )
+    ntp: tuple[TimeServer, ...] = Field((), description="Time servers; none means those of the Debian pool")
     proxy: Proxy = Field(Proxy(), description="Web proxy for package installation")
     mirror: Url = Field("http://deb.debian.org/debian", description="Debian mirror")
     timezone: Annotated[

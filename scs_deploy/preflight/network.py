@@ -81,4 +81,11 @@ def _disagrees(subject: Subject, what: str, declared: object, real: object) -> F
     )
 
 
-CHECKS = (_nics, _addresses, _mtu)
+def _resolvers(subject: Subject) -> Iterator[Finding]:
+    if not subject.node.dns and not subject.facts["resolvers"]:
+        why = "its resolv.conf names loopback addresses or none, which no other machine can ask; servers are told no resolver"
+        fix = "give dns in region.yml, or resolvers where the servers' networks are configured"
+        yield subject.finding("warning", "the node knows no resolver but itself", why, fix)
+
+
+CHECKS = (_nics, _addresses, _mtu, _resolvers)

@@ -76,7 +76,7 @@ def facts(node: Node, networks: Mapping[str, Any], nic_of: Mapping[str, str] | N
             {"name": name, "mac": "", "mtu": 9000, "kind": "", "speed": 25000, "addresses": found}
             for name, found in nics.items()
         ],
-        "resolvers": {"servers": [], "loopback": []},
+        "resolvers": ["192.0.2.53"],
         "cgroup": {"mode": "v2", "controllers": ["cpu", "memory", "pids"]},
         "engines": {"podman": "5.4.2+ds1-2", "docker.io": "26.1.5"},
         "kernel_features": dict.fromkeys(FEATURES, True),

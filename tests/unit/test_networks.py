@@ -7,6 +7,8 @@ import re
 import pytest
 import real
 
+from scs_deploy.errors import InputError
+
 FIREWALL = "/etc/scs-firewall.nft"
 ROLES = ("api", "public", "tunnel", "storage", "migration", "external")
 
@@ -120,5 +122,46 @@ def test_networks_that_are_left_out_fall_back_to_api():
     horizon = balancer.partition("frontend horizon")[2].partition("frontend")[0]
     assert "bind 10.77.1.10:443 " in horizon
     assert "bind [fd00:77:1::10]:443 " in horizon
-    public = {item.attrs["url"] for item in found.items if item.kind == "endpoint" and item.attrs["interface"] == "public"}
+    public = {
+        item.attrs["url"] for item in found.items if item.kind == "endpoint" and item.attrs["interface"] == "public"
+    }
     assert {url.split("/")[2].partition(":")[0] for url in public} == {"api-int.box.test"}
+
+
+@pytest.mark.parametrize(
+    ("known", "said", "told"),
+    [
+        ([], {}, "0.0.0.0,::"),
+        (["192.0.2.53", "2001:db8::53"], {}, "192.0.2.53,2001:db8::53"),
+        (["192.0.2.53"], {"dns": ["2001:db8::54"]}, "0.0.0.0,2001:db8::54"),
+        (["192.0.2.53"], {"services": {"neutron": {"settings": {"dns_servers": ["192.0.2.54"]}}}}, "192.0.2.54,::"),
+    ],
+)
+def test_servers_are_told_resolvers_or_that_there_are_none(known, said, told):
+    """What has no value of its own Neutron reads from the node's resolv.conf, loopback addresses and all."""
+    data = box()
+    data["services"] |= said.pop("services", {})
+    found = real.desired(real.region(data | said), resolvers=known)
+    assert f"\ndns_servers = {told}\n" in real.text(found, "/ml2_conf.ini", "neutron-api")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.53", "::1", "fe80::1", "169.254.169.253", "0.0.0.0", "::", "0:0:0:0:0:0:0:1", "8.8.8.8x"])  # fmt: skip # noqa: S104
+def test_a_resolver_that_servers_do_not_reach_is_refused(address):
+    for said in ({"dns": [address]}, {"services": {"neutron": {"settings": {"dns_servers": [address]}}}}):
+        with pytest.raises(InputError) as raised:
+            real.region(box() | said)
+        (finding,) = raised.value.findings
+        assert finding.path in ("dns[0]", "services.neutron.settings.dns_servers[0]")
+        assert finding.fix
+
+
+def test_resolvers_are_taken_as_they_are():
+    for address in ("192.0.2.53", "2001:db8::53", "fd00::1:53"):
+        real.region(box() | {"dns": [address], "services": {"neutron": {"settings": {"dns_servers": [address]}}}})
+
+
+@pytest.mark.parametrize("server", ["127.0.0.1", "localhost", "::1"])
+def test_a_node_is_not_its_own_time_server(server):
+    with pytest.raises(InputError) as raised:
+        real.region(box() | {"ntp": [server]})
+    assert server in raised.value.findings[0].what

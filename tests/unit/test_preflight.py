@@ -33,6 +33,7 @@ FACTS = {
         {"name": "bond0", "mac": "aa:bb:cc:00:00:02", "mtu": 9000, "kind": "bond", "speed": 50000, "addresses": ["10.77.2.11/24"]},
         {"name": "eno2", "mac": "aa:bb:cc:00:00:02", "mtu": 9000, "kind": "", "speed": 25000, "addresses": []},
     ],
+    "resolvers": ["192.0.2.53"],
     "cgroup": {"mode": "v2", "controllers": ["cpu", "memory", "pids"]},
     "engines": {"podman": "5.4.2+ds1-2", "docker.io": "26.1.5"},
     "kernel_features": dict.fromkeys(("openvswitch", "geneve", "tun", "kvm", "vhost"), True),
@@ -57,7 +58,7 @@ PORT = WantedPort("galera", "tcp", "10.77.1.11", 3306, False)
 def subject(facts=None, live=None, **changes):
     """A fit node, with ``facts`` and ``live`` merged into what it says and the rest into what is declared."""
     declared = {
-        "name": "n1", "groups": ("control", "network", "compute"), "addresses": ADDRESSES, "engine": "podman",
+        "name": "n1", "groups": ("control", "network", "compute"), "addresses": ADDRESSES, "engine": "podman", "dns": (),
         "nics": {"eno1": Nic(mac="aa:bb:cc:00:00:01", mtu=1500, speed=25000), "bond0": Nic(members=("eno2",))},
         "disks": (Disk(path="/dev/nvme0n1", use="system", size_gb=894, media="nvme"), Disk(serial="Z9", use="osd", media="hdd")),
         "hardware": Hardware(cpu="epyc", cores=32, smt=True, memory_gb=256, local_ssd=True),
@@ -129,6 +130,7 @@ def test_a_fit_node_gives_no_finding():
         ({"facts": nics(mtu=1400), "nics": {}}, "error", "MTU of eno1 is only 1400"),
         ({"facts": nics(addresses=["10.77.1.11/24"])}, "error", "fd00:77:1::11 is not configured"),
         ({"facts": nics(addresses=["10.77.1.11/16", "fd00:77:1::11/64"])}, "warning", "prefix length of 10.77.1.11"),
+        ({"facts": {"resolvers": []}, "dns": ()}, "warning", "knows no resolver but itself"),
         ({"asked": (990.0, 995.0)}, "warning", "clock is 5 s ahead of"),
         ({"asked": (1010.0, 1011.0)}, "warning", "clock is 10 s behind"),
         ({"asked": (1040.0, 1041.0)}, "error", "clock is 40 s behind"),
