@@ -130,7 +130,6 @@ RENAMED: dict[str, str] = {
     "power_feeds": "feeds",
     "height_unit": "unit",
     "height_units": "units",
-    "ipmi": "bmc",
     "jump_host": "jump",
     "known_hosts": "host_keys",
     "key_file": "key",
@@ -139,3 +138,12 @@ RENAMED: dict[str, str] = {
     "timeout_factor": "patience",
 }
 """Keys of earlier formats, and what other tools call them, with what they are called here."""
+
+NOT_YET = {
+    "bmc": "nothing controls the power of machines",
+    "ipmi": "nothing controls the power of machines",
+    "use: osd-db": "each OSD keeps its metadata on its own disk",
+    "use: data": "data folders of services are in /var/lib/scs-deploy of the node's own file systems",
+    "use: instances": "disks of servers without Ceph are in /var/lib/scs-deploy of the node's own file systems",
+}
+"""Keys, and keys with a value, that would be understood and have no effect; with what is so instead."""

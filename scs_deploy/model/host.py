@@ -12,7 +12,6 @@ from scs_deploy.model.fields import (
     Engine,
     Int,
     Interface,
-    Ip,
     Label,
     Mac,
     Mtu,
@@ -72,10 +71,7 @@ class Disk(Section):
     serial: Annotated[str, Field(min_length=1)] | None = Field(
         None, description="Serial number, instead of or besides path"
     )
-    use: Literal["system", "data", "instances", "osd", "osd-db", "spare"] = Field(
-        description="system: the OS; data: data folders of services; instances: local disks of servers; "
-        "osd: storage cluster; osd-db: its metadata; spare: not used"
-    )
+    use: Literal["system", "osd", "spare"] = Field(description="system: the OS; osd: storage cluster; spare: not used")
     size_gb: Annotated[Int, Field(ge=1)] | None = Field(None, description="GiB")
     media: Literal["hdd", "ssd", "nvme"] | None = Field(None, description="Kind of disk")
 
@@ -95,16 +91,6 @@ class Hardware(Section):
     memory_gb: Annotated[Int, Field(ge=1)] | None = Field(None, description="GiB")
     ecc: Bool | None = Field(None, description="Memory with error correction")
     local_ssd: Bool | None = Field(None, description="Local SSD or NVMe for servers")
-
-
-class Bmc(Section):
-    """Management controller, for power control and fencing."""
-
-    address: Ip = Field(description="Address of the controller")
-    protocol: Literal["redfish", "ipmi"] = Field("redfish", description="How to talk to it")
-    port: PortNumber | None = Field(None, description="Default: that of the protocol")
-    user: str = Field("admin", description="User name")
-    secret: str = Field("", description="Name of the password in secrets.yml")
 
 
 class Inheritable(Section):

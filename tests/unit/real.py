@@ -58,7 +58,7 @@ def facts(node: Node, networks: Mapping[str, Any], nic_of: Mapping[str, str] | N
         ]
     disks = [
         {
-            "name": f"sd{number}", "path": disk.path or f"/dev/sd{number}", "serial": disk.serial or "", "model": "m",
+            "name": (disk.path or f"/dev/sd{number}").removeprefix("/dev/"), "path": disk.path or f"/dev/sd{number}", "serial": disk.serial or "", "model": "m",
             "size": 8 * GIB, "rotational": False, "in_use": disk.use == "system",
         }
         for number, disk in enumerate(node.disks)
@@ -73,7 +73,16 @@ def facts(node: Node, networks: Mapping[str, Any], nic_of: Mapping[str, str] | N
         "memory_mib": 64 * 1024,
         "disks": disks,
         "interfaces": [
-            {"name": name, "mac": "", "mtu": 9000, "kind": "", "speed": 25000, "addresses": found}
+            {
+                "name": name,
+                "mac": "",
+                "mtu": 9000,
+                "kind": "",
+                "vlan": None,
+                "parent": "",
+                "speed": 25000,
+                "addresses": found,
+            }
             for name, found in nics.items()
         ],
         "resolvers": ["192.0.2.53"],
@@ -89,6 +98,11 @@ def facts(node: Node, networks: Mapping[str, Any], nic_of: Mapping[str, str] | N
 
 def desired(model: Region, nic_of: Mapping[str, str] | None = None, **changed: Any) -> Desired:
     """All that a region comes to; ``changed`` are other facts of all its nodes."""
+    return render(model, {node.name: facts(node, model.networks, nic_of) | changed for node in model.nodes})
+
+
+def render(model: Region, known: Mapping[str, Mapping[str, Any]]) -> Desired:
+    """All that those nodes come to whose facts are known."""
     topology = Topology(model, catalogue(), place(model, catalogue(), {}), load_users())
     names = [name for service in catalogue().services.values() for name in service.images]
     images = {name: ImageChoice(f"id-{name}", f"localhost/{name}:1", "packages") for name in names}
@@ -98,7 +112,6 @@ def desired(model: Region, nic_of: Mapping[str, str] | None = None, **changed: A
         for name, spec in service.secrets.items()
         if "fernet" in str(spec.type) or name.endswith("-keys")
     }
-    known = {node.name: facts(node, model.networks, nic_of) | changed for node in model.nodes}
     return Renderer(topology, TemplateSet.load(catalogue()), images, keys, known, {}).render()
 
 

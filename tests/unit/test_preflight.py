@@ -25,13 +25,13 @@ FACTS = {
         {"name": "sdb", "size": 7452 * GIB, "serial": "Z9", "model": "m", "rotational": True, "in_use": False},
     ],
     "interfaces": [
-        {"name": "lo", "mac": "00:00:00:00:00:00", "mtu": 65536, "kind": "", "speed": -1, "addresses": []},
+        {"name": "lo", "mac": "00:00:00:00:00:00", "mtu": 65536, "kind": "", "vlan": None, "parent": "", "speed": -1, "addresses": []},
         {
-            "name": "eno1", "mac": "aa:bb:cc:00:00:01", "mtu": 1500, "kind": "", "speed": 25000,
+            "name": "eno1", "mac": "aa:bb:cc:00:00:01", "mtu": 1500, "kind": "", "vlan": None, "parent": "", "speed": 25000,
             "addresses": ["10.77.1.11/24", "fd00:77:1::11/64"],
         },
-        {"name": "bond0", "mac": "aa:bb:cc:00:00:02", "mtu": 9000, "kind": "bond", "speed": 50000, "addresses": ["10.77.2.11/24"]},
-        {"name": "eno2", "mac": "aa:bb:cc:00:00:02", "mtu": 9000, "kind": "", "speed": 25000, "addresses": []},
+        {"name": "bond0", "mac": "aa:bb:cc:00:00:02", "mtu": 9000, "kind": "bond", "vlan": None, "parent": "", "speed": 50000, "addresses": ["10.77.2.11/24"]},
+        {"name": "eno2", "mac": "aa:bb:cc:00:00:02", "mtu": 9000, "kind": "", "vlan": None, "parent": "", "speed": 25000, "addresses": []},
     ],
     "resolvers": ["192.0.2.53"],
     "cgroup": {"mode": "v2", "controllers": ["cpu", "memory", "pids"]},
@@ -45,8 +45,8 @@ LIVE = {
     "listening": [["tcp", EVERYWHERE, 22], ["tcp6", "::", 22]],
 }
 NETWORKS = {
-    "api": SimpleNamespace(name="api", cidr=ipaddress.ip_network("10.77.1.0/24"), cidr6=ipaddress.ip_network("fd00:77:1::/64"), mtu=1500),
-    "tunnel": SimpleNamespace(name="tunnel", cidr=ipaddress.ip_network("10.77.2.0/24"), cidr6=None, mtu=9000),
+    "api": SimpleNamespace(name="api", cidr=ipaddress.ip_network("10.77.1.0/24"), cidr6=ipaddress.ip_network("fd00:77:1::/64"), mtu=1500, vlan=None),
+    "tunnel": SimpleNamespace(name="tunnel", cidr=ipaddress.ip_network("10.77.2.0/24"), cidr6=None, mtu=9000, vlan=None),
 }  # fmt: skip
 ADDRESSES = {
     "api": Addresses(ipaddress.IPv4Address("10.77.1.11"), ipaddress.IPv6Address("fd00:77:1::11")),
@@ -130,6 +130,9 @@ def test_a_fit_node_gives_no_finding():
         ({"facts": nics(mtu=1400), "nics": {}}, "error", "MTU of eno1 is only 1400"),
         ({"facts": nics(addresses=["10.77.1.11/24"])}, "error", "fd00:77:1::11 is not configured"),
         ({"facts": nics(addresses=["10.77.1.11/16", "fd00:77:1::11/64"])}, "warning", "prefix length of 10.77.1.11"),
+        ({"nics": {"bond0": Nic(networks=("api",))}}, "error", "the NIC of network api disagrees"),
+        ({"facts": nics(kind="vlan", vlan=101, parent="bond0"), "nics": {}}, "error", "networks.api.vlan disagrees"),
+        ({"facts": nics(kind="bridge"), "nics": {"bond0": Nic(networks=("api",))}}, "info", "NIC and VLAN of network api are not verified"),
         ({"facts": {"resolvers": []}, "dns": ()}, "warning", "knows no resolver but itself"),
         ({"asked": (990.0, 995.0)}, "warning", "clock is 5 s ahead of"),
         ({"asked": (1010.0, 1011.0)}, "warning", "clock is 10 s behind"),

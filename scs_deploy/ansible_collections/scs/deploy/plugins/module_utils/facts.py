@@ -156,6 +156,8 @@ def _interfaces(host: Host) -> list[dict[str, Any]]:
             "mac": link.get("address", ""),
             "mtu": link["mtu"],
             "kind": link.get("linkinfo", {}).get("info_kind", ""),
+            "vlan": link.get("linkinfo", {}).get("info_data", {}).get("id") if _is_vlan(link) else None,
+            "parent": link.get("link", "") if _is_vlan(link) else "",
             "speed": int(host.read(f"/sys/class/net/{link['ifname']}/speed") or -1),
             "addresses": sorted(_addresses(link)),
         }
@@ -163,6 +165,10 @@ def _interfaces(host: Host) -> list[dict[str, Any]]:
         if not _FOREIGN.match(link["ifname"])
         and (link.get("linkinfo", {}).get("info_kind") not in _PORT_KINDS or _addresses(link))
     ]
+
+
+def _is_vlan(link: dict[str, Any]) -> bool:
+    return bool(link.get("linkinfo", {}).get("info_kind") == "vlan")
 
 
 def _addresses(link: dict[str, Any]) -> list[str]:
