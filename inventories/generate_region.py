@@ -63,7 +63,6 @@ NODE = """\
           tunnel: 10.80.{tunnel}.{last}
           storage: 10.80.{storage}.{last}
           migration: 10.80.{migration}.{last}
-        bmc: {{address: 10.90.{third}.{last}, secret: bmc_password}}
         disks:
           - {{path: /dev/nvme0n1, use: system, media: nvme}}
 """

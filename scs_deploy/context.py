@@ -11,7 +11,8 @@ from scs_deploy import names
 from scs_deploy.catalogue.load import Catalogue
 from scs_deploy.catalogue.service import Component, Frontend, Port
 from scs_deploy.errors import InputError
-from scs_deploy.model.region import Node, Region
+from scs_deploy.model.network import Address, Networks
+from scs_deploy.model.region import FALLBACK_TO_API, Network, Node, Region
 from scs_deploy.placement import Placed, Placement
 from scs_deploy.references import Reference, reference
 from scs_deploy.releases import UserTable
@@ -30,6 +31,8 @@ FROM_FACTS = ("facts", "vips")
 VIP_NAMES = {"public": "api", "api": "api-int"}
 """First label of a VIP's DNS name; other networks use their own name."""
 
+NETWORK_NUMBERS, VIP_NUMBERS = 16, 15
+"""How many numbers of VIPs are set aside: for networks and families, and for each of them. Their product is below VRRP's 255."""
 
 _PRIVILEGED = 1024
 """The kernel's own net.ipv4.ip_unprivileged_port_start."""
@@ -111,6 +114,8 @@ class Vip:
     prefix: int
     name: str
     interface: str
+    number: int
+    """1 to 240; no two VIPs of a region have the same, and none changes because of another network."""
 
 
 class Topology:
@@ -136,8 +141,7 @@ class Topology:
     def _expose(self, service: str, component: str, port: Port, placed: tuple[Placed, ...]) -> Exposed:
         sources: list[str] = []
         for name in port.sources or (port.network,):
-            network = self.region.networks.get(name)
-            if network:
+            if network := self.network(name):
                 sources += [str(cidr) for cidr in (network.cidr, network.cidr6) if cidr]
         carriers = dict.fromkeys(one.node for one in placed)
         members = tuple(Member(one, address_on(self.by_name[one], port.network), port.port) for one in carriers)
@@ -150,7 +154,7 @@ class Topology:
             port.network,
             port.protocol,
             port.tls,
-            tuple(sources),
+            tuple(dict.fromkeys(sources)),
             port.frontend,
             members,
         )
@@ -190,12 +194,18 @@ class Topology:
             return Endpoint(self.vip_name(chosen), port.frontend.port or port.port, port.frontend.tls or port.tls)
         return Endpoint(port.members[0].address, port.port, port.tls)
 
+    def network(self, role: str) -> Network | None:
+        """Return the network that plays a role, None where nothing stands in for an undeclared one."""
+        return self.region.network(role) if role in self.region.networks or role in FALLBACK_TO_API else None
+
     def vip(self, network: str) -> str:
-        found = self.region.networks.get(network)
+        found = self.network(network)
         return str(found.vip or found.vip6 or "") if found else ""
 
     def vip_name(self, network: str) -> str:
-        return f"{VIP_NAMES.get(network, network)}.{self.region.domain}"
+        found = self.network(network)
+        name = found.name if found else network
+        return f"{VIP_NAMES.get(name, name)}.{self.region.domain}"
 
     def vips(self, facts: Mapping[str, Any], node: Node) -> list[Vip]:
         found = []
@@ -203,10 +213,18 @@ class Topology:
             for address, cidr in ((network.vip, network.cidr), (network.vip6, network.cidr6)):
                 if address and cidr:
                     interface = _interface(facts, node, network.name)
-                    found.append(
-                        Vip(network.name, str(address), cidr.prefixlen, self.vip_name(network.name), interface)
-                    )
+                    name, number = self.vip_name(network.name), vip_number(network.name, address)
+                    found.append(Vip(network.name, str(address), cidr.prefixlen, name, interface, number))
         return found
+
+
+def vip_number(network: str, address: Address) -> int:
+    """Return a VIP's number, from its network and itself alone: each network and family has numbers of its own.
+
+    Neighbours differ, so regions that share a wire rarely meet.
+    """
+    place = 2 * list(Networks.model_fields).index(network) + (address.version == 6)
+    return place * VIP_NUMBERS + int(address) % VIP_NUMBERS + 1
 
 
 def _interface(facts: Mapping[str, Any], node: Node, network: str) -> str:

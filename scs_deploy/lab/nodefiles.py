@@ -18,10 +18,10 @@ RESOLVERS = (Path("/run/systemd/resolve/resolv.conf"), Path("/etc/resolv.conf"))
 
 
 def resolv_conf(texts: list[str]) -> str:
-    """The name servers and search domains of the first text that names a server other than loopback."""
+    """The name servers and search domains of the first text that names a server that a node reaches: none on loopback or link-local addresses."""
     for text in texts:
         lines = [line for line in text.splitlines() if line.split()[:1] in (["nameserver"], ["search"])]
-        lines = [line for line in lines if not line.split()[1].startswith(("127.", "::1"))]
+        lines = [line for line in lines if not line.split()[1].startswith(("127.", "::1", "fe80:"))]
         if any(line.startswith("nameserver") for line in lines):
             return "".join(line + "\n" for line in lines)
     return ""

@@ -57,7 +57,6 @@ class _Once:
 
 def _machines(source: Source, region: RegionSection) -> Iterator[Finding]:
     racks, nodes = _Once(source, "the rack", "rename one of them"), _Once(source, "the node", "rename one of them")
-    bmcs = _Once(source, "the BMC address", "give each machine its own")
     macs = _Once(source, "the MAC address", "correct one of them")
     for number, rack in enumerate(region.racks):
         at: PathTuple = ("racks", number)
@@ -66,8 +65,6 @@ def _machines(source: Source, region: RegionSection) -> Iterator[Finding]:
         for index, node in enumerate(rack.nodes):
             where = (*at, "nodes", index)
             yield from nodes.add(node.name, (*where, "name"))
-            if node.bmc:
-                yield from bmcs.add(str(node.bmc.address), (*where, "bmc", "address"))
             for name, nic in node.nics.items():
                 if nic.mac:
                     yield from macs.add(nic.mac, (*where, "nics", name, "mac"))

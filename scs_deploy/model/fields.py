@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 
@@ -59,6 +59,22 @@ Ip = Annotated[
     _address(ipaddress.ip_address, "10.77.1.11 or fd00:77:1::11"),
     WithJsonSchema({"type": "string", "anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]}),
 ]
+
+
+def _elsewhere(value: Any) -> Any:
+    """Refuse an address that means another machine wherever it is used."""
+    try:
+        address = ipaddress.ip_address(str(value))
+    except ValueError:
+        own = str(value).rstrip(".").lower() == "localhost"
+    else:
+        own = address.is_loopback or address.is_link_local or address.is_unspecified or address.is_multicast
+    if own:
+        raise wrong(f"{value} is another machine on each node, or none", "give an address that nodes and servers reach")
+    return value
+
+
+Resolver = Annotated[Ip, AfterValidator(_elsewhere)]
 Cidr4 = Annotated[ipaddress.IPv4Network, _address(lambda value: _network(ipaddress.IPv4Network, value), "10.77.1.0/24")]
 Cidr6 = Annotated[
     ipaddress.IPv6Network, _address(lambda value: _network(ipaddress.IPv6Network, value), "fd00:77:1::/64")
@@ -82,6 +98,7 @@ Domain = Annotated[
 Host = Annotated[
     str, text(r"^[A-Za-z0-9]([A-Za-z0-9.:-]{0,252}[A-Za-z0-9])?$", "a host name or an address, such as ntp.example.org")
 ]
+TimeServer = Annotated[Host, AfterValidator(_elsewhere)]
 Url = Annotated[str, text(r"^https?://[^\s/]+(/\S*)?$", "a URL such as http://deb.debian.org/debian")]
 User = Annotated[str, text(r"^[a-z_][a-z0-9_-]{0,31}$", "a user name such as root")]
 Device = Annotated[str, text(r"^/dev/[A-Za-z0-9._:/-]+$", "a device such as /dev/disk/by-id/wwn-0x5000c500a1b2c3d4")]
@@ -113,7 +130,6 @@ RENAMED: dict[str, str] = {
     "power_feeds": "feeds",
     "height_unit": "unit",
     "height_units": "units",
-    "ipmi": "bmc",
     "jump_host": "jump",
     "known_hosts": "host_keys",
     "key_file": "key",
@@ -122,3 +138,12 @@ RENAMED: dict[str, str] = {
     "timeout_factor": "patience",
 }
 """Keys of earlier formats, and what other tools call them, with what they are called here."""
+
+NOT_YET = {
+    "bmc": "nothing controls the power of machines",
+    "ipmi": "nothing controls the power of machines",
+    "use: osd-db": "each OSD keeps its metadata on its own disk",
+    "use: data": "data folders of services are in /var/lib/scs-deploy of the node's own file systems",
+    "use: instances": "disks of servers without Ceph are in /var/lib/scs-deploy of the node's own file systems",
+}
+"""Keys, and keys with a value, that would be understood and have no effect; with what is so instead."""

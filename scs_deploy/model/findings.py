@@ -11,6 +11,7 @@ import jsonschema
 from pydantic import ValidationError
 
 from scs_deploy.errors import Finding
+from scs_deploy.model.fields import NOT_YET
 from scs_deploy.model.source import PathTuple, Source, describe
 
 Schema = Mapping[str, Any]
@@ -68,9 +69,10 @@ def of_pydantic(
             )
         elif kind == "literal_error":
             options = [a or b for a, b in re.findall(r"'([^']*)'|(\d+)", context["expected"])]
-            yield source.finding(
-                path, f"{describe(value)} is not known here", fix=choose(str(value), options), key=is_key
-            )
+            said = f"{path[-1]}: {value}"
+            what = f"{said} is not implemented yet" if said in NOT_YET else f"{describe(value)} is not known here"
+            why = NOT_YET.get(said, "")
+            yield source.finding(path, what, why=why, fix=choose(str(value), options), key=is_key)
         elif kind in _TYPES:
             yield wrong_type(source, path, value, _TYPES[kind], key=is_key)
         elif kind == "string_pattern_mismatch":
@@ -104,7 +106,8 @@ def of_jsonschema(
             yield wrong_type(source, path, error.instance, " or ".join(_TYPES[name] for name in wanted))
         else:
             about = str(schema.get("description", ""))
-            fix = f"{error.validator}: {str(allowed)[:120]}" + (f" ({about})" if about else "")
+            fix = str(schema.get("x-hint", ""))
+            fix = fix or f"{error.validator}: {str(allowed)[:120]}" + (f" ({about})" if about else "")
             yield source.finding(path, f"{describe(error.instance)} is not allowed here", fix=fix)
 
 
@@ -124,6 +127,9 @@ def unknown_key(
 ) -> Finding:
     name = str(path[-1])
     known = list(find(schema, path[:-1] if parent is None else parent).get("properties", {}))
+    if name in NOT_YET and parent is None:
+        what = f"the key {name} is not implemented yet"
+        return source.finding(path, what, why=NOT_YET[name], fix=f"remove {name}", key=True)
     if name in renamed and (renamed[name] in known or parent is not None):
         return source.finding(
             path, f"the key {name} is now called {renamed[name]}", fix=f"write {renamed[name]}", key=True

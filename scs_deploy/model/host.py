@@ -10,15 +10,15 @@ from scs_deploy.model.fields import (
     Bool,
     Device,
     Engine,
-    Host,
     Int,
     Interface,
-    Ip,
     Label,
     Mac,
     Mtu,
     NetworkName,
+    Resolver,
     Section,
+    TimeServer,
     Url,
     User,
     text,
@@ -71,10 +71,7 @@ class Disk(Section):
     serial: Annotated[str, Field(min_length=1)] | None = Field(
         None, description="Serial number, instead of or besides path"
     )
-    use: Literal["system", "data", "instances", "osd", "osd-db", "spare"] = Field(
-        description="system: the OS; data: data folders of services; instances: local disks of servers; "
-        "osd: storage cluster; osd-db: its metadata; spare: not used"
-    )
+    use: Literal["system", "osd", "spare"] = Field(description="system: the OS; osd: storage cluster; spare: not used")
     size_gb: Annotated[Int, Field(ge=1)] | None = Field(None, description="GiB")
     media: Literal["hdd", "ssd", "nvme"] | None = Field(None, description="Kind of disk")
 
@@ -96,16 +93,6 @@ class Hardware(Section):
     local_ssd: Bool | None = Field(None, description="Local SSD or NVMe for servers")
 
 
-class Bmc(Section):
-    """Management controller, for power control and fencing."""
-
-    address: Ip = Field(description="Address of the controller")
-    protocol: Literal["redfish", "ipmi"] = Field("redfish", description="How to talk to it")
-    port: PortNumber | None = Field(None, description="Default: that of the protocol")
-    user: str = Field("admin", description="User name")
-    secret: str = Field("", description="Name of the password in secrets.yml")
-
-
 class Inheritable(Section):
     """Values that a rack gives to its nodes, and the region to its racks: node wins over rack over region.
 
@@ -113,8 +100,10 @@ class Inheritable(Section):
     """
 
     ssh: Ssh = Field(Ssh(), description="Access to the nodes")
-    dns: tuple[Ip, ...] = Field((), description="Resolvers")
-    ntp: tuple[Host, ...] = Field((), description="Time servers; none means those of the Debian pool")
+    dns: tuple[Resolver, ...] = Field(
+        (), description="Resolvers of nodes and servers; none means those that the nodes have"
+    )
+    ntp: tuple[TimeServer, ...] = Field((), description="Time servers; none means those of the Debian pool")
     proxy: Proxy = Field(Proxy(), description="Web proxy for package installation")
     mirror: Url = Field("http://deb.debian.org/debian", description="Debian mirror")
     timezone: Annotated[

@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import Field
 
 from scs_deploy.model.fields import Engine, Int, Label, Name, NetworkName, State
-from scs_deploy.model.host import Bmc, Disk, Feeds, Hardware, Nic, Proxy, Ssh, TunedInheritable
+from scs_deploy.model.host import Disk, Feeds, Hardware, Nic, Proxy, Ssh, TunedInheritable
 from scs_deploy.model.network import Addresses, AddressesField
 from scs_deploy.model.services import ServiceValues
 
@@ -25,7 +25,6 @@ class NodeSection(TunedInheritable):
         description="Address per network: 10.77.1.11, or [10.77.1.11, fd00:77:1::11] for both families"
     )
     feeds: Feeds | None = Field(None, description="Power feeds of this node; default: all of its rack's")
-    bmc: Bmc | None = Field(None, description="Management controller")
     state: State = Field(
         "present", description="maintenance: left alone and not counted as failed; absent: its services are removed"
     )
@@ -63,6 +62,5 @@ class Node:
     nics: dict[str, Nic]
     disks: tuple[Disk, ...]
     hardware: Hardware
-    bmc: Bmc | None
     state: State
     services: dict[str, ServiceValues]

@@ -34,7 +34,7 @@ which also knows the settings of every service: write it beside region.yml and p
   file only after that.
 
 ## Checked before anything is touched
-Names, addresses, BMC and MAC addresses, serial numbers, disks and height units that are given twice; addresses outside their network, on its
+Names, addresses, MAC addresses, serial numbers, disks and height units that are given twice; addresses outside their network, on its
 network or broadcast address; addresses and VIPs inside an allocation range; networks that overlap; an MTU that
 cannot carry the tunnel, or IPv6; a missing VIP; a node that listens on a network without an address there; groups that no node fills, and groups
 of nodes that no service uses (a warning); even quorums and quorums that one failure takes away; services without those they need;
@@ -84,7 +84,6 @@ TITLES = {
     "Nic": "nics",
     "Disk": "disks",
     "Hardware": "hardware",
-    "Bmc": "bmc",
     "ServiceSection": "services",
     "Override": "config",
 }

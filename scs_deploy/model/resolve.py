@@ -119,7 +119,6 @@ def _node(rack: RackSection, node: NodeSection, values: Inheritable, services: d
         values.nics,
         values.disks,
         values.hardware,
-        node.bmc,
         node.state,
         services,
     )

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
+from itertools import islice
 
-from scs_deploy.errors import DeployError, Finding
-from scs_deploy.model.region import Node, Region
+from scs_deploy.errors import DeployError, Finding, Severity
+from scs_deploy.model.region import Network, Node, Region
 from scs_deploy.ssh import Connection
 
 _HEADERS = {4: 28, 6: 48}
@@ -25,6 +26,7 @@ class Probe:
     to: str
     address: IPv4Address | IPv6Address
     mtu: int
+    severity: Severity = "error"
 
     def command(self) -> str:
         size = self.mtu - _HEADERS[self.address.version]
@@ -32,7 +34,7 @@ class Probe:
 
 
 def probes(region: Region) -> dict[str, tuple[Probe, ...]]:
-    """Return what each node asks: on every network the next node that has an address there, so that all are reached once."""
+    """Return what each node asks: on every network the next node that has an address there, so that all are reached once, and one of them the gateway."""
     found: dict[str, list[Probe]] = {}
     present = [node for node in region.nodes if node.state == "present"]
     for network in region.networks.values():
@@ -40,7 +42,18 @@ def probes(region: Region) -> dict[str, tuple[Probe, ...]]:
         for node, other in _ring(members):
             for address in other.addresses[network.name]:
                 found.setdefault(node.name, []).append(Probe(network.name, other.name, address, network.mtu))
+        for gateway in (address for address in (network.gateway, network.gateway6) if address):
+            askers = (
+                one for one in members if any(own.version == gateway.version for own in one.addresses[network.name])
+            )
+            for node in islice(askers, 1):
+                found.setdefault(node.name, []).append(_gateway(network, gateway))
     return {name: tuple(asked) for name, asked in found.items()}
+
+
+def _gateway(network: Network, address: IPv4Address | IPv6Address) -> Probe:
+    """A router may leave pings unanswered and still do its work, so it is only a warning."""
+    return Probe(network.name, "the gateway", address, network.mtu, "warning")
 
 
 def run(region: Region, connections: Mapping[str, Connection]) -> list[Finding]:
@@ -68,6 +81,7 @@ def judge(node: str, asked: Sequence[Probe], codes: Sequence[int]) -> Iterator[F
                 why=f"ping with forbidden fragmentation to {probe.address} got no answer: the path is down, or carries less",
                 fix="raise the MTU of NICs and switches on the way, or lower the network's mtu in region.yml",
                 path=node,
+                severity=probe.severity,
             )
 
 

@@ -53,6 +53,28 @@ def _addresses(subject: Subject) -> Iterator[Finding]:
                 yield subject.finding("warning", f"the prefix length of {address} is wrong", why, _CONFIGURE)
 
 
+def _wires(subject: Subject) -> Iterator[Finding]:
+    """The NIC and the VLAN of a network are those of the interface with the node's address; a bridge hides what it stands on."""
+    for role, addresses in subject.node.addresses.items():
+        wanted = subject.networks[role].vlan
+        declared = [name for name, nic in subject.node.nics.items() if role in nic.networks]
+        for nic in {nic["name"]: nic for address in addresses if (nic := _carrier(subject, str(address)))}.values():
+            if nic["kind"] not in ("", "bond", "vlan"):
+                if wanted is not None or declared:
+                    why = f"its address is on {nic['name']}, which is of the kind {nic['kind']}"
+                    fix = "see that it stands on the right interface"
+                    yield subject.finding("info", f"NIC and VLAN of network {role} are not verified", why, fix)
+                continue
+            if wanted != nic["vlan"]:
+                declared_vlan, real = (
+                    f"VLAN {one}" if one is not None else "untagged" for one in (wanted, nic["vlan"])
+                )
+                yield _disagrees(subject, f"networks.{role}.vlan", declared_vlan, f"{real} on {nic['name']}")
+            base = nic["parent"] or nic["name"]
+            if declared and base not in declared:
+                yield _disagrees(subject, f"the NIC of network {role}", " or ".join(declared), base)
+
+
 def _mtu(subject: Subject) -> Iterator[Finding]:
     for role, addresses in subject.node.addresses.items():
         wanted = subject.networks[role].mtu
@@ -81,4 +103,11 @@ def _disagrees(subject: Subject, what: str, declared: object, real: object) -> F
     )
 
 
-CHECKS = (_nics, _addresses, _mtu)
+def _resolvers(subject: Subject) -> Iterator[Finding]:
+    if not subject.node.dns and not subject.facts["resolvers"]:
+        why = "its resolv.conf names loopback addresses or none, which no other machine can ask; servers are told no resolver"
+        fix = "give dns in region.yml, or resolvers where the servers' networks are configured"
+        yield subject.finding("warning", "the node knows no resolver but itself", why, fix)
+
+
+CHECKS = (_nics, _addresses, _wires, _mtu, _resolvers)

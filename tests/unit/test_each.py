@@ -45,7 +45,7 @@ components:
 DISKS = (
     "{path: /dev/sdb, use: osd, size_gb: 5}",
     "{serial: S/7 x, use: osd, size_gb: 6}",
-    "{path: /dev/sdc, use: data}",
+    "{path: /dev/sdc, use: spare}",
 )
 
 

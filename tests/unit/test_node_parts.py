@@ -500,3 +500,23 @@ def test_what_the_node_sets_for_everybody_is_not_for_us(tmp_path: Path) -> None:
     assert answer["items"] == {"thing": [{"name": "direct", "attrs": {"umask": 0o022}}]}, answer
     assert "proxy" not in env.lower()
     assert "LC_ALL=C.UTF-8" in env
+
+
+@pytest.mark.parametrize(
+    ("named", "upstream", "found"),
+    [
+        ("nameserver 192.0.2.53\nnameserver 2001:db8::53\nsearch example.org\n", None, ["192.0.2.53", "2001:db8::53"]),
+        ("# stub\nnameserver 127.0.0.53\noptions edns0\n", "nameserver 192.0.2.53\n", ["192.0.2.53"]),
+        ("nameserver 127.0.0.1\nnameserver 192.0.2.53\n", None, ["192.0.2.53"]),
+        ("nameserver ::1\nnameserver fe80::1%eth0\n", "nameserver fe80::1%2\nnameserver 169.254.169.253\n", []),
+        ("nameserver 0.0.0.0\nnameserver ::ffff:127.0.0.1\nnameserver x\n", None, []),
+        (None, None, []),
+    ],
+)
+def test_resolvers_are_those_that_other_machines_can_ask(tmp_path, named, upstream, found) -> None:
+    node = FakeNode(tmp_path)
+    for path, text in (("/etc/resolv.conf", named), ("/run/systemd/resolve/resolv.conf", upstream)):
+        if text is not None:
+            node.host.path(path).parent.mkdir(parents=True, exist_ok=True)
+            node.host.path(path).write_text(text)
+    assert observe(looked(), node)["facts"]["resolvers"] == found

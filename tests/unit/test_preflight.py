@@ -26,14 +26,15 @@ FACTS = {
         {"name": "sdb", "size": 7452 * GIB, "serial": "Z9", "model": "m", "rotational": True, "in_use": False},
     ],
     "interfaces": [
-        {"name": "lo", "mac": "00:00:00:00:00:00", "mtu": 65536, "kind": "", "speed": -1, "addresses": []},
+        {"name": "lo", "mac": "00:00:00:00:00:00", "mtu": 65536, "kind": "", "vlan": None, "parent": "", "speed": -1, "addresses": []},
         {
-            "name": "eno1", "mac": "aa:bb:cc:00:00:01", "mtu": 1500, "kind": "", "speed": 25000,
+            "name": "eno1", "mac": "aa:bb:cc:00:00:01", "mtu": 1500, "kind": "", "vlan": None, "parent": "", "speed": 25000,
             "addresses": ["10.77.1.11/24", "fd00:77:1::11/64"],
         },
-        {"name": "bond0", "mac": "aa:bb:cc:00:00:02", "mtu": 9000, "kind": "bond", "speed": 50000, "addresses": ["10.77.2.11/24"]},
-        {"name": "eno2", "mac": "aa:bb:cc:00:00:02", "mtu": 9000, "kind": "", "speed": 25000, "addresses": []},
+        {"name": "bond0", "mac": "aa:bb:cc:00:00:02", "mtu": 9000, "kind": "bond", "vlan": None, "parent": "", "speed": 50000, "addresses": ["10.77.2.11/24"]},
+        {"name": "eno2", "mac": "aa:bb:cc:00:00:02", "mtu": 9000, "kind": "", "vlan": None, "parent": "", "speed": 25000, "addresses": []},
     ],
+    "resolvers": ["192.0.2.53"],
     "cgroup": {"mode": "v2", "controllers": ["cpu", "memory", "pids"]},
     "engines": {"podman": "5.4.2+ds1-2", "docker.io": "26.1.5"},
     "kernel_features": dict.fromkeys(("openvswitch", "geneve", "tun", "kvm", "vhost"), True),
@@ -45,8 +46,8 @@ LIVE = {
     "listening": [["tcp", EVERYWHERE, 22], ["tcp6", "::", 22]],
 }
 NETWORKS = {
-    "api": SimpleNamespace(name="api", cidr=ipaddress.ip_network("10.77.1.0/24"), cidr6=ipaddress.ip_network("fd00:77:1::/64"), mtu=1500),
-    "tunnel": SimpleNamespace(name="tunnel", cidr=ipaddress.ip_network("10.77.2.0/24"), cidr6=None, mtu=9000),
+    "api": SimpleNamespace(name="api", cidr=ipaddress.ip_network("10.77.1.0/24"), cidr6=ipaddress.ip_network("fd00:77:1::/64"), mtu=1500, vlan=None),
+    "tunnel": SimpleNamespace(name="tunnel", cidr=ipaddress.ip_network("10.77.2.0/24"), cidr6=None, mtu=9000, vlan=None),
 }  # fmt: skip
 ADDRESSES = {
     "api": Addresses(ipaddress.IPv4Address("10.77.1.11"), ipaddress.IPv6Address("fd00:77:1::11")),
@@ -58,7 +59,7 @@ PORT = WantedPort("galera", "tcp", "10.77.1.11", 3306, False)
 def subject(facts=None, live=None, **changes):
     """A fit node, with ``facts`` and ``live`` merged into what it says and the rest into what is declared."""
     declared = {
-        "name": "n1", "groups": ("control", "network", "compute"), "addresses": ADDRESSES, "engine": "podman",
+        "name": "n1", "groups": ("control", "network", "compute"), "addresses": ADDRESSES, "engine": "podman", "dns": (),
         "nics": {"eno1": Nic(mac="aa:bb:cc:00:00:01", mtu=1500, speed=25000), "bond0": Nic(members=("eno2",))},
         "disks": (Disk(path="/dev/nvme0n1", use="system", size_gb=894, media="nvme"), Disk(serial="Z9", use="osd", media="hdd")),
         "hardware": Hardware(cpu="epyc", cores=32, smt=True, memory_gb=256, local_ssd=True),
@@ -135,6 +136,10 @@ def test_a_fit_node_gives_no_finding():
         ({"clock": 5.0}, "warning", "clock is 5 s ahead of"),
         ({"clock": -10.0}, "warning", "clock is 10 s behind"),
         ({"clock": -40.0}, "error", "clock is 40 s behind"),
+        ({"nics": {"bond0": Nic(networks=("api",))}}, "error", "the NIC of network api disagrees"),
+        ({"facts": nics(kind="vlan", vlan=101, parent="bond0"), "nics": {}}, "error", "networks.api.vlan disagrees"),
+        ({"facts": nics(kind="bridge"), "nics": {"bond0": Nic(networks=("api",))}}, "info", "NIC and VLAN of network api are not verified"),
+        ({"facts": {"resolvers": []}, "dns": ()}, "warning", "knows no resolver but itself"),
         ({"live": {"free_bytes": {"/": 50 * GIB, "/var/lib/containers": 10 * GIB}}}, "warning", "10.0 GiB free in /var/lib/containers"),
         ({"live": {"free_bytes": {"/": 50 * GIB, "/var/lib/scs-deploy": GIB // 2}}}, "error", "0.5 GiB free in /var/lib/scs-deploy"),
         ({"live": {"listening": [["tcp", "10.77.1.11", 3306]]}, "ports": (PORT,)}, "error", "port 3306/tcp of galera is taken"),

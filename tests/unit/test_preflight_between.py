@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address
 
-from scs_deploy.preflight.between import Probe, judge
+from real import data, region
+
+from scs_deploy.preflight.between import Probe, judge, probes
 
 
 def test_the_payload_leaves_room_for_the_headers() -> None:
@@ -28,3 +30,15 @@ def test_a_node_without_ping_says_so_once() -> None:
 
 def test_a_node_that_was_not_reached_is_told_elsewhere() -> None:
     assert not list(judge("n1", [Probe("api", "n2", IPv4Address("10.0.0.2"), 1500)], []))
+
+
+def test_one_node_asks_the_gateway_of_each_family_which_may_keep_silent() -> None:
+    asked = probes(region(data("half-rack")))
+    found = {(name, str(one.address)) for name, all_ in asked.items() for one in all_ if one.to == "the gateway"}
+    assert found == {("control1", gateway) for gateway in ("10.78.1.1", "198.51.100.1", "2001:db8:78:2::1")}
+    silent = next(one for one in asked["control1"] if one.to == "the gateway")
+    (finding,) = judge("control1", [silent], [1])
+    assert (finding.severity, finding.what) == (
+        "warning",
+        "packets of 1500 bytes do not reach the gateway on network api",
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import platform
@@ -32,6 +33,8 @@ _FOREIGN = re.compile(
 _PORT_KINDS = ("tun", "openvswitch")
 """Ports of virtual switches: a guest's, unless the node has an address on it."""
 _NO_DISK = ("loop", "ram", "zram", "fd", "sr", "nbd", "dm-")
+_RESOLVERS = ("/etc/resolv.conf", "/run/systemd/resolve/resolv.conf")
+"""Where the first names systemd's stub on a loopback address, the second names what the stub asks."""
 _CAP_SYS_TIME = 25
 _MEMORY_STEP = 64
 """MiB: a kernel update moves MemTotal a little; the fact should not."""
@@ -49,6 +52,7 @@ def gather(host: Host, versions: dict[str, str], units: dict[str, Unit]) -> dict
         "memory_mib": _memory(host),
         "disks": _disks(host),
         "interfaces": _interfaces(host),
+        "resolvers": _resolvers(host),
         "cgroup": _cgroup(host),
         "engines": {name: versions[name] for name in ENGINE_PACKAGES if name in versions},
         "kernel_features": _features(host),
@@ -152,6 +156,8 @@ def _interfaces(host: Host) -> list[dict[str, Any]]:
             "mac": link.get("address", ""),
             "mtu": link["mtu"],
             "kind": link.get("linkinfo", {}).get("info_kind", ""),
+            "vlan": link.get("linkinfo", {}).get("info_data", {}).get("id") if _is_vlan(link) else None,
+            "parent": link.get("link", "") if _is_vlan(link) else "",
             "speed": int(host.read(f"/sys/class/net/{link['ifname']}/speed") or -1),
             "addresses": sorted(_addresses(link)),
         }
@@ -159,6 +165,10 @@ def _interfaces(host: Host) -> list[dict[str, Any]]:
         if not _FOREIGN.match(link["ifname"])
         and (link.get("linkinfo", {}).get("info_kind") not in _PORT_KINDS or _addresses(link))
     ]
+
+
+def _is_vlan(link: dict[str, Any]) -> bool:
+    return bool(link.get("linkinfo", {}).get("info_kind") == "vlan")
 
 
 def _addresses(link: dict[str, Any]) -> list[str]:
@@ -174,6 +184,24 @@ def _addresses(link: dict[str, Any]) -> list[str]:
         for address in found
         if link["ifname"] == "lo" or address["prefixlen"] != lone.get(address["family"])
     ]
+
+
+def _resolvers(host: Host) -> list[str]:
+    """Resolvers of the node that other machines can ask too: none on loopback or link-local addresses."""
+    for path in _RESOLVERS:
+        named = re.findall(r"^\s*nameserver\s+(\S+)", host.read(path), re.MULTILINE)
+        if found := [one for one in dict.fromkeys(named) if _reachable(one)]:
+            return found
+    return []
+
+
+def _reachable(text: str) -> bool:
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    own = address.is_loopback or address.is_link_local or address.is_unspecified
+    return not (own or address.is_multicast or getattr(address, "ipv4_mapped", None))
 
 
 def _cgroup(host: Host) -> dict[str, Any]:

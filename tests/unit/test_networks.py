@@ -1,0 +1,167 @@
+"""What the networks of region.yml come to on nodes, with the roles of this repository: VRRP IDs, addresses, firewall."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import real
+
+from scs_deploy.errors import InputError
+
+FIREWALL = "/etc/scs-firewall.nft"
+ROLES = ("api", "public", "tunnel", "storage", "migration", "external")
+
+
+def box() -> dict:
+    return real.data("box")
+
+
+def router_ids(data: dict, **given) -> dict[str, int]:
+    text = real.text(
+        real.desired(real.region(real.only(data, "node", "haproxy", "keepalived")), **given), "/keepalived.conf"
+    )
+    return {
+        name: int(number)
+        for name, number in re.findall(
+            r"vrrp_instance (\w+) \{.*?virtual_router_id (\d+)$", text, re.DOTALL | re.MULTILINE
+        )
+    }
+
+
+def with_vips(*names: str) -> dict:
+    """Box with two VIPs in each of these networks, all with the same last part."""
+    data = box()
+    for number, name in enumerate(ROLES, 1):
+        network = data["networks"].setdefault(name, {"cidr": f"10.77.{number + 5}.0/24"})
+        addresses = data["racks"][0]["nodes"][0]["addresses"]
+        addresses.setdefault(name, f"10.77.{number + 5}.11")
+        network.pop("vip", None)
+        if name in names:
+            network["vip"] = network["cidr"].replace(".0/24", ".10")
+            network |= {"cidr6": f"fd00:77:{number}::/64", "vip6": f"fd00:77:{number}::10"}
+            addresses[name] = [addresses[name], f"fd00:77:{number}::11"]
+    return data
+
+
+def test_vips_that_look_alike_on_one_nic_have_ids_of_their_own():
+    on_one = dict.fromkeys(ROLES, "eth0")
+    data = box()
+    ids = router_ids(data, nic_of=on_one)
+    assert set(ids) == {"api", "public"}
+    assert len(set(ids.values())) == 2
+
+
+@pytest.mark.parametrize("offset", [0, 1, 100, 254])
+def test_all_networks_and_both_families_have_ids_of_their_own(offset):
+    data = with_vips(*ROLES)
+    data["services"]["keepalived"] = {"settings": {"router_id_offset": offset}}
+    ids = router_ids(data)
+    assert len(ids) == len(set(ids.values())) == 12
+    assert all(1 <= one <= 255 for one in ids.values())
+
+
+def test_an_id_stays_when_other_networks_come_and_go():
+    everything = router_ids(with_vips(*ROLES))
+    for left_out in ROLES[2:]:
+        fewer = router_ids(with_vips(*(name for name in ROLES if name != left_out)))
+        assert fewer == {name: one for name, one in everything.items() if name.removesuffix("6") != left_out}
+
+
+def test_ids_stay_from_release_to_release():
+    """They are in running regions: another number here takes the addresses away for a moment."""
+    assert router_ids(box()) == {"api": 9, "public": 40}
+
+
+def test_regions_that_share_a_wire_differ():
+    data = box()
+    data["networks"]["api"]["vip"] = "10.77.1.12"
+    assert router_ids(data)["api"] != router_ids(box())["api"]
+
+
+def on_every_network(*left_out: str) -> dict:
+    data = with_vips("api", "public")
+    for name in left_out:
+        del data["networks"][name], data["racks"][0]["nodes"][0]["addresses"][name]
+    return data
+
+
+def accepted(firewall: str, port: str) -> set[str]:
+    """The networks that the firewall lets in to a port."""
+    return set(re.findall(rf'saddr (\S+) .*accept comment "{port}"', firewall))
+
+
+@pytest.mark.parametrize(
+    ("left_out", "address", "cidrs"),
+    [
+        ((), "10.77.10.11", {"10.77.10.0/24"}),
+        (("migration",), "10.77.1.11", {"10.77.1.0/24", "fd00:77:1::/64"}),
+    ],
+)
+def test_live_migration_uses_its_network_and_else_api(left_out, address, cidrs):
+    found = real.desired(real.region(on_every_network(*left_out)))
+    assert f'listen_addr = "{address}"' in real.text(found, "/libvirtd.conf")
+    assert f'migration_address = "{address}"' in real.text(found, "/qemu.conf")
+    assert f'migration_host = "{address}"' in real.text(found, "/qemu.conf")
+    nova = real.text(found, "/nova.conf", "nova-compute")
+    assert f"live_migration_inbound_addr = {address}" in nova
+    assert "live_migration_permit_post_copy = false" in nova
+    firewall = real.text(found, FIREWALL)
+    assert accepted(firewall, "libvirt") == accepted(firewall, "libvirt-migration") == cidrs
+    assert address in found.certificates["n1", "libvirt"].ip_addresses
+
+
+def test_networks_that_are_left_out_fall_back_to_api():
+    """Who listens there is reached there: by the firewall, the balancer and the names of endpoints."""
+    data = on_every_network("public", "tunnel", "storage", "migration")
+    found = real.desired(real.region(data))
+    firewall, balancer = real.text(found, FIREWALL), real.text(found, "/haproxy.cfg")
+    for port in ("ceph-osd", "geneve", "libvirt"):
+        assert accepted(firewall, port) == {"10.77.1.0/24", "fd00:77:1::/64"}, port
+    assert '0.0.0.0/0 ip daddr 10.77.1.10 tcp dport 443 accept comment "horizon"' in firewall
+    horizon = balancer.partition("frontend horizon")[2].partition("frontend")[0]
+    assert "bind 10.77.1.10:443 " in horizon
+    assert "bind [fd00:77:1::10]:443 " in horizon
+    public = {
+        item.attrs["url"] for item in found.items if item.kind == "endpoint" and item.attrs["interface"] == "public"
+    }
+    assert {url.split("/")[2].partition(":")[0] for url in public} == {"api-int.box.test"}
+
+
+@pytest.mark.parametrize(
+    ("known", "said", "told"),
+    [
+        ([], {}, "0.0.0.0,::"),
+        (["192.0.2.53", "2001:db8::53"], {}, "192.0.2.53,2001:db8::53"),
+        (["192.0.2.53"], {"dns": ["2001:db8::54"]}, "0.0.0.0,2001:db8::54"),
+        (["192.0.2.53"], {"services": {"neutron": {"settings": {"dns_servers": ["192.0.2.54"]}}}}, "192.0.2.54,::"),
+    ],
+)
+def test_servers_are_told_resolvers_or_that_there_are_none(known, said, told):
+    """What has no value of its own Neutron reads from the node's resolv.conf, loopback addresses and all."""
+    data = box()
+    data["services"] |= said.pop("services", {})
+    found = real.desired(real.region(data | said), resolvers=known)
+    assert f"\ndns_servers = {told}\n" in real.text(found, "/ml2_conf.ini", "neutron-api")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.53", "::1", "fe80::1", "169.254.169.253", "0.0.0.0", "::", "0:0:0:0:0:0:0:1", "8.8.8.8x"])  # fmt: skip # noqa: S104
+def test_a_resolver_that_servers_do_not_reach_is_refused(address):
+    for said in ({"dns": [address]}, {"services": {"neutron": {"settings": {"dns_servers": [address]}}}}):
+        with pytest.raises(InputError) as raised:
+            real.region(box() | said)
+        (finding,) = raised.value.findings
+        assert finding.path in ("dns[0]", "services.neutron.settings.dns_servers[0]")
+        assert finding.fix
+
+
+def test_resolvers_are_taken_as_they_are():
+    for address in ("192.0.2.53", "2001:db8::53", "fd00::1:53"):
+        real.region(box() | {"dns": [address], "services": {"neutron": {"settings": {"dns_servers": [address]}}}})
+
+
+@pytest.mark.parametrize("server", ["127.0.0.1", "localhost", "::1"])
+def test_a_node_is_not_its_own_time_server(server):
+    with pytest.raises(InputError) as raised:
+        real.region(box() | {"ntp": [server]})
+    assert server in raised.value.findings[0].what
