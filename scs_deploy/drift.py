@@ -57,6 +57,9 @@ def look(plan: Plan, sealed: Sealed, state: Path) -> Drift:
             return False
         if step.action == "remove":
             return name not in applied
+        if step.kind == "resources" and name not in wanted:  # of nobody: somebody's, unless it was declared until now
+            group = f"{step.node}/{step.subject} resources of "
+            return all(applied.get(one) == wanted.get(one) for one in applied.keys() | wanted if one.startswith(group))
         return name in wanted and applied.get(name) == wanted[name]
 
     return Drift(

@@ -16,6 +16,11 @@ _WHY = {
 }
 
 
+def last_level(inputs: Inputs) -> int:
+    """The level after everything that is wanted."""
+    return max(inputs.order.level.values(), default=0) + 1
+
+
 def removals(node: str, inputs: Inputs) -> Iterator[Step]:
     """Yield one step per name; containers go before what the node itself runs (the engine may be part of that)."""
     unexpected = inputs.observed[node].get("unexpected", {})
@@ -25,7 +30,7 @@ def removals(node: str, inputs: Inputs) -> Iterator[Step]:
     folders: dict[str, list[str]] = {}
     for path in unexpected.get("files", ()):
         folders.setdefault(path.removeprefix(f"{names.CONFIG_ROOT}/").partition("/")[0], []).append(path)
-    last = max(inputs.order.level.values(), default=0) + 1
+    last = last_level(inputs)
     for name in sorted({*gone, *strays, *folders} - wanted):
         entry = gone.get(name) or _guessed(name, name in strays)
         delete = sorted({*entry.get("files", ()), *folders.get(name, ())})

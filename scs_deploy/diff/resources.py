@@ -8,7 +8,11 @@ from typing import Any
 from scs_deploy import order
 from scs_deploy.desired import Item, Owner
 from scs_deploy.diff.inputs import Inputs
+from scs_deploy.diff.removals import last_level
 from scs_deploy.plan import Change, Step
+
+NOBODY = "nobody"
+"""Whose resources those are that nothing declares any more."""
 
 Seen = Mapping[tuple[str, str], Mapping[str, Any]]
 
@@ -41,6 +45,13 @@ def resource_steps(
             continue
         if step := _step(service, owner, items, seen, inputs):
             yield step
+        if service == name and seen is not None and (step := _removal(owner, seen, inputs)):
+            yield step
+
+
+def deletes(step: Step) -> bool:
+    """Tell whether a step deletes what nothing declares any more."""
+    return step.kind == "resources" and step.id.endswith(f" {NOBODY}")
 
 
 def _deployed(owner: Owner, inputs: Inputs) -> bool:
@@ -62,11 +73,7 @@ def _step(service: str, owner: Owner, items: Sequence[Item], seen: Seen | None, 
         if how:
             operations.append(_operation(item, "create" if there is None else "update", inputs))
             changes.append(Change(f"{item.kind} {item.name}", how))
-    if service == owner.service and seen is not None:
-        for kind, name in _orphans(owner, seen, inputs):
-            operations.append({"kind": kind, "op": "delete", **_NOTHING, "name": name})
-            changes.append(Change(f"{kind} {name}", "delete: nothing declares it any more"))
-    elif service == owner.service and (kinds := sorted(kind for kind in owner.kinds if _ours(kind, owner, inputs))):
+    if seen is None and service == owner.service and (kinds := sorted(_prunable(owner, inputs))):
         operations += [{"kind": kind, "op": "prune", **_NOTHING} for kind in kinds]
         changes.append(Change(f"{', '.join(kinds)} that nothing declares any more", "delete, if there are any"))
     if not operations:
@@ -83,6 +90,25 @@ def _step(service: str, owner: Owner, items: Sequence[Item], seen: Seen | None, 
         reasons=("they differ" if seen is not None else "their owner cannot tell yet, so all are ensured",),
         changes=tuple(changes),
         operations=tuple(operations),
+    )
+
+
+def _removal(owner: Owner, seen: Seen, inputs: Inputs) -> Step | None:
+    """What nothing declares any more goes last: until they are restarted or removed, processes use what they were started with."""
+    gone = _orphans(owner, seen, inputs)
+    if not gone:
+        return None
+    return Step(
+        id=f"{owner.node}/{owner.service} resources of {NOBODY}",
+        kind="resources",
+        node=owner.node,
+        subject=owner.service,
+        service=owner.service,
+        action="apply",
+        level=last_level(inputs) + 1,
+        reasons=("nothing declares them any more",),
+        changes=tuple(Change(f"{kind} {name}", "delete: nothing declares it any more") for kind, name in gone),
+        operations=tuple({"kind": kind, "op": "delete", **_NOTHING, "name": name} for kind, name in gone),
     )
 
 
@@ -107,6 +133,10 @@ def _orphans(owner: Owner, seen: Seen, inputs: Inputs) -> list[tuple[str, str]]:
     """Return what the owner manages and nothing declares; kinds that hold data only with ``purge``."""
     wanted = {(item.kind, item.name) for item in inputs.sealed.desired.items if item.owner == owner.service}
     return sorted(key for key in seen if key not in wanted and _ours(key[0], owner, inputs))
+
+
+def _prunable(owner: Owner, inputs: Inputs) -> Iterator[str]:
+    return (kind for kind in owner.kinds if _ours(kind, owner, inputs))
 
 
 def _ours(kind: str, owner: Owner, inputs: Inputs) -> bool:

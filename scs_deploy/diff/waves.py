@@ -8,6 +8,7 @@ from dataclasses import replace
 from scs_deploy import order
 from scs_deploy.desired import Desired
 from scs_deploy.diff.inputs import Inputs
+from scs_deploy.diff.resources import deletes
 from scs_deploy.plan import Step, Wave
 
 
@@ -43,6 +44,7 @@ def with_needs(steps: Sequence[Step], inputs: Inputs) -> list[Step]:
     leaving: dict[str, set[str]] = {}
     for step in filter(_leaves_it, steps):
         leaving.setdefault(step.node, set()).add(step.id)
+    started = {step.id for step in steps if step.restart and not step.refused}
     images = _images(inputs.sealed.desired)
     done = []
     for step in steps:
@@ -52,6 +54,8 @@ def with_needs(steps: Sequence[Step], inputs: Inputs) -> list[Step]:
         needs = {one.id for one in before if one.kind != "image" or one.identity == images.get(_plain_id(step))}
         if _removes_host_part(step):
             needs |= leaving.get(step.node, set())
+        if deletes(step):
+            needs |= started.union(*leaving.values())
         done.append(replace(step, needs=tuple(sorted(needs))))
     return done
 

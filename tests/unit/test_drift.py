@@ -83,6 +83,17 @@ def test_a_changed_resource_is_drift_and_a_changed_wish_is_not(state: Path):
     assert any(" resources of " in one for one in pending)
 
 
+def test_what_nothing_declares_is_drift_unless_it_was_declared_until_now(state: Path):
+    world = World()
+    strange = world.observed()
+    strange["n1"]["owners"]["store"]["items"]["user"].append({"name": "stranger", "attrs": {}, "secret": ""})
+    assert looked(world, strange, state) == (["n1/store resources of nobody"], [])
+    less = World.changed(("services: {}", "services: {app: {enabled: false}}"))
+    found, pending = looked(less, world.observed(), state)
+    assert "n1/store resources of nobody" in pending
+    assert not [one for one in found if " resources of " in one]
+
+
 def test_what_was_never_applied_is_pending(state: Path):
     world = World()
     observed = {node: nothing(node, world.sealed) for node in world.desired.instances}
