@@ -27,7 +27,7 @@ from tests.witness.damage import Damage  # noqa: E402
 from tests.witness.look import Seen, between, look, unchanged  # noqa: E402
 
 SCRIPT, RIGHT = "bench/drift.py", "found and repaired"
-ON_NODE = (*damage.FILES, *damage.PROCESSES, *damage.REPLACED, *damage.IMAGE, *damage.EDITED)
+ON_NODE = (*damage.FILES, *damage.PROCESSES, *damage.LOADED, *damage.REPLACED, *damage.IMAGE, *damage.EDITED)
 BEHIND_APIS = (*damage.DATABASE, *damage.CATALOGUE, *damage.QUEUE)
 EVERY = (*ON_NODE, *BEHIND_APIS)
 HEAD = ("kind", "done by hand", "drift says", "repaired by", "verdict")

@@ -31,6 +31,8 @@ class File:
     """The whole file is secret: neither side of a diff is ever shown."""
     jobs_only: bool = False
     """Only the containers of jobs see it."""
+    verify: tuple[str, ...] = ()
+    """Command on the node that must accept the file, whose path comes last, before it replaces another."""
     bookkeeping: bool = False
     """Reconciler and hook files: written and verified like others, summed up in the plan."""
 

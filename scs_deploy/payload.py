@@ -132,6 +132,7 @@ def _instance(step: Step, sealed: Sealed, resolver: Resolver, purge: bool) -> di
             "mode": file.mode,
             "uid": file.uid,
             "gid": file.gid,
+            **({"verify": list(file.verify)} if file.verify else {}),
         }
         for file in _unit_last(instance)
         if file.path in step.write

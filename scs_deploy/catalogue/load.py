@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from scs_deploy.catalogue.checks import Loaded, cross_check
 from scs_deploy.catalogue.service import Component, Service
 from scs_deploy.errors import Finding, InputError
+from scs_deploy.model.fields import FORMATS
 from scs_deploy.model.findings import of_pydantic
 from scs_deploy.model.source import scan_yaml
 
@@ -46,7 +47,7 @@ class Catalogue:
     def settings_validator(self, service: str) -> jsonschema.Draft202012Validator:
         key = ("validator", service)
         if key not in self._memo:
-            self._memo[key] = jsonschema.Draft202012Validator(self.settings_schema(service))
+            self._memo[key] = jsonschema.Draft202012Validator(self.settings_schema(service), format_checker=FORMATS)
         return self._memo[key]  # type: ignore[no-any-return]
 
     def default_settings(self, service: str) -> dict[str, Any]:

@@ -68,6 +68,11 @@ class ConfigFile(Description):
     mode: str = "0640"
     effect: Literal["restart", "reload", "none"] = "restart"
     executable: bool = False
+    verify: tuple[str, ...] = Field(
+        (),
+        description="Command on the node, given the path of the new file, that must accept it before it replaces the one that "
+        "there is (template)",
+    )
     jobs_only: bool = Field(False, description="Only the containers of jobs that share this component's files see it")
 
     @model_validator(mode="after")
@@ -86,7 +91,11 @@ class Health(Description):
     frontend: bool = Field(False, description="With http: after a start, the port's frontend must answer as well")
     unix: str = Field("", description="Host path (template) of a socket that must accept a connection")
     client: str = Field("", description="Name of another service's port that the container must hold a connection to")
-    command: tuple[str, ...] = Field((), description="Command inside the container; costs an exec, so the last resort")
+    command: tuple[str, ...] = Field(
+        (),
+        description="(template) In the container, where it costs an exec, so the last resort; of a host component on the node: it "
+        "tells what is not in force, which is drift and brought into force again",
+    )
     timeout: int = Field(60, description="Seconds to wait after a start; the region's patience factor multiplies it")
 
 

@@ -217,6 +217,9 @@ def _effect(instance: Instance, sealed: Sealed, seen: Mapping[str, Any], changes
         )
     if running.get("reload") != sealed.reload[instance.id]:
         return _Effect(reload=True, reasons=named or ("it has not loaded its last input",))
+    if instance.kind == "host" and seen.get("healthy") is False:
+        gentle = bool(instance.reload_action)
+        return _Effect(restart=not gentle, reload=gentle, reasons=(f"not in force: {seen.get('why')}",))
     return _Effect()
 
 

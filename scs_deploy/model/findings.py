@@ -104,6 +104,11 @@ def of_jsonschema(
         elif error.validator == "type":
             wanted = allowed if isinstance(allowed, list) else [allowed]
             yield wrong_type(source, path, error.instance, " or ".join(_TYPES[name] for name in wanted))
+        elif error.validator == "format":
+            fix = (
+                str((getattr(error.cause, "context", None) or {}).get("fix", "")) or f"give one of the format {allowed}"
+            )
+            yield source.finding(path, str(error.cause), fix=fix)
         else:
             about = str(schema.get("description", ""))
             fix = str(schema.get("x-hint", ""))

@@ -88,7 +88,7 @@ def health(scope: Scope) -> dict[str, Any]:
     if asked.client:
         return {"client": topology.port(asked.client).port, "timeout": timeout}
     if asked.command:
-        return {"command": list(asked.command), "timeout": timeout}
+        return {"command": [scope.string(part) for part in asked.command], "timeout": timeout}
     return {"unit": True, "timeout": timeout} if component.kind == "container" or component.unit else {}
 
 

@@ -47,6 +47,12 @@ def _config_file(scope: Scope, spec: ConfigFile) -> File:
     override = changes.get(target) or changes.get(spec.template)
     if override:
         text = overrides.merge(text, spec.format, override, where=f"services.{scope.service.name}.config[{target}]")
+    if spec.verify and OPEN in text:
+        raise InputError(
+            f"{spec.template} holds a secret, and verify may repeat its lines in messages",
+            where=f"roles/{scope.service.name}/service.yml",
+            fix="leave verify out, or move the secret to a file of its own",
+        )
     return File(
         scope.host_path(target),
         text,
@@ -57,6 +63,7 @@ def _config_file(scope: Scope, spec: ConfigFile) -> File:
         masked=_masked(text),
         opaque=_without_key(text),
         jobs_only=spec.jobs_only,
+        verify=tuple(scope.string(part) for part in spec.verify),
     )
 
 

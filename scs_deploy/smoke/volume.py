@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from scs_deploy.errors import DeployError
@@ -9,6 +10,12 @@ from scs_deploy.smoke.bench import Bench
 from scs_deploy.smoke.steps import NotDeployedError, Step
 
 SECONDS = 120
+GIB = 1 << 30
+SEEN = r"^GUEST-DISK (\w+) bytes=(\d+) (?:found|wrote)=(\w+)"
+"""Name in the guest, size and mark of a disk that came."""
+
+ENCRYPTED = re.compile(r"\[scs:[^]]*\bencrypted\b")
+"""How a volume type tells users that it encrypts (SCS standard scs-0114)."""
 FIX = "see scs-deploy logs of the volume service and of the hypervisor's agent"
 
 
@@ -22,7 +29,7 @@ def volume(bench: Bench) -> str:
 def attach(bench: Bench) -> str:
     """The guest sees an empty disk come and writes a mark on it."""
     line = _attached(bench, bench.made["volume"], r"^GUEST-DISK (\w+) bytes=(\d+) wrote=(\w+)")
-    if int(line[1]) != 1 << 30:
+    if int(line[1]) != GIB:
         raise DeployError("the disk in the guest has another size", where=line[0], why=f"{line[1]} bytes, not 1 GiB")
     bench.made["mark"] = line[2]
     return f"seen as {line[0]}, wrote {line[2]}"
@@ -38,8 +45,30 @@ def snapshot(bench: Bench) -> str:
     made = api.create_snapshot(name=bench.name("snapshot"), volume_id=bench.made["volume"])
     bench.until("the snapshot of the volume", lambda: api.get_snapshot(made.id), "available", SECONDS, FIX)
     copy = api.create_volume(name=bench.name("copy"), snapshot_id=made.id, size=1)
+    bench.made["copy"] = copy.id
     _available(bench, copy.id)
     return "and a volume from it"
+
+
+def extend(bench: Bench) -> str:
+    """The copy, while it is attached: the guest sees it grow."""
+    return _grown(bench, bench.made["copy"])
+
+
+def encrypted(bench: Bench) -> str:
+    """Attached, extended, detached, attached again: each of them takes its key."""
+    kinds = (kind for kind in bench.api.block_storage.types() if ENCRYPTED.match(kind.description or ""))
+    kind = next(kinds, None)
+    if kind is None:
+        raise NotDeployedError("no volume type says [scs:encrypted]")
+    made = bench.api.block_storage.create_volume(name=bench.name("encrypted"), size=1, volume_type=kind.name)
+    _available(bench, made.id)
+    grown = _grown(bench, made.id)
+    mark = bench.made["grown mark"]
+    line = _attached(bench, made.id, SEEN)
+    _detached(bench, made.id)
+    _same(mark, line[2], bench.name("encrypted"))
+    return f"type {kind.name}, {grown}; attached again, the guest found {line[2]}"
 
 
 def backup(bench: Bench) -> str:
@@ -60,15 +89,27 @@ def restore(bench: Bench) -> str:
     made = answer.volume_id
     bench.until("the backup", lambda: api.get_backup(bench.made["backup"]), "available", 300, FIX)
     _available(bench, made)
-    line = _attached(bench, made, r"^GUEST-DISK (\w+) bytes=(\d+) (?:found|wrote)=(\w+)")
+    line = _attached(bench, made, SEEN)
     _detached(bench, made)
-    if line[2] != bench.made["mark"]:
-        raise DeployError(
-            "the restored volume holds other data",
-            where=bench.name("restored"),
-            why=f"{line[2]}, not {bench.made['mark']}",
-        )
+    _same(bench.made["mark"], line[2], bench.name("restored"))
     return f"the guest found {line[2]}"
+
+
+def _same(wanted: str, found: str, where: str) -> None:
+    if found != wanted:
+        raise DeployError("the volume holds other data", where=where, why=f"{found}, not {wanted}")
+
+
+def _grown(bench: Bench, volume: str) -> str:
+    """Attach a volume of 1 GiB, make it 2 GiB, wait until the guest sees one GiB more, detach it."""
+    device, before, bench.made["grown mark"] = _attached(bench, volume, SEEN)
+    bench.api.block_storage.extend_volume(volume, 2)
+    bench.until("the volume", lambda: bench.api.block_storage.get_volume(volume), "in-use", SECONDS, FIX)
+    size = int(before) + GIB
+    line = rf"^GUEST-DISK-SIZE {device} bytes={size}\b"
+    bench.seen(bench.server(), line, 60, f"the larger disk in the guest, {size} bytes", FIX)
+    _detached(bench, volume)
+    return f"{device} grew from {before} to {size} bytes in the guest"
 
 
 def _available(bench: Bench, volume: str) -> Any:
@@ -96,6 +137,8 @@ STEPS = (
     Step("attach", "volume attached to a running server", attach, ("volume", "console"), ("compute",)),
     Step("detach", "volume detached again", detach, ("attach",)),
     Step("volume-snapshot", "snapshot of a volume", snapshot, ("volume",)),
+    Step("extend", "attached volume extended", extend, ("attach", "volume-snapshot")),
+    Step("encrypted", "encrypted volume, extended while it is attached", encrypted, ("attach",), ("key-manager",)),
     Step("backup", "backup of a volume", backup, ("detach",)),
     Step("restore", "restore of a backup", restore, ("backup",)),
 )

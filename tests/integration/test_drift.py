@@ -112,6 +112,22 @@ def test_a_process_that_was_started_from_an_edited_file_is_restarted(settled: Cl
     assert settled.on_node("podman exec haproxy ls /etc/haproxy") == "haproxy.cfg"
 
 
+def test_what_a_one_shot_part_brought_into_force_is_looked_at(settled: Cloud, tmp_path: Path) -> None:
+    """Its files are right and its unit is active, and yet the kernel, or a link, says something else."""
+    before = settled.state()
+    found(settled, tmp_path, damage.LOADED)
+    unhealthy = settled.run("status", code=1).stdout
+    assert unhealthy.count("unhealthy") == len(damage.LOADED)
+    repaired(settled, damage.LOADED)
+    assert settled.state()["end"] == before["end"]
+    assert settled.restarted(before["starts"]) == {"scs-sysctl.service"}
+    assert "policy drop" in settled.on_node("nft list table inet scs_deploy")
+    assert settled.on_node("sysctl -n net.ipv4.tcp_syn_retries; readlink /etc/localtime").split() == [
+        "2",
+        "/usr/share/zoneinfo/Etc/UTC",
+    ]
+
+
 def test_a_job_whose_record_is_lost_runs_again(settled: Cloud) -> None:
     before = settled.state()
     settled.on_node(f"rm {STATE}/jobs/keystone-bootstrap.json")

@@ -506,3 +506,23 @@ def test_a_file_of_the_node_comes_back_when_it_is_not_managed_any_more(node: Fak
         apply(node, wanted.step("remove"))
         assert hosts.read_text() == "127.0.0.1 localhost\n"
         assert hosts.stat().st_mode & 0o777 == 0o604
+
+
+def test_a_file_that_its_reader_refuses_never_replaces_the_one_that_there_is(node: FakeNode) -> None:
+    wanted = Wanted()
+    apply(node, wanted.step("create"))
+    worse = replace(wanted, texts={CONF: "prot = 1\n"}, reload="r2")
+    step = worse.step(restart=False, reload=True, reload_action={"signal": "HUP"})
+    step["instance"]["files"][0]["verify"] = ["reader", "--check"]
+    node.host.answers["reader"] = Done(1, "", "cache.conf:1: what is prot?")
+    (result,) = apply(node, step)
+    assert (result["status"], result["done"]) == ("failed", [])
+    assert CONF in result["error"]["what"]
+    assert result["error"]["log"] == ["cache.conf:1: what is prot?"]
+    assert node.host.path(CONF).read_text() == wanted.texts[CONF]
+    path = Path(next(argv[-1] for argv in node.host.ran if argv[0] == "reader"))
+    assert (path.name, path.exists()) == ("cache.conf", False)
+    node.host.answers["reader"] = Done(0, "", "")
+    (result,) = apply(node, step)
+    assert result["status"] == "ok"
+    assert node.host.path(CONF).read_text() == "prot = 1\n"

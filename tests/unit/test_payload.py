@@ -54,10 +54,10 @@ class Cloud:
             node = self.nodes[name] = FakeNode(root / name)
             node.host.root.mkdir()
             node.host.answers |= {
-                "ln": Done(0, "", ""),
+                **dict.fromkeys(("ln", "sh", "systemctl", "check-table", f"check-{name}"), Done(0, "", "")),
                 "dpkg-query": Done(0, "installed podman 5\ninstalled chrony 4\n", ""),
             }
-            for unit in ("chrony.service", "podman.socket"):
+            for unit in ("chrony.service", "podman.socket", "table.service"):
                 node.systemd.units[unit] = Unit(load="loaded", file_state="enabled", active="inactive")
 
     def observe(self) -> dict[str, dict]:
@@ -102,7 +102,7 @@ def cloud(tmp_path, monkeypatch) -> Cloud:
 
 def test_from_nothing_to_an_empty_plan(cloud: Cloud):
     plan = cloud.plan()
-    assert plan.counts()["create"] == 26
+    assert plan.counts()["create"] == 30
     cloud.apply(plan)
     after = cloud.plan()
     assert after.empty, [(step.id, step.action, step.reasons, step.changes) for step in after.steps]

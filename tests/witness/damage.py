@@ -154,6 +154,29 @@ PROCESSES = (
     ),
 )
 
+LOADED = (
+    Damage(
+        "firewall flushed", "everything", "nft flush ruleset", "n1/node-firewall", "its table is not loaded", "reload"
+    ),
+    Damage(
+        "kernel setting",
+        "by hand",
+        "sysctl -q net.ipv4.tcp_syn_retries=5",
+        "n1/node-sysctl",
+        "net.ipv4.tcp_syn_retries is 5, not 2",
+        "restart",
+    ),
+    Damage(
+        "link changed",
+        "time zone",
+        "ln -sfn /usr/share/zoneinfo/Pacific/Apia /etc/localtime",
+        "n1/node-timezone",
+        "/etc/localtime is /usr/share/zoneinfo/Pacific/Apia",
+        "restart",
+    ),
+)
+"""Files and units are right, what is in force is not."""
+
 REPLACED = (
     Damage(
         "container replaced",

@@ -7,7 +7,9 @@ systemd, restart or reload, record, health, settle the manifest.
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from . import files, health, originals, packages, records
@@ -133,6 +135,7 @@ def _put_files(node: Node, wanted: dict[str, Any], done: list[str]) -> bool:
         if files.make_folder(host.path(folder["path"]), int(folder["mode"], 8), folder["uid"], folder["gid"]):
             done.append(f"made {folder['path']}")
     for file in wanted.get("files", []):
+        _verify(node, file, wanted["name"])
         files.write_wanted(host.path(file["path"]), file)
         done.append(f"wrote {file['path']}")
     for path in wanted.get("delete", []):
@@ -140,6 +143,23 @@ def _put_files(node: Node, wanted: dict[str, Any], done: list[str]) -> bool:
         files.prune_empty(host.path(path).parent, host.path(CONFIG_ROOT))
     touched = [file["path"] for file in wanted.get("files", [])] + wanted.get("delete", [])
     return any(path.startswith((f"{QUADLET_ROOT}/", f"{UNIT_ROOT}/")) for path in touched)
+
+
+def _verify(node: Node, file: dict[str, Any], name: str) -> None:
+    """Let whoever reads a file say what it has against it while the one that there is still stands."""
+    if not file.get("verify"):
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / Path(file["path"]).name
+        files.write_wanted(path, file)
+        done = node.host.run([*file["verify"], str(path)], timeout=60)
+    if not done.ok:
+        raise StepError(
+            f"{name}: the new {file['path']} is refused, and the one that there was stays",
+            why=" ".join(done.lines(1)) or f"exit code {done.code}",
+            fix="correct in region.yml what the lines below are about, then apply again",
+            log=done.lines(),
+        )
 
 
 def _starts(step: dict[str, Any], state: Unit) -> bool:
