@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from scs_deploy import names, pki
 from scs_deploy.desired import CertificateNames, Instance
+from scs_deploy.errors import InputError
 from scs_deploy.plan import Plan, Step
-from scs_deploy.session import Session
 
-State = Literal["good", "ends soon", "expired", "not issued", "other names"]
-"""All but ``good`` are renewed by the next apply."""
+if TYPE_CHECKING:
+    from scs_deploy.session import Session
+
+State = Literal["good", "renewal due", "ends soon", "expired", "not issued", "other names", "lives too long"]
+"""All but ``good`` are renewed by the next apply; one that ``ends soon`` was forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ class Row:
         return f"{self.node}/{self.instance}"
 
     @property
-    def due(self) -> bool:
+    def late(self) -> bool:
         return self.state in ("ends soon", "expired")
 
 
@@ -75,6 +78,27 @@ def missing(plan: Plan, chosen: Collection[Row]) -> list[str]:
     return [row.id for row in chosen if row.id not in planned]
 
 
+def ending(observed: Mapping[str, Mapping[str, Any]], now: datetime) -> Iterator[str]:
+    """Yield a sentence for each certificate that a node still serves although it has ended, or does so within ``WARN_BEFORE``.
+
+    Those differ from what is wanted, long since, so the nodes sent them back.
+    """
+    for node, answer in observed.items():
+        for instance, seen in answer.get("instances", {}).items():
+            for path, entry in seen.get("files", {}).items():
+                ends = _end(str(entry.get("text") or "")) if path.endswith(f"{names.TLS_TARGET}/cert.pem") else None
+                if ends and ends - now < pki.WARN_BEFORE:
+                    when = f"ended on {ends:%Y-%m-%d}" if ends <= now else f"ends in {(ends - now).days} days"
+                    yield f"the certificate that {node}/{instance} serves {when}: apply replaces it"
+
+
+def _end(pem: str) -> datetime | None:
+    try:
+        return pki.look(pem).ends if pem else None
+    except InputError:
+        return None
+
+
 def _only_tls(step: Step) -> bool:
     folder = f"{names.TLS_TARGET}/"
     return step.action == "update" and not step.delete and all(folder in path for path in step.write)
@@ -95,23 +119,32 @@ def _row(session: Session, instance: Instance, wanted: CertificateNames, now: da
         seen.serial if seen else "",
         "restart" if restarts else "reload",
         instance.pause if restarts else "",
-        _state(seen, now, bool(session.vault.authority().keeps(pem, request, now)) if pem else False),
+        _state(seen, now, session.vault.authority(), pem, request),
     )
 
 
 def _authority(authority: pki.Authority, now: datetime) -> Row:
     seen = pki.look(authority.cert_pem)
     days = (seen.ends - now).days
-    return Row(
-        "", "internal CA", "", (), seen.ends.isoformat(), days, seen.serial, "not here", "", _state(seen, now, True)
-    )
+    state = _late(seen, now) or "good"
+    return Row("", "internal CA", "", (), seen.ends.isoformat(), days, seen.serial, "not here", "", state)
 
 
-def _state(seen: pki.Seen | None, now: datetime, kept: bool) -> State:
+def _state(
+    seen: pki.Seen | None, now: datetime, authority: pki.Authority, pem: str, request: pki.CertificateRequest
+) -> State:
     if seen is None:
         return "not issued"
+    if late := _late(seen, now):
+        return late
+    if authority.keeps(pem, request, now):
+        return "good"
+    if seen.ends - seen.begins > pki.LONGEST:
+        return "lives too long"
+    return "renewal due" if authority.keeps(pem, request, now, renewed_from=0) else "other names"
+
+
+def _late(seen: pki.Seen, now: datetime) -> State | None:
     if seen.ends <= now:
         return "expired"
-    if seen.ends - now < pki.RENEW_BEFORE:
-        return "ends soon"
-    return "good" if kept else "other names"
+    return "ends soon" if seen.ends - now < pki.WARN_BEFORE else None

@@ -14,9 +14,14 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from scs_deploy.errors import InputError
 
 CA_VALIDITY = timedelta(days=3650)
-VALIDITY = timedelta(days=825)
-"""The longest that common TLS stacks accept from a private CA (Apple, https://support.apple.com/en-us/103769)."""
-RENEW_BEFORE = timedelta(days=30)
+LONGEST = timedelta(days=365)
+"""What a certificate may live, from its first to its last second: the bound of the tests of the Sovereign Cloud Stack."""
+VALIDITY = timedelta(days=364)
+"""From the moment of issue; with the hour that certificates are backdated it stays below ``LONGEST``."""
+RENEWED_FROM = 1 / 3
+"""Part of its life that is left when a certificate is renewed: four months of a year, for whoever applies seldom."""
+WARN_BEFORE = timedelta(days=30)
+"""A certificate that still serves so near to its end was forgotten: nobody applied for months."""
 _BACKDATED = timedelta(hours=1)  # nodes whose clock is a little behind must accept a certificate of this minute
 _COMMON_NAME_LIMIT = 64  # ub-common-name, RFC 5280
 
@@ -54,9 +59,10 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a certificate says of itself: serial number in hexadecimal, end in UTC."""
+    """What a certificate says of itself: serial number in hexadecimal, begin and end in UTC."""
 
     serial: str
+    begins: datetime
     ends: datetime
 
 
@@ -66,7 +72,7 @@ def look(cert_pem: str) -> Seen:
         cert = x509.load_pem_x509_certificate(cert_pem.encode())
     except ValueError as error:
         raise InputError("not a certificate", why=str(error), fix="restore the vault from version control") from error
-    return Seen(f"{cert.serial_number:x}", cert.not_valid_after_utc)
+    return Seen(f"{cert.serial_number:x}", cert.not_valid_before_utc, cert.not_valid_after_utc)
 
 
 class Authority:
@@ -119,7 +125,7 @@ class Authority:
 
         Raises ``InputError`` for a name or address that cannot be certified, and for a CA that is about to end.
         """
-        if self.not_after - now < RENEW_BEFORE:
+        if self.not_after - now < WARN_BEFORE:
             raise InputError(
                 f"the internal CA ends on {self.not_after:%Y-%m-%d}",
                 why="certificates of a CA that is about to end would have to be replaced at once",
@@ -151,9 +157,10 @@ class Authority:
         return Certificate(_cert_pem(cert), _key_pem(key), self.cert_pem, cert.not_valid_after_utc)
 
     def keeps(
-        self, cert_pem: str, request: CertificateRequest, now: datetime, renew_before: timedelta = RENEW_BEFORE
+        self, cert_pem: str, request: CertificateRequest, now: datetime, renewed_from: float = RENEWED_FROM
     ) -> datetime | None:
-        """Return when a certificate ends if it is still right: ours, for exactly these names, and not about to end."""
+        """Return when a certificate ends if it is still right: ours, for exactly these names, not made to live too long, and with
+        more than a part of its life (``renewed_from``) left."""
         try:
             cert = x509.load_pem_x509_certificate(cert_pem.encode())
             names = cert.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -166,9 +173,8 @@ class Authority:
             )
         except (ValueError, x509.ExtensionNotFound):
             return None
-        if not same or cert.not_valid_after_utc - now < renew_before:
-            return None
-        return cert.not_valid_after_utc
+        life, ends = cert.not_valid_after_utc - cert.not_valid_before_utc, cert.not_valid_after_utc
+        return ends if same and life <= LONGEST and ends - now > life * renewed_from else None
 
 
 def utc_now() -> datetime:

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from scs_deploy import diff, drift, logins, paths
+from scs_deploy import certificates, diff, drift, logins, paths
 from scs_deploy.catalogue.load import Catalogue, load_catalogue
 from scs_deploy.context import Topology
 from scs_deploy.desired import Desired
@@ -263,7 +263,8 @@ class Session:
             f"node {name} is absent and does not answer: what is left on it cannot be removed"
             for name in observation.gone
         )
-        return replace(plan, notes=(*plan.notes, *gone, *logins.notes(self.vault.standings)))
+        late = certificates.ending(observation.observed, self.vault.clock())
+        return replace(plan, notes=(*plan.notes, *gone, *late, *logins.notes(self.vault.standings)))
 
     def node(self, name: str) -> Node:
         """Return a node by name; raises ``UsageError`` with the known names."""

@@ -38,7 +38,8 @@ def show(
 ) -> None:
     """Show every certificate: whom it names, when it ends, and what its renewal takes. Looks at no node.
 
-    Exits with 1 when one has expired or ends within 30 days; the next apply renews it.
+    The next apply renews what has less than a third of its life left. Exits with 1 when one has expired or ends within 30 days:
+    nobody applied for months.
 
     Examples:  scs-deploy certs show    scs-deploy certs show --service mariadb --json
     """
@@ -51,7 +52,7 @@ def show(
         unknown = [name for name, node in session.nodes.items() if node.state != "absent" and not session.facts(name)]
         if unknown:
             common.err.print(f"not listed, because they were never reached: {', '.join(unknown)}")
-    if any(row.due for row in found):
+    if any(row.late for row in found):
         raise typer.Exit(1)
 
 
@@ -63,6 +64,10 @@ def renew(
     within: Annotated[
         int | None, typer.Option("--within", min=0, help="Only those that end within so many days.", show_default=False)
     ] = None,
+    due: Annotated[
+        bool,
+        typer.Option("--due", help="Only those that the next apply would renew: for a timer, see docs/secrets.md."),
+    ] = False,
     authority: Annotated[bool, typer.Option("--ca", help="The internal CA itself: refused, with what to do.")] = False,
     yes: YesOption = False,
     vault_password: VaultOption = None,
@@ -71,7 +76,7 @@ def renew(
 
     A service that can reload keeps its process and its connections; others restart, one failure domain at a time.
 
-    Examples:  scs-deploy certs renew --within 60    scs-deploy certs renew --node n1 --service haproxy --yes
+    Examples:  scs-deploy certs renew --due --yes    scs-deploy certs renew --node n1 --service haproxy --yes
     """
     if authority:
         raise InputError(
@@ -83,9 +88,9 @@ def renew(
         )
     session = common.session(region, vault_password)
     with RegionLock(session.state, "certs renew"):
-        chosen = _chosen(session, limit, service, within)
+        chosen = [row for row in _chosen(session, limit, service, within) if not due or row.state != "good"]
         if not chosen:
-            common.out.print("No certificate ends by then; nothing was changed.")
+            common.out.print("No certificate is to be renewed; nothing was changed.")
             return
         _renew(session, chosen, yes=yes)
     common.out.print(f"[bold]Renewed: {len(chosen)} certificate{'' if len(chosen) == 1 else 's'}.[/bold]")
@@ -93,6 +98,7 @@ def renew(
 
 def _renew(session: Session, chosen: list[Row], *, yes: bool) -> None:
     """New certificates are kept once they were agreed to, before the first node gets one: a crash loses none."""
+    session.vault.renewed_from = 0  # those that are due, but were not chosen, wait for the next apply
     session.vault.forget([(row.node, row.instance) for row in chosen])
     plan, observation = make(session, [], purge=False, keep=False)
     if unreachable := {
