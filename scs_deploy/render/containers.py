@@ -30,7 +30,10 @@ def container(scope: Scope, files: Iterable[File], job: bool = False) -> Contain
         image=given.image(component.image).id,
         command=(ENTRY,) if component.entry else tuple(scope.string(part) for part in component.command),
         user=given.user(component.user),
-        environment={key: scope.string(value) for key, value in component.environment.items()},
+        environment={
+            **({"OPENSSL_CONF": names.OPENSSL_CONF} if component.tls else {}),
+            **{key: scope.string(value) for key, value in component.environment.items()},
+        },
         mounts=tuple(_mounts(scope, files, job)),
         capabilities=component.capabilities,
         devices=tuple(device for device in map(scope.string, component.devices) if device),
