@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from scs_deploy import names, pki
 from scs_deploy.desired import CertificateNames, Instance
 from scs_deploy.errors import InputError
+from scs_deploy.model.public_tls import PublicCertificate
 from scs_deploy.plan import Plan, Step
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ State = Literal["good", "renewal due", "ends soon", "expired", "not issued", "ot
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A certificate of an instance, or the CA, which has no node. ``days`` are left (negative: ago), rounded down."""
+    """A certificate of an instance, or the CA or the public one, which have no node. ``days`` are left (negative: ago), rounded down."""
 
     node: str
     instance: str
@@ -46,13 +47,14 @@ class Row:
 
 
 def rows(session: Session) -> list[Row]:
-    """Return the CA and every certificate of nodes that were reached before; nothing is issued."""
+    """Return the CA, the public certificate and every one of nodes that were reached before; nothing is issued."""
     desired, now = session.desired(), session.vault.clock()
     instances = {one.id: one for group in desired.instances.values() for one in group}
     found = [
         _row(session, instances[f"{node}/{name}"], wanted, now) for (node, name), wanted in desired.certificates.items()
     ]
-    return [_authority(session.vault.authority(), now), *found]
+    public = session.region.public_tls
+    return [_authority(session.vault.authority(), now), *([_public(public, now)] if public else []), *found]
 
 
 def choose(found: Collection[Row], nodes: Collection[str], services: Collection[str], within: int | None) -> list[Row]:
@@ -120,6 +122,15 @@ def _row(session: Session, instance: Instance, wanted: CertificateNames, now: da
         "restart" if restarts else "reload",
         instance.pause if restarts else "",
         _state(seen, now, session.vault.authority(), pem, request),
+    )
+
+
+def _public(public: PublicCertificate, now: datetime) -> Row:
+    seen = pki.look(public.chain_pem)
+    days = (public.ends - now).days
+    state = _late(replace(seen, ends=public.ends), now) or "good"
+    return Row(
+        "", "public certificate", "", public.names, public.ends.isoformat(), days, seen.serial, "not here", "", state
     )
 
 

@@ -59,6 +59,7 @@ def plan_command(
     Examples:  scs-deploy plan    scs-deploy plan --limit n1 --json    scs-deploy plan --out tonight.plan --html tonight.html
     """
     session = common.session(region, vault_password)
+    session.public_certificate()
     plan, _ = make(session, limit or [], purge, service or [])
     if out:
         _write(out, saved(plan))
@@ -139,6 +140,7 @@ def apply_command(
     session = common.session(region, vault_password)
     if wanted and wanted.region != session.region.name:
         raise UsageError(f"the plan is for the region {wanted.region}, not {session.region.name}", where=str(planfile))
+    session.public_certificate()
     with RegionLock(session.state, "apply"):
         plan, observation = make(session, limit or [], purge, service or [])
         if wanted and plan.digest != wanted.digest:

@@ -32,7 +32,7 @@ def validate(region: RegionOption = None) -> None:
     session = common.session(region)
     loaded = session.region
     _ = session.placement, session.order
-    for finding in loaded.warnings:
+    for finding in (*loaded.warnings, *session.public_certificate()):
         common.err.print(f"[yellow]warning[/yellow]: {escape(str(finding))}")
     nodes = sum(node.state != "absent" for node in session.nodes.values())
     instances = len(session.placement.placed)
