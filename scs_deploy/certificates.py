@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from scs_deploy import names, pki
 from scs_deploy.desired import CertificateNames, Instance
-from scs_deploy.errors import InputError
+from scs_deploy.errors import Finding, InputError
 from scs_deploy.model.public_tls import PublicCertificate
+from scs_deploy.model.region import Region
 from scs_deploy.plan import Plan, Step
+from scs_deploy.secrets import Vault
+from scs_deploy.secrets.vault import PUBLIC_KEY
 
 if TYPE_CHECKING:
     from scs_deploy.session import Session
@@ -78,6 +81,37 @@ def missing(plan: Plan, chosen: Collection[Row]) -> list[str]:
     """Return the chosen certificates that a plan does not place, such as those of nodes in maintenance."""
     planned = {step.id for step in plan.steps}
     return [row.id for row in chosen if row.id not in planned]
+
+
+def check_public(region: Region, now: datetime) -> list[Finding]:
+    """Return warnings about the dates of the public certificate; raises ``InputError`` when it is not valid now."""
+    found = list(region.public_tls.dates(now)) if region.public_tls else []
+    if any(finding.severity == "error" for finding in found):
+        raise InputError(found)
+    return found
+
+
+def public_key(region: Region, vault: Vault) -> str:
+    """Return the private key (PEM) of the public certificate; raises ``InputError`` when the vault does not have it."""
+    public, file = region.public_tls, str(vault.file.path)
+    if public is None or PUBLIC_KEY not in vault.names:
+        raise InputError(
+            "the vault does not have the private key of the public certificate",
+            where=f"{file} {PUBLIC_KEY}",
+            fix="put it there: scs-deploy certs import KEYFILE",
+        )
+    key = pki.plain_key(str(vault.get(PUBLIC_KEY)).encode())
+    if not pki.belongs(key, public.chain_pem):
+        why = f"{PUBLIC_KEY} in {file} is another key: one of the two was replaced without the other"
+        fix = "scs-deploy certs import KEYFILE, with the key of this certificate"
+        raise InputError(replace(public.place, what="the certificate belongs to another key", why=why, fix=fix))
+    return key
+
+
+def notes(region: Region, observed: Mapping[str, Mapping[str, Any]], now: datetime) -> Iterator[str]:
+    """Yield what a plan, and a look at the state, say about certificates near their end."""
+    yield from ending(observed, now)
+    yield from (str(finding) for finding in (region.public_tls.dates(now) if region.public_tls else ()))
 
 
 def ending(observed: Mapping[str, Mapping[str, Any]], now: datetime) -> Iterator[str]:

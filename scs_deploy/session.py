@@ -11,11 +11,11 @@ from typing import Any
 
 import yaml
 
-from scs_deploy import certificates, diff, drift, logins, paths, pki
+from scs_deploy import certificates, diff, drift, logins, paths
 from scs_deploy.catalogue.load import Catalogue, load_catalogue
 from scs_deploy.context import Topology
 from scs_deploy.desired import Desired
-from scs_deploy.errors import Finding, InputError, UsageError
+from scs_deploy.errors import InputError, UsageError
 from scs_deploy.facts import FactsCache
 from scs_deploy.images import read_lock
 from scs_deploy.lab import Lab, LabSpec
@@ -173,7 +173,7 @@ class Session:
 
         def value(name: str) -> str | Mapping[str, str]:
             if name == PUBLIC_KEY:
-                return self._public_key()
+                return certificates.public_key(self.region, vault)
             if not name.startswith("cert:"):
                 return vault.get(name)
             _, node, instance = name.split(":")
@@ -186,28 +186,6 @@ class Session:
 
         cache: dict[str, str | Mapping[str, str]] = {}
         return lambda name: cache[name] if name in cache else cache.setdefault(name, value(name))
-
-    def public_certificate(self) -> list[Finding]:
-        """Return warnings about the dates of the public certificate; raises ``InputError`` when it is not valid now."""
-        found = list(self.region.public_tls.dates(pki.utc_now())) if self.region.public_tls else []
-        if any(finding.severity == "error" for finding in found):
-            raise InputError(found)
-        return found
-
-    def _public_key(self) -> str:
-        public, file = self.region.public_tls, str(self.vault.file.path)
-        if public is None or PUBLIC_KEY not in self.vault.names:
-            raise InputError(
-                "the vault does not have the private key of the public certificate",
-                where=f"{file} {PUBLIC_KEY}",
-                fix="put it there: scs-deploy certs import KEYFILE",
-            )
-        key = pki.plain_key(str(self.vault.get(PUBLIC_KEY)).encode())
-        if not pki.belongs(key, public.chain_pem):
-            why = f"{PUBLIC_KEY} in {file} is another key: one of the two was replaced without the other"
-            fix = "scs-deploy certs import KEYFILE, with the key of this certificate"
-            raise InputError(replace(public.place, what="the certificate belongs to another key", why=why, fix=fix))
-        return key
 
     # -- render ------------------------------------------------------------------------------------------------------------
 
@@ -288,11 +266,7 @@ class Session:
             f"node {name} is absent and does not answer: what is left on it cannot be removed"
             for name in observation.gone
         )
-        public = self.region.public_tls.dates(pki.utc_now()) if self.region.public_tls else ()
-        late = (
-            *certificates.ending(observation.observed, self.vault.clock()),
-            *(str(finding) for finding in public),
-        )
+        late = certificates.notes(self.region, observation.observed, self.vault.clock())
         return replace(plan, notes=(*plan.notes, *gone, *late, *logins.notes(self.vault.standings)))
 
     def node(self, name: str) -> Node:

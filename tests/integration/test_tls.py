@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -99,8 +100,6 @@ def shown(cloud: Cloud, network: str, name: str, root: str) -> str:
     assert session.connections, "entering the lab's network"
     context = ssl.create_default_context(cadata=root)
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT & ~ssl.VERIFY_X509_PARTIAL_CHAIN
-    import socket
-
     try:
         with (
             socket.create_connection((session.topology.vip(network), 5000), 10) as plain,
