@@ -37,6 +37,7 @@ class Login:
     port: int
     password: str = field(repr=False)
     ca_pem: str = field(repr=False)
+    """What the endpoint's certificate is verified with; empty: the CAs that this machine trusts."""
     user: str = ADMIN
     project: str = ADMIN
 
@@ -65,6 +66,7 @@ def login(region: Region, catalogue: Catalogue, vault: Vault, account: str = ADM
         raise InputError(
             f"the region does not have the account {OWN} yet", where=str(region.folder), fix="scs-deploy apply makes it"
         )
+    own = region.public_tls if found.name == "public" else None
     return Login(
         catalogue_region(region, catalogue),
         region.name,
@@ -72,7 +74,7 @@ def login(region: Region, catalogue: Catalogue, vault: Vault, account: str = ADM
         str(vip),
         frontend.port or port,
         str(vault.get(secret)),
-        vault.authority().cert_pem,
+        own.ca_pem if own else vault.authority().cert_pem,
         account + logins.names(secret, vault.standings)[0].suffix,
     )
 
@@ -88,7 +90,7 @@ def clouds_yaml(login: Login, ca_path: Path) -> str:
             "user_domain_name": "Default",
             "project_domain_name": "Default",
         },
-        "cacert": str(ca_path),
+        **({"cacert": str(ca_path)} if login.ca_pem else {}),
         "identity_api_version": 3,
         "interface": "public",
         "region_name": login.region,
@@ -97,11 +99,15 @@ def clouds_yaml(login: Login, ca_path: Path) -> str:
 
 
 def write(login: Login, folder: Path) -> tuple[Path, bool]:
-    """Write ``clouds.yaml`` (0600) and ``ca.pem`` into a folder; return the former and whether anything changed."""
+    """Write ``clouds.yaml`` (0600), and ``ca.pem`` unless every machine trusts the endpoint, into a folder.
+
+    Return the former and whether anything changed.
+    """
     folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     ca, clouds = folder / CA_FILE, folder / CLOUDS_FILE
-    changed = [_put(ca, login.ca_pem, 0o644), _put(clouds, clouds_yaml(login, ca), 0o600)]
+    changed = [_put(ca, login.ca_pem, 0o644)] if login.ca_pem else []
+    changed.append(_put(clouds, clouds_yaml(login, ca), 0o600))
     return clouds, any(changed)
 
 

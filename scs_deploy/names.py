@@ -27,6 +27,7 @@ __all__ = [
     "LABEL_PACKAGES",
     "LABEL_RELOAD",
     "LABEL_START",
+    "OPENSSL_CONF",
     "QUADLET_ROOT",
     "RUN_ROOT",
     "STATE_ROOT",
@@ -42,6 +43,9 @@ __all__ = [
 
 TLS_TARGET = "/etc/scs-tls"
 """Inside a container: ca.pem, cert.pem, key.pem and bundle.pem (certificate, chain and key in one file)."""
+
+OPENSSL_CONF = "/etc/scs-openssl.cnf"
+"""Inside a container that has a certificate: the region's TLS policy, for every program that uses OpenSSL."""
 
 IMAGE_PREFIX = "localhost/scs-deploy"
 

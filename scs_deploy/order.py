@@ -100,10 +100,19 @@ def order_of(catalogue: Catalogue, placement: Placement) -> Order:
         if spec.kind == "container":
             graph[prepare(name)] = {IMAGES: True}
             graph[component(name)] |= {prepare(name): True}
+        if spec.balances:
+            graph[component(name)] |= dict.fromkeys(_answering_checks(catalogue, deployed), False)
     for name in sorted(services):
         _add_jobs(graph, catalogue, name, deployed)
         _add_resources(graph, catalogue, name, deployed)
     return Order(graph)
+
+
+def _answering_checks(catalogue: Catalogue, deployed: set[str]) -> list[str]:
+    """Keys of the components that answer checks for others: a balancer that asks too early takes away members that work."""
+    ports = {port.name: (name, port) for name in sorted(deployed) for port in catalogue.component(name)[1].ports}
+    asked = [port.frontend.check_port for _, port in ports.values() if port.frontend and port.frontend.check_port]
+    return [component(ports[name][0]) for name in asked if name in ports]
 
 
 def _needs(needs: Iterable[Need], deployed: set[str]) -> dict[str, bool]:

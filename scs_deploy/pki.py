@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
+import ssl
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -14,11 +17,16 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from scs_deploy.errors import InputError
 
 CA_VALIDITY = timedelta(days=3650)
-VALIDITY = timedelta(days=825)
-"""The longest that common TLS stacks accept from a private CA (Apple, https://support.apple.com/en-us/103769)."""
-RENEW_BEFORE = timedelta(days=30)
 BACKDATED = timedelta(days=1)
 """A certificate of this minute must be good on nodes whose clock is behind ours: by hours, where one of both takes local time for UTC."""
+LONGEST = timedelta(days=365)
+"""What a certificate may live, from its first to its last second: the bound of the tests of the Sovereign Cloud Stack."""
+VALIDITY = timedelta(days=363)
+"""From the moment of issue; with the day that certificates are backdated it stays below ``LONGEST``."""
+RENEWED_FROM = 1 / 3
+"""Part of its life that is left when a certificate is renewed: four months of a year, for whoever applies seldom."""
+WARN_BEFORE = timedelta(days=30)
+"""A certificate that still serves so near to its end was forgotten: nobody applied for months."""
 _COMMON_NAME_LIMIT = 64  # ub-common-name, RFC 5280
 
 
@@ -55,9 +63,10 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a certificate says of itself: serial number in hexadecimal, end in UTC."""
+    """What a certificate says of itself: serial number in hexadecimal, begin and end in UTC."""
 
     serial: str
+    begins: datetime
     ends: datetime
 
 
@@ -67,7 +76,7 @@ def look(cert_pem: str) -> Seen:
         cert = x509.load_pem_x509_certificate(cert_pem.encode())
     except ValueError as error:
         raise InputError("not a certificate", why=str(error), fix="restore the vault from version control") from error
-    return Seen(f"{cert.serial_number:x}", cert.not_valid_after_utc)
+    return Seen(f"{cert.serial_number:x}", cert.not_valid_before_utc, cert.not_valid_after_utc)
 
 
 class Authority:
@@ -120,7 +129,7 @@ class Authority:
 
         Raises ``InputError`` for a name or address that cannot be certified, and for a CA that is about to end.
         """
-        if self.not_after - now < RENEW_BEFORE:
+        if self.not_after - now < WARN_BEFORE:
             raise InputError(
                 f"the internal CA ends on {self.not_after:%Y-%m-%d}",
                 why="certificates of a CA that is about to end would have to be replaced at once",
@@ -164,9 +173,10 @@ class Authority:
         return Certificate(_cert_pem(cert), _key_pem(key), self.cert_pem, cert.not_valid_after_utc)
 
     def keeps(
-        self, cert_pem: str, request: CertificateRequest, now: datetime, renew_before: timedelta = RENEW_BEFORE
+        self, cert_pem: str, request: CertificateRequest, now: datetime, renewed_from: float = RENEWED_FROM
     ) -> datetime | None:
-        """Return when a certificate ends if it is still right: ours, for exactly these names, and not about to end."""
+        """Return when a certificate ends if it is still right: ours, for exactly these names, not made to live too long, and with
+        more than a part of its life (``renewed_from``) left."""
         try:
             cert = x509.load_pem_x509_certificate(cert_pem.encode())
             names = cert.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -179,9 +189,43 @@ class Authority:
             )
         except (ValueError, x509.ExtensionNotFound):
             return None
-        if not same or cert.not_valid_before_utc > now or cert.not_valid_after_utc - now < renew_before:
-            return None
-        return cert.not_valid_after_utc
+        life, ends = cert.not_valid_after_utc - cert.not_valid_before_utc, cert.not_valid_after_utc
+        good = same and cert.not_valid_before_utc <= now and life <= LONGEST
+        return ends if good and ends - now > life * renewed_from else None
+
+
+def system_cas() -> Path:
+    """The file with the CAs that this machine trusts: what a client without a CA of its own goes by."""
+    from requests.utils import DEFAULT_CA_BUNDLE_PATH  # of the package that brings the CAs of Mozilla
+
+    told = ssl.get_default_verify_paths().cafile
+    found = (Path(one) for one in (told, "/etc/ssl/certs/ca-certificates.crt", DEFAULT_CA_BUNDLE_PATH) if one)
+    return next(path for path in found if path.is_file())
+
+
+def plain_key(pem: bytes) -> str:
+    """Return a private key as it is kept: PKCS#8 in PEM, without a password. Raises ``InputError``, which never shows it."""
+    problem, key = "", None
+    try:
+        key = serialization.load_pem_private_key(pem, password=None)
+    except TypeError:
+        problem = "it is encrypted"
+    except (ValueError, UnsupportedAlgorithm):
+        problem = "it is no PEM, damaged, or of an unknown kind"
+    if key is None:
+        raise InputError(
+            "the private key cannot be read",
+            why=problem,
+            fix="give it without a password: openssl pkey -in KEY | scs-deploy certs import -",
+        )
+    form, bare = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    return key.private_bytes(serialization.Encoding.PEM, form, bare).decode()
+
+
+def belongs(key_pem: str, cert_pem: str) -> bool:
+    """Tell whether a private key is that of the first certificate of a text; raises ``InputError`` for what cannot be read."""
+    key = serialization.load_pem_private_key(plain_key(key_pem.encode()).encode(), password=None)
+    return key.public_key() == x509.load_pem_x509_certificates(cert_pem.encode())[0].public_key()
 
 
 def utc_now() -> datetime:

@@ -78,6 +78,9 @@ def place(region: Region, catalogue: Catalogue, lock: Mapping[str, Sequence[str]
             continue
         for name, component in service.components.items():
             candidates = [node for node in region.nodes if _may_carry(region, node, service_name, component)]
+            if component.beside:
+                there = {one.node for one in placed if one.component == component.beside}
+                candidates = [node for node in candidates if node.name in there]
             if not candidates:
                 if not component.when:
                     findings.append(_nobody(region, service_name, name, component))
@@ -153,6 +156,8 @@ def _expression(expression: str) -> TemplateExpression:
 def _choose(
     component: Component, candidates: list[Node], locked: Sequence[str], load: Mapping[str, int], region: Region
 ) -> tuple[list[Node], str]:
+    if component.beside:
+        return candidates, f"beside {component.beside}"
     if component.cardinality == "all":
         return candidates, "every node" if "all" in component.groups else f"every node of group {component.groups_text}"
     size = 1 if component.cardinality == "one" else _odd(len(candidates))

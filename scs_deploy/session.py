@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from scs_deploy import clocks, diff, drift, logins, paths
+from scs_deploy import certificates, clocks, diff, drift, logins, paths
 from scs_deploy.catalogue.load import Catalogue, load_catalogue
 from scs_deploy.context import Topology
 from scs_deploy.desired import Desired
@@ -31,6 +31,7 @@ from scs_deploy.releases import load_users
 from scs_deploy.render import ImageChoice, Renderer
 from scs_deploy.seal import Sealed, seal
 from scs_deploy.secrets import Vault
+from scs_deploy.secrets.vault import PUBLIC_KEY
 from scs_deploy.ssh import Connection
 from scs_deploy.templates import TemplateSet
 
@@ -171,6 +172,8 @@ class Session:
         vault = self.vault
 
         def value(name: str) -> str | Mapping[str, str]:
+            if name == PUBLIC_KEY:
+                return certificates.public_key(self.region, vault)
             if not name.startswith("cert:"):
                 return vault.get(name)
             _, node, instance = name.split(":")
@@ -268,9 +271,9 @@ class Session:
             f"node {name} is absent and does not answer: what is left on it cannot be removed"
             for name in observation.gone
         )
-        return replace(
-            plan, notes=(*plan.notes, *gone, *clocks.notes(observation.clocks), *logins.notes(self.vault.standings))
-        )
+        late = certificates.notes(self.region, observation.observed, self.vault.clock())
+        clock = clocks.notes(observation.clocks)
+        return replace(plan, notes=(*plan.notes, *gone, *clock, *late, *logins.notes(self.vault.standings)))
 
     def node(self, name: str) -> Node:
         """Return a node by name; raises ``UsageError`` with the known names."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 
 import jsonschema
@@ -147,6 +148,8 @@ def _service(one: Loaded, names: _Names) -> Iterator[Finding]:
 def _component(one: Loaded, at: PathTuple, component: Component, names: _Names) -> Iterator[Finding]:
     yield from one.known((*at, "image"), "image", component.image, names.images)
     yield from one.known((*at, "user"), "user in the UID table", component.user, names.users)
+    before = list(takewhile(lambda name: name != at[-1], one.service.components))
+    yield from one.known((*at, "beside"), "component of this service before it", component.beside, before)
     yield from one.file((*at, "entry"), component.entry)
     for index, need in enumerate(component.needs):
         yield from one.known((*at, "needs", index, "component"), "component", need.component, names.components)
@@ -177,5 +180,9 @@ def _ports(one: Loaded, at: PathTuple, component: Component) -> Iterator[Finding
         yield from one.known((*where, "network"), "network", port.network, NETWORK_NAMES)
         for number, name in enumerate(port.sources):
             yield from one.known((*where, "sources", number), "network", name, NETWORK_NAMES)
-        for number, name in enumerate(port.frontend.networks if port.frontend else ()):
-            yield from one.known((*where, "frontend", "networks", number), "network", name, NETWORK_NAMES)
+        if port.frontend:
+            for number, name in enumerate(port.frontend.networks):
+                yield from one.known((*where, "frontend", "networks", number), "network", name, NETWORK_NAMES)
+            others = {other.name for one_of in one.service.components.values() for other in one_of.ports}
+            check = port.frontend.check_port
+            yield from one.known((*where, "frontend", "check_port"), "port in this service", check, others)

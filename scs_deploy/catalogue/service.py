@@ -114,9 +114,22 @@ class Frontend(Description):
     port: int = Field(0, description="Default: the port itself")
     check_path: str = "/"
     check: Literal["http", "tcp"] = "http"
+    check_port: Name = Field(
+        "",
+        description="Port of this service that answers the check by HTTP in this one's place, on every node that has this one: "
+        "where a connection does not tell whether the service works",
+    )
     single_writer: bool = Field(False, description="All traffic to one member, the others are backups")
     timeout: int = Field(60, description="Idle seconds of client and server")
     tls: bool = Field(True, description="Terminate TLS at the frontend (http) or pass the stream through (tcp)")
+
+    @model_validator(mode="after")
+    def _can_be_asked(self) -> Self:
+        if self.mode == "tcp" and self.check == "http" and not self.check_port:
+            raise ValueError("a stream cannot be asked by HTTP: give check_port, or check: tcp")
+        if self.check == "tcp" and self.check_port:
+            raise ValueError("check_port is asked by HTTP: leave check out")
+        return self
 
 
 class Port(Description):
@@ -270,6 +283,10 @@ class Component(Description):
         "all",
         description="one: a single node; odd: as many nodes as give a quorum (1, 3 or 5); all: every node of the group",
     )
+    beside: Name = Field(
+        "",
+        description="Component of this service, declared before: it is placed on the nodes of that one, whichever they are",
+    )
     quorum: bool = Field(False, description="Members vote: two of them never restart in one wave")
     when: str = Field("", description="Template expression on settings and facts; empty means always")
     each: Each | None = None
@@ -304,6 +321,9 @@ class Component(Description):
     demands: tuple[Demand, ...] = ()
     ports: tuple[Port, ...] = ()
     hooks: tuple[Literal["probe", "form", "join", "recover", "drain", "backup"], ...] = ()
+    balances: bool = Field(
+        False, description="Offers the frontends of all ports: it learns of a check_port when who answers there runs"
+    )
     metrics: str = Field("", description="Name of the port that Prometheus may scrape")
     pause: str = Field("", description="What a restart interrupts, for the plan: such as 'API requests fail for 2 s'")
     packages: tuple[str, ...] = Field((), description="Host components: Debian packages of the node")
@@ -323,6 +343,8 @@ class Component(Description):
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Self:
+        if self.beside and self.cardinality != "all":
+            raise ValueError("beside says where it is placed, so leave cardinality out")
         if self.kind == "container" and not self.image:
             raise ValueError("a container needs an image")
         if self.kind == "container" and (self.packages or self.unit or self.apply):

@@ -1,15 +1,17 @@
-"""Commands for the region's certificates: show, renew."""
+"""Commands for the region's certificates: show, renew, and import of the key of one's own."""
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from scs_deploy import certificates
+from scs_deploy import certificates, pki
 from scs_deploy.certificates import Row
 from scs_deploy.cli import common
 from scs_deploy.cli.change import ServiceOption, YesOption, carry_out, confirm, make, refused_error
@@ -17,6 +19,7 @@ from scs_deploy.cli.common import JsonOption, RegionOption, VaultOption
 from scs_deploy.cli.plan_text import print_plan
 from scs_deploy.errors import DeployError, InputError, UsageError
 from scs_deploy.locks import RegionLock
+from scs_deploy.secrets.vault import FILE, PUBLIC_KEY
 from scs_deploy.session import Session, unreachable_error
 
 app = typer.Typer(no_args_is_help=True)
@@ -38,7 +41,8 @@ def show(
 ) -> None:
     """Show every certificate: whom it names, when it ends, and what its renewal takes. Looks at no node.
 
-    Exits with 1 when one has expired or ends within 30 days; the next apply renews it.
+    The next apply renews what has less than a third of its life left. Exits with 1 when one has expired or ends within 30 days:
+    nobody applied for months.
 
     Examples:  scs-deploy certs show    scs-deploy certs show --service mariadb --json
     """
@@ -51,7 +55,7 @@ def show(
         unknown = [name for name, node in session.nodes.items() if node.state != "absent" and not session.facts(name)]
         if unknown:
             common.err.print(f"not listed, because they were never reached: {', '.join(unknown)}")
-    if any(row.due for row in found):
+    if any(row.late for row in found):
         raise typer.Exit(1)
 
 
@@ -63,6 +67,10 @@ def renew(
     within: Annotated[
         int | None, typer.Option("--within", min=0, help="Only those that end within so many days.", show_default=False)
     ] = None,
+    due: Annotated[
+        bool,
+        typer.Option("--due", help="Only those that the next apply would renew: for a timer, see docs/secrets.md."),
+    ] = False,
     authority: Annotated[bool, typer.Option("--ca", help="The internal CA itself: refused, with what to do.")] = False,
     yes: YesOption = False,
     vault_password: VaultOption = None,
@@ -71,7 +79,7 @@ def renew(
 
     A service that can reload keeps its process and its connections; others restart, one failure domain at a time.
 
-    Examples:  scs-deploy certs renew --within 60    scs-deploy certs renew --node n1 --service haproxy --yes
+    Examples:  scs-deploy certs renew --due --yes    scs-deploy certs renew --node n1 --service haproxy --yes
     """
     if authority:
         raise InputError(
@@ -83,16 +91,58 @@ def renew(
         )
     session = common.session(region, vault_password)
     with RegionLock(session.state, "certs renew"):
-        chosen = _chosen(session, limit, service, within)
+        chosen = [row for row in _chosen(session, limit, service, within) if not due or row.state != "good"]
         if not chosen:
-            common.out.print("No certificate ends by then; nothing was changed.")
+            common.out.print("No certificate is to be renewed; nothing was changed.")
             return
         _renew(session, chosen, yes=yes)
     common.out.print(f"[bold]Renewed: {len(chosen)} certificate{'' if len(chosen) == 1 else 's'}.[/bold]")
 
 
+@app.command(name="import")
+def import_key(
+    key: Annotated[
+        str,
+        typer.Argument(metavar="KEYFILE", help="Private key in PEM, without a password; - reads it from the input."),
+    ],
+    region: RegionOption = None,
+    vault_password: VaultOption = None,
+) -> None:
+    """Put the private key of the public certificate, which region.yml names, into the vault; apply then places both.
+
+    Example:  openssl pkey -in encrypted.key | scs-deploy certs import -
+    """
+    session = common.session(region, vault_password)
+    public = session.region.public_tls
+    if public is None:
+        raise InputError(
+            "region.yml names no public certificate",
+            where=str(session.folder / "region.yml"),
+            fix="put its file into that folder and write public_tls: {certificate: FILE}; see docs/secrets.md",
+        )
+    pem = pki.plain_key(_key(key))
+    if not pki.belongs(pem, public.chain_pem):
+        raise InputError(
+            "the key is not that of the public certificate; nothing was changed",
+            where=public.place.where,
+            fix="give the key with which that certificate was requested",
+        )
+    session.vault.change(lambda values: {**values, PUBLIC_KEY: pem})
+    common.out.print(f"{PUBLIC_KEY} is in {session.folder / FILE}; apply places it. Remove what it was read from.")
+
+
+def _key(source: str) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+    except OSError as error:
+        raise InputError(
+            "the key cannot be read", where=source, why=error.strerror or "", fix="check the path"
+        ) from error
+
+
 def _renew(session: Session, chosen: list[Row], *, yes: bool) -> None:
     """New certificates are kept once they were agreed to, before the first node gets one: a crash loses none."""
+    session.vault.renewed_from = 0  # those that are due, but were not chosen, wait for the next apply
     session.vault.forget([(row.node, row.instance) for row in chosen])
     plan, observation = make(session, [], purge=False, keep=False)
     if unreachable := {

@@ -51,9 +51,17 @@ def status(
     plan, observation = make(session, limit or [], purge=False)
     found = rows(observation, plan)
     if as_json:
-        common.print_json({"instances": [asdict(row) for row in found], "unreachable": dict(observation.unreachable)})
+        common.print_json(
+            {
+                "instances": [asdict(row) for row in found],
+                "unreachable": dict(observation.unreachable),
+                "notes": list(plan.notes),
+            }
+        )
     else:
         _print_rows(found)
+        for note in plan.notes:
+            common.err.print(escape(note))
     if observation.unreachable:
         raise unreachable_error(observation.unreachable)
     if any(row.state == "absent" or row.state.startswith("unhealthy") for row in found):

@@ -7,13 +7,16 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+from scs_deploy import pki
 from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.mask import HIDDEN, mask
 from scs_deploy.desired import File, Instance
+from scs_deploy.errors import InputError
 from scs_deploy.plan import Change
 from scs_deploy.references import CLOSE, OPEN
 
 _REFERENCE = re.compile(f"{OPEN}[^{CLOSE}]*{CLOSE}")
 _CONTEXT_LINES = 2
+_CERTIFICATE = "-----BEGIN CERTIFICATE-----"
 
 
 def differing(instance: Instance, seen: Mapping[str, Any]) -> list[tuple[File, Mapping[str, Any]]]:
@@ -72,8 +75,18 @@ def _change(file: File, entry: Mapping[str, Any]) -> Change:
         return Change(file.path, "changed (content is secret)")
     if entry.get("text") is None:
         return Change(file.path, "changed (what is there cannot be shown)")
+    if ends := _end(str(entry["text"])):
+        return Change(file.path, f"replaced, it ends on {ends}")
     diff = _unified(mask(str(entry["text"]), file.masked), shown(file), file.path)
     return Change(file.path, "changed", diff or "  (only values that are secret differ)")
+
+
+def _end(text: str) -> str:
+    """The day on which a certificate ends; empty where a file is none."""
+    try:
+        return f"{pki.look(text).ends:%Y-%m-%d}" if text.startswith(_CERTIFICATE) else ""
+    except InputError:
+        return ""
 
 
 def _unified(old: str, new: str, path: str) -> str:

@@ -14,6 +14,20 @@ ENTRY = "/scs-entry"
 """Where an entry script is mounted."""
 
 
+_OPENSSL = """\
+# Written by scs-deploy.
+openssl_conf = scs
+[scs]
+ssl_conf = scs_tls
+[scs_tls]
+system_default = scs_policy
+[scs_policy]
+MinProtocol = TLSv1.2
+CipherString = DEFAULT:@SECLEVEL=2
+Groups = X25519:P-256:P-384
+"""
+
+
 def script(job: Job) -> str:
     """Where the entry script of a job is mounted."""
     return f"/scs-job-{job.name}"
@@ -132,6 +146,16 @@ def tls_files(scope: Scope) -> list[File]:
         File(f"{folder}/key.pem", value["key"], "0400", uid, gid, tls.effect, opaque=True),
         File(f"{folder}/bundle.pem", value["bundle"], "0400", uid, gid, tls.effect, opaque=True),
     ]
+
+
+def openssl_file(scope: Scope) -> list[File]:
+    """Return what OpenSSL reads in a container with a certificate, so that all programs have one TLS policy.
+
+    The profile "intermediate" of https://wiki.mozilla.org/Security/Server_Side_TLS; the rest is Debian's own configuration.
+    """
+    if scope.component.tls is None or scope.component.kind != "container":
+        return []
+    return [File(f"{scope.folder}{names.OPENSSL_CONF}", _OPENSSL, "0644", 0, 0)]
 
 
 def hook_files(scope: Scope) -> list[File]:

@@ -12,7 +12,7 @@ from scs_deploy.errors import InputError
 from scs_deploy.references import find
 from scs_deploy.render.containers import container, health, reload_action
 from scs_deploy.render.demands import unfit
-from scs_deploy.render.files import certificate_names, config_files, folders, hook_files, tls_files
+from scs_deploy.render.files import certificate_names, config_files, folders, hook_files, openssl_file, tls_files
 from scs_deploy.render.jobs import jobs
 from scs_deploy.render.resources import items_of, owner_files, owners_of
 from scs_deploy.render.scope import Given, ImageChoice, Scope
@@ -60,7 +60,7 @@ class Renderer:
 
 def _instance(scope: Scope, owners: Mapping[str, Owner], items: tuple[Item, ...]) -> Instance:
     placed, service, component = scope.placed, scope.service, scope.component
-    files = [*config_files(scope), *tls_files(scope)]
+    files = [*config_files(scope), *tls_files(scope), *openssl_file(scope)]
     owner = owners.get(placed.service)
     if owner and (owner.node, owner.instance) == (scope.node.name, placed.name):
         files += owner_files(scope, items)

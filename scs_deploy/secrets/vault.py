@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from scs_deploy import logins, pki
@@ -18,6 +18,8 @@ from scs_deploy.secrets.value import SecretValue, Value
 FILE = "secrets.yml"
 CERTS = "certs"
 CA_KEY, CA_CERT = "ca-key", "ca-cert"
+PUBLIC_KEY = "public-tls-key"
+"""The private key of the public certificate that region.yml names."""
 
 
 class Vault:
@@ -29,7 +31,7 @@ class Vault:
     def __init__(self, folder: Path, secret: str, clock: Callable[[], datetime] = pki.utc_now) -> None:
         self.folder = folder
         self.clock = clock
-        self.validity: timedelta = pki.VALIDITY
+        self.renewed_from = pki.RENEWED_FROM
         self._password = secret
         self._file = EncryptedFile(folder / FILE, secret)
         self._values: dict[str, Value] = {}
@@ -128,10 +130,10 @@ class Vault:
         authority, now = self.authority(), self.clock()
         known = self._node(node).get(instance)
         if isinstance(known, dict) and {"cert", "key"} <= known.keys():
-            not_after = authority.keeps(known["cert"], request, now)
+            not_after = authority.keeps(known["cert"], request, now, self.renewed_from)
             if not_after:
                 return pki.Certificate(known["cert"], known["key"], authority.cert_pem, not_after)
-        made = authority.issue(request, now, self.validity)
+        made = authority.issue(request, now)
         self._node(node)[instance] = {"cert": SecretValue(made.cert_pem), "key": SecretValue(made.key_pem)}
         self._changed.setdefault(node, set()).add(instance)
         return made

@@ -75,7 +75,7 @@ def test_containers_are_those_of_the_lock_and_are_looked_after_as_ever(docker: C
     before = docker.state()
     locked = read_lock(docker.folder).images
     assert {name: found[:2] for name, found in before["end"]["containers"].items()} == {
-        name: [locked[name].id, "running"] for name in ("mariadb", "memcached")
+        name: [locked[name].id, "running"] for name in ("mariadb", "mariadb-check", "memcached")
     }
     assert "ready for connections" in docker.run("logs", "mariadb", code=0).stdout
     assert docker.run("exec", "memcached", "--", "id", "-un", code=0).stdout.strip() == "memcache"

@@ -11,6 +11,8 @@ from typer.testing import CliRunner
 
 from scs_deploy import certificates
 from scs_deploy.cli import certs
+from scs_deploy.desired import File
+from scs_deploy.diff.files import changes
 from scs_deploy.errors import DeployError, InputError, UsageError
 from scs_deploy.plan import Plan, Step, Wave
 from scs_deploy.secrets import vault as vault_module
@@ -50,12 +52,29 @@ def test_every_certificate_is_listed_with_what_its_renewal_takes(call):
     app = rows["n1/app"]
     assert app["on_renewal"] == "reload"
     assert "10.60.1.11" in app["names"]
-    assert 823 <= app["days"] <= 825
+    assert 362 <= app["days"] <= 364
     assert len({row["serial"] for row in rows.values()}) == len(rows)
     assert rows["n1/front"]["on_renewal"] == "restart"
 
 
-@pytest.mark.parametrize(("days", "state"), [(800, "ends soon"), (830, "expired")])
+def test_one_that_is_due_is_no_failure(call, monkeypatch):
+    in_days(monkeypatch, 250)
+    done = call("show", "--json", "--service", "app")
+    assert done.exit_code == 0
+    assert {row["state"] for row in json.loads(done.stdout)["certificates"]} == {"renewal due"}
+
+
+def test_a_renewal_is_a_change_that_says_until_when_it_has_time(known: Session):
+    path = "/etc/scs-deploy/app/etc/scs-tls/cert.pem"
+    wanted = File(path, "wanted", "0644", 0, 0)
+    row = next(one for one in certificates.rows(known) if one.id == "n1/app")
+    (change,) = changes([(wanted, {"state": "differs", "text": known.vault.issued("n1", "app")})])
+    assert (change.how, change.diff) == (f"replaced, it ends on {row.ends[:10]}", "")
+    (damaged,) = changes([(wanted, {"state": "differs", "text": "-----BEGIN CERTIFICATE-----\nno\n"})])
+    assert damaged.how == "changed"
+
+
+@pytest.mark.parametrize(("days", "state"), [(340, "ends soon"), (366, "expired")])
 def test_one_that_ends_soon_is_seen_and_is_a_failure(call, monkeypatch, days: int, state: str):
     in_days(monkeypatch, days)
     done = call("show")
@@ -83,6 +102,33 @@ def test_only_those_that_end_within_some_days_are_chosen(known: Session):
     assert certificates.choose(found, everywhere, (), 30) == []
     assert len(certificates.choose(found, everywhere, (), 900)) == len(found) - 1, "the CA has no node"
     assert {row.service for row in certificates.choose(found, everywhere, ("app",), None)} == {"app"}
+
+
+def test_the_others_that_are_due_wait_when_one_is_renewed_by_hand(known: Session, monkeypatch):
+    """Else each renewal in the last third of a year would find other changes pending."""
+    before = {row.id: row.serial for row in certificates.rows(known)}
+    in_days(monkeypatch, 250)
+    later = Session(known.folder)
+    later.vault.renewed_from = 0
+    later.vault.forget([("n1", "app")])
+    later.render()
+    after = {row.id: row.serial for row in certificates.rows(later)}
+    assert {name for name in before if before[name] != after[name]} == {"n1/app"}
+    everything = Session(known.folder)
+    everything.render()
+    assert all(row.state == "good" for row in certificates.rows(everything)), "the next apply renews what is due"
+
+
+def test_one_that_a_node_still_serves_near_its_end_is_told(known: Session):
+    pem = known.vault.issued("n1", "app")
+    seen = {"files": {"/etc/scs-deploy/app/etc/scs-tls/cert.pem": {"state": "differs", "text": pem}}}
+    observed = {"n1": {"instances": {"app": seen, "front": {"files": {}}}}}
+    now = known.vault.clock()
+    assert list(certificates.ending(observed, now + timedelta(days=300))) == []
+    (soon,) = certificates.ending(observed, now + timedelta(days=350, hours=1))
+    assert soon == "the certificate that n1/app serves ends in 13 days: apply replaces it"
+    (late,) = certificates.ending(observed, now + timedelta(days=400))
+    assert "ended on" in late
 
 
 def test_a_forgotten_certificate_is_another_one_and_is_kept_only_when_saved(known: Session):

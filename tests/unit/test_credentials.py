@@ -20,7 +20,9 @@ LOGIN = Login("RegionOne", "box", "api.box.example", "192.0.2.10", 5000, SecretV
 def region(region_id: str = "", **networks: str) -> Any:
     made = {name: SimpleNamespace(name=name, vip=vip, vip6=None) for name, vip in networks.items()}
     services = {"who": SimpleNamespace(settings={"region_id": region_id})}
-    return SimpleNamespace(name="box", domain="box.example", networks=made, services=services, folder=Path("/r"))
+    return SimpleNamespace(
+        name="box", domain="box.example", networks=made, services=services, folder=Path("/r"), public_tls=None
+    )
 
 
 def catalogue(resource_type: str = "identity") -> Any:

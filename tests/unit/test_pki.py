@@ -6,6 +6,7 @@ import subprocess
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography import x509
 
 from scs_deploy import pki
 from scs_deploy.errors import InputError
@@ -76,7 +77,7 @@ def test_an_unchanged_request_is_kept(vault):
     first = vault.certificate("n1", "memcached", REQUEST)
     assert vault.certificate("n1", "memcached", REQUEST) == first
     assert vault.save() == ["n1"]
-    again = later(vault, days=700)
+    again = later(vault, days=240)
     assert again.certificate("n1", "memcached", REQUEST) == first
     turned = CertificateRequest(REQUEST.common_name, REQUEST.dns_names[::-1], ("2001:DB8:0::1", "10.0.0.1"))
     assert again.certificate("n1", "memcached", turned) == first
@@ -98,8 +99,22 @@ def test_changed_names_are_issued_anew(vault, request_):
     assert vault.certificate("n1", "memcached", request_) == second
 
 
-@pytest.mark.parametrize(("days", "kept"), [(825 - 31, True), (825 - 29, False), (900, False)])
-def test_renewed_when_less_than_thirty_days_remain(vault, days, kept):
+def test_no_certificate_lives_longer_than_a_year(authority):
+    """The bound of the official tests counts the first and the last second."""
+    cert = x509.load_pem_x509_certificate(authority.issue(REQUEST, NOW).cert_pem.encode())
+    assert cert.not_valid_after_utc - cert.not_valid_before_utc + timedelta(seconds=1) <= timedelta(days=365)
+
+
+def test_one_that_was_made_for_longer_is_replaced(vault, monkeypatch):
+    """Regions that were deployed before have certificates for 825 days."""
+    monkeypatch.setattr(Authority.issue, "__defaults__", (timedelta(days=825),))
+    first = vault.certificate("n1", "memcached", REQUEST)
+    monkeypatch.undo()
+    assert vault.certificate("n1", "memcached", REQUEST) != first
+
+
+@pytest.mark.parametrize(("days", "kept"), [(364 - 123, True), (364 - 120, False), (364 - 10, False), (400, False)])
+def test_renewed_when_a_third_of_its_life_remains(vault, days, kept):
     first = vault.certificate("n1", "memcached", REQUEST)
     vault.save()
     assert (later(vault, days=days).certificate("n1", "memcached", REQUEST) == first) is kept

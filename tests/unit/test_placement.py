@@ -56,6 +56,22 @@ def test_all_follows_the_group():
     assert nodes(placed(RACKS), "app") == ["a1", "a2", "b1", "b2", "c1"]
 
 
+def test_what_stands_beside_another_follows_it_wherever_it_was_placed(tmp_path):
+    """Chosen for itself, it would go to the nodes that carry less."""
+    folder = tmp_path / "cell"
+    folder.mkdir()
+    (folder / "service.yml").write_text(
+        "format: 1\nname: cell\nsummary: Votes, and is watched\nimages: {cell: {packages: [cell]}}\ncomponents:\n"
+        "  cell: {group: control, cardinality: odd, image: cell}\n"
+        "  cell-watch: {group: control, beside: cell, image: cell}\n"
+    )
+    found = World(text=text_of(tuple(RACKS)), lock={}, roles=(ROLES, tmp_path)).placement
+    assert len(nodes(found, "cell")) == 3
+    assert sorted(nodes(found, "cell-watch")) == sorted(nodes(found, "cell"))
+    assert "cell-watch" not in found.chosen
+    assert found.of("cell-watch")[0].why == "beside cell"
+
+
 def test_every_node_carries_group_all():
     world = World()
     assert nodes(world.placement, "ground-clock") == ["n1", "n4", "n2", "n3"]

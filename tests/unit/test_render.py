@@ -36,7 +36,7 @@ def test_files_land_in_the_folder_of_their_instance_with_mode_and_owner(world: W
         f"{APP}/scs-job-app-bootstrap", f"{APP}/etc/app/app.conf", f"{APP}/etc/app/policy.yaml", f"{APP}/etc/app/motd",
         f"{APP}/etc/app/keys/0", f"{APP}/etc/app/keys/1", f"{APP}/etc/app/admin",
         *(f"{APP}/etc/scs-tls/{name}.pem" for name in ("ca", "cert", "key", "bundle")),
-        "/etc/containers/systemd/app.container",
+        f"{APP}/etc/scs-openssl.cnf", "/etc/containers/systemd/app.container",
     }  # fmt: skip
     config, key = found[f"{APP}/etc/app/app.conf"], found[f"{APP}/etc/app/keys/0"]
     user = world.instance("n1/app").container.user
