@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from scs_deploy import names
+from scs_deploy import names, vips
 from scs_deploy.catalogue.load import Catalogue
 from scs_deploy.catalogue.service import Component, Frontend, Port, Service
 from scs_deploy.errors import InputError
-from scs_deploy.model.network import Address, Networks
 from scs_deploy.model.region import FALLBACK_TO_API, Network, Node, Region
 from scs_deploy.placement import Placed, Placement
 from scs_deploy.references import Reference, reference
@@ -27,12 +26,6 @@ SHARED = frozenset(
 
 FROM_FACTS = ("facts", "vips")
 """Names that come from the facts of a node; what belongs to the region, and not to a node, does not see them."""
-
-VIP_NAMES = {"public": "api", "api": "api-int"}
-"""First label of a VIP's DNS name; other networks use their own name."""
-
-NETWORK_NUMBERS, VIP_NUMBERS = 16, 15
-"""How many numbers of VIPs are set aside: for networks and families, and for each of them. Their product is below VRRP's 255."""
 
 _PRIVILEGED = 1024
 """The kernel's own net.ipv4.ip_unprivileged_port_start."""
@@ -122,17 +115,6 @@ class Exposed:
     members: tuple[Member, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Vip:
-    network: str
-    address: str
-    prefix: int
-    name: str
-    interface: str
-    number: int
-    """1 to 240; no two VIPs of a region have the same, and none changes because of another network."""
-
-
 class Topology:
     """What all instances of a region share: who is where, and which ports they offer."""
 
@@ -219,36 +201,7 @@ class Topology:
 
     def vip_name(self, network: str) -> str:
         found = self.network(network)
-        name = found.name if found else network
-        return f"{VIP_NAMES.get(name, name)}.{self.region.domain}"
-
-    def vips(self, facts: Mapping[str, Any], node: Node) -> list[Vip]:
-        found = []
-        for network in self.region.networks.values():
-            for address, cidr in ((network.vip, network.cidr), (network.vip6, network.cidr6)):
-                if address and cidr:
-                    interface = _interface(facts, node, network.name)
-                    name, number = self.vip_name(network.name), vip_number(network.name, address)
-                    found.append(Vip(network.name, str(address), cidr.prefixlen, name, interface, number))
-        return found
-
-
-def vip_number(network: str, address: Address) -> int:
-    """Return a VIP's number, from its network and itself alone: each network and family has numbers of its own.
-
-    Neighbours differ, so regions that share a wire rarely meet.
-    """
-    place = 2 * list(Networks.model_fields).index(network) + (address.version == 6)
-    return place * VIP_NUMBERS + int(address) % VIP_NUMBERS + 1
-
-
-def _interface(facts: Mapping[str, Any], node: Node, network: str) -> str:
-    addresses = node.addresses.get(network)
-    wanted = {str(address) for address in (addresses.v4, addresses.v6) if address} if addresses else set()
-    for interface in facts.get("interfaces", []):
-        if wanted & {str(address).partition("/")[0] for address in interface.get("addresses", [])}:
-            return str(interface["name"])
-    return ""
+        return vips.dns_name(found.name if found else network, self.region.domain)
 
 
 def context_for(
@@ -290,7 +243,7 @@ def context_for(
         "low_port": topology.low_port(node),
         "vip": topology.vip,
         "vip_name": topology.vip_name,
-        "vips": topology.vips(facts, node),
+        "vips": vips.vips(topology.region, facts, node),
         "secret": secret,
         "secret_hash": reference,
         "uid": topology.users.uid,

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import yaml
 
-from scs_deploy import logins
+from scs_deploy import logins, vips
 from scs_deploy.catalogue.load import Catalogue
 from scs_deploy.catalogue.service import Frontend
-from scs_deploy.context import VIP_NAMES, bracket, catalogue_region, identity_service
+from scs_deploy.context import bracket, catalogue_region, identity_service
 from scs_deploy.errors import InputError
 from scs_deploy.model.region import Region
 from scs_deploy.secrets import Vault
@@ -60,7 +60,7 @@ def login(region: Region, catalogue: Catalogue, vault: Vault, account: str = ADM
             where=str(region.folder / "region.yml"),
             fix=f"give one of the networks {', '.join(frontend.networks)} a vip",
         )
-    host = f"{VIP_NAMES[found.name]}.{region.domain}"
+    host = vips.dns_name(found.name, region.domain)
     secret = f"{service}-{account}"
     if account == OWN and secret not in vault.values():
         raise InputError(

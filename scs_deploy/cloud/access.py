@@ -10,8 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from scs_deploy import pki
-from scs_deploy.context import VIP_NAMES
+from scs_deploy import pki, vips
 from scs_deploy.credentials import Login
 from scs_deploy.errors import DeployError
 from scs_deploy.model.region import Region
@@ -149,7 +148,7 @@ class Cloud:
 def vip_names(region: Region) -> dict[str, str]:
     """DNS names of the endpoints and the addresses behind them, as the region file says: no DNS server need know them."""
     return {
-        f"{VIP_NAMES.get(network.name, network.name)}.{region.domain}": str(network.vip or network.vip6)
+        vips.dns_name(network.name, region.domain): str(network.vip or network.vip6)
         for network in region.networks.values()
         if network.vip or network.vip6
     }

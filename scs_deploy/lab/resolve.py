@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from scs_deploy.context import VIP_NAMES
+from scs_deploy import vips
 from scs_deploy.model.region import Region
 
 HOSTS = Path("/etc/hosts")
@@ -17,7 +17,7 @@ def hosts(region: Region) -> str:
     """Lines of /etc/hosts: the VIPs' names, and the nodes at their first address."""
     found = []
     for network in region.networks.values():
-        name = f"{VIP_NAMES.get(network.name, network.name)}.{region.domain}"
+        name = vips.dns_name(network.name, region.domain)
         found += [f"{vip} {name}" for vip in (network.vip, network.vip6) if vip]
     found += [f"{next(iter(node.addresses.values())).first} {node.name}" for node in region.nodes if node.addresses]
     return "".join(f"{line}\n" for line in found)

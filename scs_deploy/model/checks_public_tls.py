@@ -17,8 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from scs_deploy import pki
-from scs_deploy.context import VIP_NAMES
+from scs_deploy import pki, vips
 from scs_deploy.errors import Finding
 from scs_deploy.model.public_tls import PublicCertificate
 from scs_deploy.model.region import RegionSection
@@ -58,7 +57,7 @@ def read_public_tls(
     trusted = _certificates(source, (*at, "ca"), folder / said.ca, findings) if said.ca else []
     if not chain or (said.ca and not trusted):
         return None, findings
-    name = f"{VIP_NAMES['public']}.{region.domain}"
+    name = vips.dns_name("public", region.domain)
     where: PathTuple = (*at, "certificate")
     findings += [
         source.finding(where, what, why=why, fix=fix)

@@ -125,7 +125,7 @@ def test_one_that_a_node_still_serves_near_its_end_is_told(known: Session):
     observed = {"n1": {"instances": {"app": seen, "front": {"files": {}}}}}
     now = known.vault.clock()
     assert list(certificates.ending(observed, now + timedelta(days=300))) == []
-    (soon,) = certificates.ending(observed, now + timedelta(days=350, hours=1))
+    (soon,) = certificates.ending(observed, now + timedelta(days=349, hours=1))
     assert soon == "the certificate that n1/app serves ends in 13 days: apply replaces it"
     (late,) = certificates.ending(observed, now + timedelta(days=400))
     assert "ended on" in late

@@ -46,8 +46,8 @@ def test_services_have_defaults_and_local_settings() -> None:
         "durability": "relaxed",
         "tuning": {"buffer_pool_mb": 512, "log_mb": 128},
     }
-    assert region.services["memcached"].settings == {"memory_mb": 256, "threads": 2}
-    assert region.node("n4").services["memcached"].settings == {"memory_mb": 256, "threads": 4}
+    assert region.services["memcached"].settings == {"memory_mb": 256, "threads": 2, "sources": []}
+    assert region.node("n4").services["memcached"].settings == {"memory_mb": 256, "threads": 4, "sources": []}
     assert region.node("n1").services is region.node("n3").services
 
 

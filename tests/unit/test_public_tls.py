@@ -314,7 +314,7 @@ class Answer(BaseHTTPRequestHandler):
 def test_clients_trust_the_named_ca_or_those_of_the_machine(
     files: Files, endpoint: int, monkeypatch: pytest.MonkeyPatch
 ):
-    login = Login("world", NAME, "127.0.0.1", endpoint, "word", files.region().public_tls.ca_pem)
+    login = Login("world", "world", NAME, "127.0.0.1", endpoint, "word", files.region().public_tls.ca_pem)
     said = "no token: HTTP 200"
     with pytest.raises(Exception, match=said):
         token(login)
@@ -330,7 +330,7 @@ def test_clients_trust_the_named_ca_or_those_of_the_machine(
 
 
 def test_clouds_yaml_names_a_ca_only_where_clients_need_one(tmp_path: Path):
-    login = Login("world", NAME, "127.0.0.1", 5000, "word", "")
+    login = Login("world", "world", NAME, "127.0.0.1", 5000, "word", "")
     assert "cacert" not in clouds_yaml(login, tmp_path / "ca.pem")
     write(login, tmp_path)
     assert not (tmp_path / "ca.pem").exists()
