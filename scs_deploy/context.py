@@ -63,6 +63,13 @@ def catalogue_region(region: Region, catalogue: Catalogue) -> str:
     return str(settings.get("region_id") or region.name)
 
 
+def own_address(node: Node, network: str, family: int) -> str:
+    """Return the node's address of a family (4 or 6) on a network that is declared, empty if it has none."""
+    found = node.addresses.get(network)
+    address = found and (found.v4 if family == 4 else found.v6)
+    return str(address or "")
+
+
 @dataclass(frozen=True, slots=True)
 class Peer:
     name: str
@@ -71,8 +78,8 @@ class Peer:
     first: bool
     _node: Node = field(repr=False)
 
-    def address(self, network: str = "api") -> str:
-        return address_on(self._node, network)
+    def address(self, network: str = "api", family: int = 0) -> str:
+        return own_address(self._node, network, family) if family else address_on(self._node, network)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +239,9 @@ def context_for(
         "item": placed.item,
         "settings": settings,
         "facts": facts,
-        "address": lambda network="api": address_on(node, network),
+        "address": lambda network="api", family=0: (
+            own_address(node, network, family) if family else address_on(node, network)
+        ),
         "bracket": bracket,
         "peers": peers,
         "members": lambda name: topology.port(name).members,

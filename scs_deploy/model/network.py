@@ -95,10 +95,15 @@ class NetworkSection(Section):
     cidr: Cidr4 | None = Field(None, description="IPv4 network, such as 10.77.1.0/24")
     cidr6: Cidr6 | None = Field(None, description="IPv6 network, such as fd00:77:1::/64")
     mtu: Mtu = Field(1500, description="Largest packet in bytes")
-    vlan: Annotated[Int, Field(ge=1, le=4094)] | None = Field(None, description="VLAN number; none means untagged")
+    vlan: Annotated[Int, Field(ge=1, le=4094)] | None = Field(
+        None, description="VLAN number, verified and not configured; none means untagged"
+    )
     vip: V4 | None = Field(None, description="IPv4 address that moves between the nodes that balance load")
     vip6: V6 | None = Field(None, description="The same for IPv6")
-    gateway: V4 | None = Field(None, description="IPv4 router of this network")
+    gateway: V4 | None = Field(
+        None,
+        description="IPv4 router of this network: that of servers' networks (external), or one that preflight looks for",
+    )
     gateway6: V6 | None = Field(None, description="IPv6 router of this network")
     ranges: tuple[RangeField, ...] = Field(
         (), description="Addresses that something else hands out, such as floating addresses: 10.77.5.100-10.77.5.199"

@@ -48,15 +48,17 @@ Whatever has no setting is changed in the configuration file itself, by its path
 services:
   keystone:
     settings:
-      token_seconds: 7200
+      token_minutes: 120
     config:
       /etc/keystone/keystone.conf:
         options:                      # INI
           token: {provider: fernet}
           DEFAULT: {debug: null}      # removed
           oslo_middleware: {allowed: [a, b]}   # the option is repeated
-      /etc/keystone/policy.yaml:
-        merge: {"identity:list_users": "role:admin"}   # YAML and JSON
+  neutron:
+    config:
+      /etc/neutron/policy.yaml:
+        merge: {"create_network": "role:admin"}   # YAML and JSON
 ```
 
 `append` and `replace` take the text itself, for any format. An override at a rack or node adds to that of the region.

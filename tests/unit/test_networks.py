@@ -73,6 +73,22 @@ def test_ids_stay_from_release_to_release():
     assert router_ids(box()) == {"api": 9, "public": 40}
 
 
+def test_members_reach_each_other_in_the_family_of_the_address():
+    """Multicast of the other family comes from link-local addresses, which no firewall rule names: all would hold the VIP."""
+    region = real.region(real.only(real.data("half-rack"), "node", "haproxy", "keepalived"))
+    text = real.text(real.desired(region), "/keepalived.conf", node="control1")
+    found = dict(re.findall(r"vrrp_instance (\w+) \{.*?unicast_src_ip (\S+)$", text, re.DOTALL | re.MULTILINE))
+    peers = dict(re.findall(r"vrrp_instance (\w+) \{.*?unicast_peer \{(.*?)\}", text, re.DOTALL))
+    assert found == {
+        "api": "10.78.1.11",
+        "api6": "fd00:78:1::11",
+        "public": "198.51.100.11",
+        "public6": "2001:db8:78:2::11",
+    }
+    assert peers["api6"].split() == ["fd00:78:1::12", "fd00:78:1::13"]
+    assert peers["public"].split() == ["198.51.100.12", "198.51.100.13"]
+
+
 def test_regions_that_share_a_wire_differ():
     data = box()
     data["networks"]["api"]["vip"] = "10.77.1.12"

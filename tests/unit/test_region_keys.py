@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import real
+import yaml
 
 from scs_deploy.cloud.kinds.network import ExternalSubnets
 from scs_deploy.errors import InputError
@@ -320,3 +321,8 @@ def test_somebody_listens_on_each_network(role):
         port for one in real.catalogue().services.values() for part in one.components.values() for port in part.ports
     ]
     assert any(role == port.network or (port.frontend and role in port.frontend.networks) for port in ports)
+
+
+def test_the_example_of_the_reference_is_valid():
+    (example,) = re.findall(r"```yaml\n(.*?)```", (real.ROOT / "docs/region.md").read_text(), re.DOTALL)
+    real.region(base() | yaml.safe_load(example))
