@@ -96,7 +96,7 @@ def token(login: Login, *, timeout: float = TIMEOUT_SECONDS) -> Proof:
             login,
             f"the login of {login.user} is refused",
             f"{_message(body)} (no outsider is told whether the password is wrong or the account is locked)",
-            "run scs-deploy plan: on its node Keystone says which",
+            "the log of the identity service says which; of the toolkit's own account scs-deploy plan does",
         )
     if answer.status == http.HTTPStatus.SERVICE_UNAVAILABLE:
         fix = "see scs-deploy status: no member behind the load balancer is healthy"

@@ -84,21 +84,22 @@ def test_a_region_without_the_account_gets_it_by_one_apply_while_its_administrat
 
 def test_the_plan_says_why_the_program_is_refused(settled: Cloud) -> None:
     right = login(settled, OWN)
-    try:
-        with administrator(settled) as identity:
-            own = identity.find_user(right.user)
-            identity.update_user(own, options={"ignore_lockout_failure_attempts": False})
-            guess(settled, OWN)
-            assert "refuses the login of scs-deploy: the account is locked by wrong passwords" in refusal(settled)
-            settled.sql(UNLOCK)
-            identity.update_user(own, password="changed by hand")
-            assert "the password is wrong: somebody changed it in Keystone" in refusal(settled)
-            identity.update_user(own, password=right.password)
-            assert "without ignore_lockout_failure_attempts" in json.dumps(settled.plan())
-            identity.update_user(own, is_enabled=False)
-            assert "the account is disabled" in refusal(settled)
-    finally:
+    with administrator(settled) as identity:
+        own = identity.find_user(right.user)
+
+        def put(**wanted: Any) -> None:
+            answer = identity.patch(f"/users/{own.id}", json={"user": wanted})
+            assert answer.ok, answer.text
+
+        put(options={"ignore_lockout_failure_attempts": False})
+        assert "without ignore_lockout_failure_attempts" in json.dumps(settled.plan())
+        guess(settled, OWN)
+        assert "refuses the login of scs-deploy: the account is locked by wrong passwords" in refusal(settled)
         settled.sql(UNLOCK)
+        put(password="changed by hand")
+        assert "the password is wrong: somebody changed it in Keystone" in refusal(settled)
+        put(password=right.password, enabled=False)
+        assert "the account is disabled" in refusal(settled)
     Vault.open(settled.folder).change(lambda values: {**values, f"keystone-{OWN}": "a new password of the program"})
     settled.apply()
     settled.assert_settled()

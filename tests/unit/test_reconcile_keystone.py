@@ -77,6 +77,8 @@ class FakeKeystone:
         if method == "GET":
             return 200, {collection: self.store[collection]}
         if method == "DELETE":
+            if collection == "regions" and parts[1] in {one["region_id"] for one in self.store["endpoints"]}:
+                return 403, {"error": {"message": "it has endpoints"}}
             self.store[collection] = [one for one in self.store[collection] if one["id"] != parts[1]]
             return 204, None
         (fields,) = body.values()
@@ -308,11 +310,11 @@ def test_a_region_that_got_another_name_leaves_nothing_behind(
     endpoints = [{**WANTED["endpoint"][0], "attrs": {**WANTED["endpoint"][0]["attrs"], "region": "RegionOne"}}]
     for kind, wanted in (("region", regions), ("endpoint", endpoints)):
         kinds[kind].apply(context, [{**wanted[0], "op": "create"}])
-    for kind, wanted, gone in (("endpoint", endpoints, "nova public box"), ("region", regions, "box")):
-        there = [one["name"] for one in kinds[kind].observe(context, wanted)]
-        assert there == [wanted[0]["name"], gone]
-        kinds[kind].apply(context, [{"op": "delete", "name": gone, "attrs": {}}])
-        assert [one["name"] for one in kinds[kind].observe(context, wanted)] == there[:1]
+    assert [one["name"] for one in kinds["endpoint"].observe(context, endpoints)] == ["nova public", "nova public box"]
+    assert [one["name"] for one in kinds["region"].observe(context, regions)] == ["RegionOne", "box"]
+    kinds["region"].apply(context, [{"op": "delete", "name": "box", "attrs": {}}])
+    assert [one["name"] for one in kinds["endpoint"].observe(context, endpoints)] == ["nova public"]
+    assert [one["name"] for one in kinds["region"].observe(context, regions)] == ["RegionOne"]
     assert [one["region_id"] for one in fake.store["endpoints"]] == ["elsewhere", "RegionOne"]
     assert [one["id"] for one in fake.store["regions"]] == ["elsewhere", "RegionOne"]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import _objects
+from . import _objects, endpoint
+from ._client import Client
 
 KIND = _objects.Kind(
     "regions",
@@ -20,5 +21,10 @@ def observe(context: dict[str, Any], wanted: list[dict[str, Any]]) -> list[dict[
 
 
 def apply(context: dict[str, Any], changes: list[dict[str, Any]]) -> list[str]:
-    """Create, update and delete regions; Keystone deletes none that has endpoints."""
+    """Create, update and delete regions, the latter with their endpoints of services that we made: Keystone deletes empty ones only."""
+    client = Client(context)
+    gone = {change["name"] for change in changes if change["op"] == "delete"}
+    for one in client.all("endpoints") if gone else ():
+        if one["region_id"] in gone and endpoint.KIND.label(client, one):
+            client.request("DELETE", f"/endpoints/{one['id']}")
     return _objects.apply(KIND, context, changes)
