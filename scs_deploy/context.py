@@ -9,7 +9,7 @@ from typing import Any
 
 from scs_deploy import names
 from scs_deploy.catalogue.load import Catalogue
-from scs_deploy.catalogue.service import Component, Frontend, Port
+from scs_deploy.catalogue.service import Component, Frontend, Port, Service
 from scs_deploy.errors import InputError
 from scs_deploy.model.region import Node, Region
 from scs_deploy.placement import Placed, Placement
@@ -19,7 +19,7 @@ from scs_deploy.releases import UserTable
 SHARED = frozenset(
     {
         "region", "nodes", "exposed", "endpoint", "members", "vip", "vip_name", "bracket", "uid", "gid", "secret",
-        "secret_hash", "tls", "run_root", "login_name",
+        "secret_hash", "tls", "run_root", "login_name", "catalogue_region",
     }
 )  # fmt: skip
 """Names that mean the same to every instance of a region: a template that uses no others is rendered once."""
@@ -50,6 +50,21 @@ def address_on(node: Node, network: str) -> str:
     if found is None:
         raise InputError(f"node {node.name} has no address on network {network}", where=f"node {node.name}")
     return str(found.v4 or found.v6)
+
+
+def identity_service(catalogue: Catalogue) -> Service | None:
+    """Return the service that registers itself as identity."""
+    for service in catalogue.services.values():
+        if any(resource.attrs.get("type") == "identity" for resource in service.resources):
+            return service
+    return None
+
+
+def catalogue_region(region: Region, catalogue: Catalogue) -> str:
+    """Return the region's name in the catalogue of APIs: setting ``region_id`` of the identity service, else the region's own."""
+    identity = identity_service(catalogue)
+    settings = region.services[identity.name].settings if identity else {}
+    return str(settings.get("region_id") or region.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +266,7 @@ def context_for(
         "peers": peers,
         "members": lambda name: topology.port(name).members,
         "endpoint": topology.endpoint,
+        "catalogue_region": catalogue_region(topology.region, topology.catalogue),
         "exposed": tuple(topology.exposed.values()),
         "exposed_here": tuple(port for port in topology.exposed.values() if port.component in here),
         "low_port": topology.low_port(node),

@@ -1,4 +1,4 @@
-"""How a person or a program logs in to a deployed region: endpoint, administrator, CA, and the file for ``openstack``."""
+"""How people and the program itself log in to a deployed region: endpoint, account, CA, and the file for ``openstack``."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from pathlib import Path
 
 import yaml
 
+from scs_deploy import logins
 from scs_deploy.catalogue.load import Catalogue
 from scs_deploy.catalogue.service import Frontend
-from scs_deploy.context import VIP_NAMES, bracket
+from scs_deploy.context import VIP_NAMES, bracket, catalogue_region, identity_service
 from scs_deploy.errors import InputError
 from scs_deploy.model.region import Region
 from scs_deploy.secrets import Vault
@@ -18,27 +19,37 @@ from scs_deploy.secrets import Vault
 CLOUDS_FILE, CA_FILE = "clouds.yaml", "ca.pem"
 _OUTSIDE = ("public", "api")
 
+ADMIN, OWN = "admin", "scs-deploy"
+"""People's administrator, whom wrong passwords lock; and the program's own account, which strangers cannot lock. The secret of
+each is <identity service>-<account>."""
+
 
 @dataclass(frozen=True, slots=True)
 class Login:
     """Where users log in: the endpoint's name stands in its certificate, ``address`` is the VIP that it leads to."""
 
     region: str
+    """Its name in the catalogue of APIs."""
+    cloud: str
+    """Name of the region itself, and of the cloud in ``clouds.yaml``."""
     host: str
     address: str
     port: int
     password: str = field(repr=False)
     ca_pem: str = field(repr=False)
-    user: str = "admin"
-    project: str = "admin"
+    user: str = ADMIN
+    project: str = ADMIN
 
     @property
     def url(self) -> str:
         return f"https://{bracket(self.host)}:{self.port}/v3"
 
 
-def login(region: Region, catalogue: Catalogue, vault: Vault) -> Login:
-    """Return the administrator's login; raises ``InputError`` when the region has no identity service or no VIP for it."""
+def login(region: Region, catalogue: Catalogue, vault: Vault, account: str = ADMIN) -> Login:
+    """Return the login of ``ADMIN``, for people, or ``OWN``, for whatever the program does itself.
+
+    Raises ``InputError`` when the region has no identity service or no VIP for it, or when it was not yet given the account.
+    """
     service, port, frontend = _identity(catalogue)
     found = next((region.networks[n] for n in _OUTSIDE if n in region.networks and n in frontend.networks), None)
     vip = found and (found.vip or found.vip6)
@@ -49,8 +60,21 @@ def login(region: Region, catalogue: Catalogue, vault: Vault) -> Login:
             fix=f"give one of the networks {', '.join(frontend.networks)} a vip",
         )
     host = f"{VIP_NAMES[found.name]}.{region.domain}"
-    password = vault.get(f"{service}-admin")
-    return Login(region.name, host, str(vip), frontend.port or port, str(password), vault.authority().cert_pem)
+    secret = f"{service}-{account}"
+    if account == OWN and secret not in vault.values():
+        raise InputError(
+            f"the region does not have the account {OWN} yet", where=str(region.folder), fix="scs-deploy apply makes it"
+        )
+    return Login(
+        catalogue_region(region, catalogue),
+        region.name,
+        host,
+        str(vip),
+        frontend.port or port,
+        str(vault.get(secret)),
+        vault.authority().cert_pem,
+        account + logins.names(secret, vault.standings)[0].suffix,
+    )
 
 
 def clouds_yaml(login: Login, ca_path: Path) -> str:
@@ -69,7 +93,7 @@ def clouds_yaml(login: Login, ca_path: Path) -> str:
         "interface": "public",
         "region_name": login.region,
     }
-    return yaml.safe_dump({"clouds": {login.region: cloud}}, sort_keys=False)
+    return yaml.safe_dump({"clouds": {login.cloud: cloud}}, sort_keys=False)
 
 
 def write(login: Login, folder: Path) -> tuple[Path, bool]:
@@ -83,12 +107,11 @@ def write(login: Login, folder: Path) -> tuple[Path, bool]:
 
 def _identity(catalogue: Catalogue) -> tuple[str, int, Frontend]:
     """Return the service that registers itself as identity, and its port behind the load balancer."""
-    for service in catalogue.services.values():
-        if any(resource.attrs.get("type") == "identity" for resource in service.resources):
-            for component in service.components.values():
-                for port in component.ports:
-                    if port.frontend:
-                        return service.name, port.port, port.frontend
+    service = identity_service(catalogue)
+    for component in service.components.values() if service else ():
+        for port in component.ports:
+            if service and port.frontend:
+                return service.name, port.port, port.frontend
     raise InputError("no service of the catalogue gives identity", fix="see SCS_DEPLOY_ROLES: a role was left out")
 
 

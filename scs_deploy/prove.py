@@ -8,6 +8,7 @@ import re
 import socket
 import ssl
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,7 +68,7 @@ def token_within(login: Login, seconds: float) -> Proof:
 
 
 def token(login: Login, *, timeout: float = TIMEOUT_SECONDS) -> Proof:
-    """Log in as the administrator; raises ``DeployError`` when the endpoint cannot be trusted or says no, ``NoAnswerError`` without an answer."""
+    """Log in; raises ``DeployError`` when the endpoint cannot be trusted or says no, ``NoAnswerError`` without an answer."""
     began = time.monotonic()
     connection = _Connection(login, ssl.create_default_context(cadata=login.ca_pem), timeout)
     try:
@@ -92,7 +93,10 @@ def token(login: Login, *, timeout: float = TIMEOUT_SECONDS) -> Proof:
         connection.close()
     if answer.status == http.HTTPStatus.UNAUTHORIZED:
         raise _failed(
-            login, "the administrator's password is not accepted", _message(body), "run scs-deploy plan to see why"
+            login,
+            f"the login of {login.user} is refused",
+            f"{_message(body)} (no outsider is told whether the password is wrong or the account is locked)",
+            "the log of the identity service says which; of the toolkit's own account scs-deploy plan does",
         )
     if answer.status == http.HTTPStatus.SERVICE_UNAVAILABLE:
         fix = "see scs-deploy status: no member behind the load balancer is healthy"
@@ -116,11 +120,15 @@ def _question(login: Login) -> dict[str, Any]:
 def _proof(login: Login, body: dict[str, Any], tls: str, seconds: float) -> Proof:
     found = body.get("token") or {}
     services = tuple(
-        (str(service.get("type")), next((e["url"] for e in service["endpoints"] if e["interface"] == "public"), ""))
+        (str(service.get("type")), next((one["url"] for one in service["endpoints"] if _here(login, one)), ""))
         for service in found.get("catalog") or ()
     )
     user = str(found.get("user", {}).get("name", ""))
     return Proof(login.url, login.address, tls, user, str(found.get("expires_at", "")), services, seconds)
+
+
+def _here(login: Login, endpoint: Mapping[str, Any]) -> bool:
+    return (endpoint["interface"], endpoint["region_id"]) == ("public", login.region)
 
 
 def _body(body: bytes) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from scs_deploy.cloud import setup as cloud_setup
 from scs_deploy.cloud.access import Access
 from scs_deploy.cloud.plan import Change, Plan
 from scs_deploy.cloud.spec import load
+from scs_deploy.credentials import OWN
 from scs_deploy.errors import CHANGES_PENDING, DeployError, UsageError
 from scs_deploy.locks import RegionLock
 from scs_deploy.secrets import Vault
@@ -61,7 +62,7 @@ def setup(
     """Give the cloud what a Sovereign Cloud Stack cloud holds; what is there and right is kept."""
     session = common.session(region, vault_password)
     spec = load(session.region)
-    login = credentials.login(session.region, session.catalogue, Vault.open(session.folder, vault_password))
+    login = credentials.login(session.region, session.catalogue, Vault.open(session.folder, vault_password), OWN)
     _ = session.connections  # a lab's networks may be reached from inside its namespace only
     with Access(session.region, login) as access, RegionLock(session.state, "cloud setup"):
         cloud = access.admin()

@@ -34,7 +34,7 @@ def credentials_command(
     Examples:  scs-deploy credentials    scs-deploy credentials --out ~/.config/openstack
     """
     session = common.session(region, vault_password)
-    clouds, changed = credentials.write(_login(session, vault_password), out or session.folder)
+    clouds, changed = credentials.write(_login(session, vault_password, credentials.ADMIN), out or session.folder)
     common.out.print(f"{escape(str(clouds))}: {'written' if changed else 'unchanged'}, cloud {session.region.name}")
 
 
@@ -49,7 +49,7 @@ def prove_command(
     Example:  scs-deploy prove -r box
     """
     session = common.session(region, vault_password)
-    login = _login(session, vault_password)
+    login = _login(session, vault_password, credentials.OWN)
     _ = session.connections  # a lab's networks may be reached from inside its namespace only
     proof = prove.token_within(login, wait)
     if as_json:
@@ -63,5 +63,5 @@ def prove_command(
         common.out.print(f"  {kind:<16} {url}")
 
 
-def _login(session: Session, vault_password: Path | None) -> Login:
-    return credentials.login(session.region, session.catalogue, Vault.open(session.folder, vault_password))
+def _login(session: Session, vault_password: Path | None, account: str) -> Login:
+    return credentials.login(session.region, session.catalogue, Vault.open(session.folder, vault_password), account)

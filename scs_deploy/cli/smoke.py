@@ -14,6 +14,7 @@ from scs_deploy import credentials
 from scs_deploy.cli import common
 from scs_deploy.cli.common import JsonOption, RegionOption, VaultOption
 from scs_deploy.cloud.access import Access
+from scs_deploy.credentials import OWN
 from scs_deploy.errors import DeployError
 from scs_deploy.images import guest
 from scs_deploy.locks import RegionLock
@@ -52,7 +53,7 @@ def smoke(
     Examples:  scs-deploy smoke    scs-deploy smoke --only tcp --keep    scs-deploy smoke --junit smoke.xml
     """
     session = common.session(region, vault_password)
-    login = credentials.login(session.region, session.catalogue, Vault.open(session.folder, vault_password))
+    login = credentials.login(session.region, session.catalogue, Vault.open(session.folder, vault_password), OWN)
     _ = session.connections  # a lab's networks may be reached from inside its namespace only
     with Access(session.region, login, careless=True) as access, RegionLock(session.state, "smoke"):
         if clean:

@@ -103,7 +103,7 @@ class Cloud:
         # From a session, so that no clouds.yaml and no OS_* variable of the caller has a say.
         config = cloud_region.from_session(
             self.session,
-            name=self.login.region,
+            name=self.login.cloud,
             region_name=self.login.region,
             interface="public",
             connect_retries=1 if self._careless else 0,
@@ -113,13 +113,13 @@ class Cloud:
 
     @cached_property
     def catalogue(self) -> dict[str, str]:
-        """Type of each API in the catalogue, and its public URL."""
+        """Type of each API in the catalogue, and its public URL in this region."""
         with explained(f"no token for {self.login.user}", self.login.url):
             access = self.session.auth.get_access(self.session)
         found: dict[str, str] = {}
         for service in access.service_catalog.catalog:
             for endpoint in service["endpoints"]:
-                if endpoint["interface"] == "public":
+                if endpoint["interface"] == "public" and endpoint["region_id"] == self.login.region:
                     found[service["type"]] = endpoint["url"]
         return found
 

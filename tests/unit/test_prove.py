@@ -18,9 +18,18 @@ from scs_deploy.credentials import Login
 from scs_deploy.errors import DeployError
 from scs_deploy.prove import NoAnswerError, token, token_within
 
-ENDPOINT = {"interface": "public", "url": "https://api.t.test:5000/v3"}
+ENDPOINT = {"interface": "public", "region_id": "t", "url": "https://api.t.test:5000/v3"}
 TOKEN = {"expires_at": "2030-01-01T00:00:00Z", "user": {"name": "admin"}}
-CATALOG = [{"type": "identity", "endpoints": [{"interface": "internal", "url": "https://other"}, ENDPOINT]}]
+CATALOG = [
+    {
+        "type": "identity",
+        "endpoints": [
+            {**ENDPOINT, "interface": "internal"},
+            {**ENDPOINT, "region_id": "u", "url": "https://other"},
+            ENDPOINT,
+        ],
+    }
+]
 
 
 class Identity(BaseHTTPRequestHandler):
@@ -61,7 +70,7 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Login]:
     server = HTTPServer(("127.0.0.1", 0), Identity)
     server.socket = context.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield Login("t", "api.t.test", "127.0.0.1", server.server_port, "right", authority.cert_pem)
+    yield Login("t", "t", "api.t.test", "127.0.0.1", server.server_port, "right", authority.cert_pem)
     server.shutdown()
     server.server_close()
 
@@ -78,7 +87,7 @@ def test_a_token_with_the_catalogue_and_without_secrets(endpoint: Login):
 @pytest.mark.parametrize(
     ("change", "what", "why"),
     [
-        ({"password": "wrong"}, "password is not accepted", "not you"),
+        ({"password": "wrong"}, "login of admin is refused", "not you (no outsider is told whether"),
         ({"password": "broken"}, "HTTP 503", "database is away"),
         ({"host": "api.else.test"}, "certificate is not valid", "Hostname mismatch"),
         ({"port": 1}, "no answer", "refused"),
@@ -111,5 +120,5 @@ def test_waits_for_one_who_is_not_there_yet(endpoint: Login):
 
 
 def test_does_not_try_a_wrong_password_again(endpoint: Login):
-    with pytest.raises(DeployError, match="not accepted"):
+    with pytest.raises(DeployError, match="is refused"):
         token_within(replace(endpoint, password="wrong"), 60)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 FOLDER = Path(__file__).parents[2] / "roles" / "keystone" / "resources"
-KINDS = ("domain", "role", "project", "user", "role_assignment", "credential", "service", "endpoint")
+KINDS = ("domain", "role", "project", "user", "role_assignment", "credential", "region", "service", "endpoint")
 STRICT = {"domains", "endpoints"}
 """Collections whose objects take no extra attributes (keystone 27)."""
 
@@ -30,6 +30,7 @@ class FakeKeystone:
         }
         self.grants: list[tuple[str, ...]] = []
         self.requests: list[tuple[str, str]] = []
+        self.bodies: list[tuple[str, Any]] = []
         self.admin_password = "right"
         self.add("domains", id="default", name="Default")
         self.add("projects", id="p-admin", name="admin", domain_id="default")
@@ -46,6 +47,7 @@ class FakeKeystone:
 
     def handle(self, method: str, path: str, body: Any) -> tuple[int, Any]:
         self.requests.append((method, path))
+        self.bodies.append((method, body))
         parts = path.strip("/").split("/")
         if path == "/auth/tokens":
             user = body["auth"]["identity"]["password"]["user"]
@@ -75,6 +77,8 @@ class FakeKeystone:
         if method == "GET":
             return 200, {collection: self.store[collection]}
         if method == "DELETE":
+            if collection == "regions" and parts[1] in {one["region_id"] for one in self.store["endpoints"]}:
+                return 403, {"error": {"message": "it has endpoints"}}
             self.store[collection] = [one for one in self.store[collection] if one["id"] != parts[1]]
             return 204, None
         (fields,) = body.values()
@@ -129,7 +133,9 @@ def kinds(fake: FakeKeystone) -> dict[str, ModuleType]:
 @pytest.fixture
 def context(fake: FakeKeystone) -> dict[str, Any]:
     url = fake.url  # type: ignore[attr-defined]
-    return {"url": url, "ca": "", "user": "admin", "project": "admin", "password": "right"}
+    return {
+        "url": url, "ca": "", "user": "admin", "project": "admin", "password": "right", "engine": "true", "container": "",
+    }  # fmt: skip
 
 
 def item(name: str, secret: str = "", digest: str = "", **attrs: Any) -> dict[str, Any]:
@@ -147,6 +153,7 @@ WANTED: dict[str, list[dict[str, Any]]] = {
         item("nova sells", user="nova", role="reader", domain="sales"),
     ],
     "credential": [item("nova-s3", "signs", "d2", user="nova", project="service")],
+    "region": [item("box", description="box.test")],
     "service": [item("nova", type="compute", description="Servers")],
     "endpoint": [item("nova public", service="nova", interface="public", region="box", url="https://x:8774")],
 }
@@ -160,7 +167,7 @@ def create(kinds: dict[str, ModuleType], context: dict[str, Any]) -> None:
 
 
 def test_nothing_is_told_before_it_exists(kinds: dict[str, ModuleType], context: dict[str, Any]) -> None:
-    assert [kinds[kind].observe(context, WANTED[kind]) for kind in KINDS if kind != "role"] == [[]] * 7
+    assert [kinds[kind].observe(context, WANTED[kind]) for kind in KINDS if kind != "role"] == [[]] * 8
 
 
 def test_what_was_created_is_as_wanted_and_nothing_is_left_to_do(
@@ -292,11 +299,51 @@ def test_endpoints_of_other_regions_are_left_alone(
     assert [one["name"] for one in seen] == ["nova public", "nova admin box"]
 
 
-def test_a_service_that_tries_an_old_password_does_not_lock_itself_out(
+def test_a_region_that_got_another_name_leaves_nothing_behind(
+    fake: FakeKeystone, kinds: dict[str, ModuleType], context: dict[str, Any]
+) -> None:
+    fake.add("regions", id="elsewhere")
+    create(kinds, context)
+    service = fake.store["services"][0]["id"]
+    fake.add("endpoints", service_id=service, interface="public", region_id="elsewhere", url="u")
+    regions = [item("RegionOne", description="box.test")]
+    endpoints = [{**WANTED["endpoint"][0], "attrs": {**WANTED["endpoint"][0]["attrs"], "region": "RegionOne"}}]
+    for kind, wanted in (("region", regions), ("endpoint", endpoints)):
+        kinds[kind].apply(context, [{**wanted[0], "op": "create"}])
+    assert [one["name"] for one in kinds["endpoint"].observe(context, endpoints)] == ["nova public", "nova public box"]
+    assert [one["name"] for one in kinds["region"].observe(context, regions)] == ["RegionOne", "box"]
+    kinds["region"].apply(context, [{"op": "delete", "name": "box", "attrs": {}}])
+    assert [one["name"] for one in kinds["endpoint"].observe(context, endpoints)] == ["nova public"]
+    assert [one["name"] for one in kinds["region"].observe(context, regions)] == ["RegionOne"]
+    assert [one["region_id"] for one in fake.store["endpoints"]] == ["elsewhere", "RegionOne"]
+    assert [one["id"] for one in fake.store["regions"]] == ["elsewhere", "RegionOne"]
+
+
+def test_nobody_locks_our_accounts_by_wrong_passwords(
     fake: FakeKeystone, kinds: dict[str, ModuleType], context: dict[str, Any]
 ) -> None:
     create(kinds, context)
+    options = fake.store["users"][0]["options"]
+    assert options["ignore_lockout_failure_attempts"] is True
+    options["ignore_lockout_failure_attempts"] = False
+    (seen,) = kinds["user"].observe(context, WANTED["user"])
+    assert seen["attrs"] == {"default_project": "service (without ignore_lockout_failure_attempts)"}
+    kinds["user"].apply(context, [{**WANTED["user"][0], "op": "update"}])
     assert fake.store["users"][0]["options"]["ignore_lockout_failure_attempts"] is True
+    assert [one["attrs"] for one in kinds["user"].observe(context, WANTED["user"])] == [WANTED["user"][0]["attrs"]]
+
+
+def test_a_password_that_is_right_is_not_set_again(
+    fake: FakeKeystone, kinds: dict[str, ModuleType], context: dict[str, Any]
+) -> None:
+    """It would end all tokens of the account, and one of them is the reconciler's own."""
+    create(kinds, context)
+    own = {**WANTED["user"][0], "op": "update", "attrs": {"description": "changed"}}
+    fake.bodies.clear()
+    kinds["user"].apply(context, [own])
+    (sent,) = [body["user"] for method, body in fake.bodies if method == "PATCH"]
+    assert sent["description"] == "changed"
+    assert "password" not in sent
 
 
 def test_a_keystone_that_is_down_is_named(kinds: dict[str, ModuleType], context: dict[str, Any]) -> None:
@@ -304,12 +351,28 @@ def test_a_keystone_that_is_down_is_named(kinds: dict[str, ModuleType], context:
         kinds["role"].observe({**context, "url": "http://127.0.0.1:1/v3"}, [])
 
 
-def test_a_refused_administrator_is_told_from_a_service_that_is_down(
-    fake: FakeKeystone, kinds: dict[str, ModuleType], context: dict[str, Any]
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ("AccountLocked", "the account is locked by wrong passwords; wait for"),
+        ("AssertionError", "the password is wrong: somebody changed it"),
+        ("UserNotFound", "there is no such account; give admin a new password"),
+        ("Accepted", "it has no role in project admin"),
+        ("", "its log says why; scs-deploy logs keystone"),
+    ],
+)
+def test_a_refused_login_says_whether_it_is_locked_or_wrong(
+    fake: FakeKeystone, kinds: dict[str, ModuleType], context: dict[str, Any], tmp_path: Path, answer: str, told: str
 ) -> None:
+    """``engine`` is asked for Keystone's own word; the password is not in its arguments."""
     fake.admin_password = "other"
-    with pytest.raises(RuntimeError, match="refuses the administrator's password"):
-        kinds["role"].observe(context, [])
+    engine = tmp_path / "engine"
+    engine.write_text(f'#!/bin/sh\necho "$@" >{tmp_path}/arguments\ncat >/dev/null\necho {answer}\n')
+    engine.chmod(0o755)
+    with pytest.raises(RuntimeError, match="refuses the login of admin: ") as caught:
+        kinds["role"].observe({**context, "engine": str(engine), "container": "keystone"}, [])
+    assert told in str(caught.value)
+    assert (tmp_path / "arguments").read_text() == "exec --interactive keystone python3 -I -\n"
 
 
 def test_an_unknown_project_is_named(kinds: dict[str, ModuleType], context: dict[str, Any]) -> None:

@@ -11,6 +11,8 @@ import urllib.error
 import urllib.request
 from typing import Any
 
+from ._refusal import why
+
 TIMEOUT = 10.0
 """Seconds that one request may take."""
 
@@ -29,7 +31,7 @@ class RefusedError(RuntimeError):
 
 
 class Client:
-    """Talks to the API at ``context["url"]`` as its administrator."""
+    """Talks to the API at ``context["url"]`` as scs-deploy's own account."""
 
     def __init__(self, context: dict[str, Any]) -> None:
         self.context = context
@@ -40,7 +42,7 @@ class Client:
     def request(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
         """Send one request; raises ``RefusedError`` for an error status and ``ConnectionError`` when nobody answers."""
         with _token_lock:
-            token = _token(self.url, *(self.context[key] for key in ("ca", "user", "project", "password")))
+            token = _token(tuple(self.context.items()))
         return self._send(method, path, body, {"X-Auth-Token": token})[1]
 
     def accepts(self, user: str, domain_id: str, password: str) -> bool:
@@ -80,17 +82,17 @@ class Client:
 
 
 @functools.lru_cache(maxsize=4)
-def _token(url: str, ca: str, user: str, project: str, password: str) -> str:
-    login = _password_login(user, "default", password)
-    login["auth"]["scope"] = {"project": {"name": project, "domain": {"id": "default"}}}
-    tls = ssl.create_default_context(cafile=ca) if url.startswith("https") else None
+def _token(items: tuple[tuple[str, Any], ...]) -> str:
+    context = dict(items)
+    url, user = context["url"].rstrip("/"), context["user"]
+    login = _password_login(user, "default", context["password"])
+    login["auth"]["scope"] = {"project": {"name": context["project"], "domain": {"id": "default"}}}
+    tls = ssl.create_default_context(cafile=context["ca"]) if url.startswith("https") else None
     try:
         return _send(url, tls, "POST", "/auth/tokens", login, {})[0]
     except RefusedError as error:
         if error.status == 401:
-            raise RefusedError(
-                401, f"keystone at {url} refuses the administrator's password; the bootstrap job sets it"
-            ) from error
+            raise RefusedError(401, f"keystone at {url} refuses the login of {user}: {why(context)}") from error
         raise
 
 

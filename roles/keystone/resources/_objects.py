@@ -36,6 +36,8 @@ class Kind:
     """Attributes that are part of the identity and so never differ."""
     extra: Mapping[str, Any] | None = None
     """Set on every object that is created."""
+    options: tuple[str, ...] = ()
+    """Options that are on for every object of ours."""
     mark: Callable[[str], dict[str, Any]] = lambda name: {MARK: name}
     label: Callable[[Client, Mapping[str, Any]], str] = lambda client, one: str(one.get(MARK) or "")
     """The item's name that an object of ours carries, or nothing."""
@@ -78,10 +80,11 @@ def apply(kind: Kind, context: dict[str, Any], changes: list[Item], secret_field
         if current and not body.get(secret_field) and _attrs(kind, client, attrs, current) == attrs:
             continue  # bootstrap made it as wanted, and some of what it makes may not be changed at all
         if current:
-            body |= {"enabled": True} if _disabled(attrs, current) else {}
+            if _flaw(kind, attrs, current):
+                body |= {"enabled": attrs.get("enabled", True)} | _options(kind)
             client.request("PATCH", f"/{kind.collection}/{current['id']}", {kind.singular: {**body, **kind.mark(name)}})
         else:
-            fresh = {**(kind.extra or {}), **identity, **body, **kind.mark(name)}
+            fresh = {**(kind.extra or {}), **_options(kind), **identity, **body, **kind.mark(name)}
             client.request("POST", f"/{kind.collection}", {kind.singular: fresh})
         done.append(f"{'updated' if current else 'created'} {kind.singular} {name}")
         client.forget(kind.collection)
@@ -115,12 +118,21 @@ def _attrs(kind: Kind, client: Client, wanted: Mapping[str, Any], current: Mappi
             except LookupError:
                 agrees = False
             shown[key] = wanted[key] if agrees else current.get(field)
-    if shown and _disabled(wanted, current):
+    flaw = _flaw(kind, wanted, current)
+    if shown and flaw:
         first = next(iter(shown))
-        shown[first] = f"{shown[first]} (disabled)"
+        shown[first] = f"{shown[first]} ({flaw})"
     return shown
 
 
-def _disabled(wanted: Mapping[str, Any], current: Mapping[str, Any]) -> bool:
-    """Somebody switched it off, and nobody asked for that: objects are enabled unless an item says otherwise."""
-    return current.get("enabled") is False and "enabled" not in wanted
+def _flaw(kind: Kind, wanted: Mapping[str, Any], current: Mapping[str, Any]) -> str:
+    """Somebody switched it off or took an option, and nobody asked for that; "" where nobody did."""
+    if current.get("enabled") is False and "enabled" not in wanted:
+        return "disabled"
+    there = current.get("options") or {}
+    missing = [name for name in kind.options if there.get(name) is not True]
+    return f"without {', '.join(missing)}" if missing else ""
+
+
+def _options(kind: Kind) -> dict[str, Any]:
+    return {"options": dict.fromkeys(kind.options, True)} if kind.options else {}

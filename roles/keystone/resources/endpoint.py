@@ -1,6 +1,6 @@
 """Reconciles endpoints of the catalogue: attributes service (its name), interface, region, url, enabled.
 
-Endpoints carry no marks: those of services that we made are ours.
+Endpoints carry no marks: those of services and regions that we made are ours.
 """
 
 from __future__ import annotations
@@ -35,18 +35,14 @@ KIND = _objects.Kind(
 
 
 def observe(context: dict[str, Any], wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the wanted endpoints that exist and ours that nobody wants, in the regions that are wanted."""
-    regions = {item["attrs"]["region"] for item in wanted}
+    """Return the wanted endpoints that exist and ours that nobody wants, in regions that are wanted or were."""
+    marked = {one["id"] for one in Client(context).all("regions") if one.get(_objects.MARK)}
+    regions = marked | {item["attrs"]["region"] for item in wanted}
     names = {item["name"] for item in wanted}
     items = _objects.observe(KIND, context, wanted)
     return [item for item in items if item["name"] in names or item["name"].rpartition(" ")[2] in regions]
 
 
 def apply(context: dict[str, Any], changes: list[dict[str, Any]]) -> list[str]:
-    """Create, update and delete endpoints; a region that is not known yet is created."""
-    client = Client(context)
-    known = {region["id"] for region in client.all("regions")}
-    for region in dict.fromkeys(change["attrs"]["region"] for change in changes if change["op"] != "delete"):
-        if region not in known:
-            client.request("POST", "/regions", {"region": {"id": region}})
+    """Create, update and delete endpoints."""
     return _objects.apply(KIND, context, changes)

@@ -28,8 +28,9 @@ KIND = _objects.Kind(
         "default_project": ("default_project_id", lambda client, name: client.id_of("projects", name)),
     },
     identifying=("domain",),
-    # A service whose old process still tries the old password must not lock itself out.
-    extra={"enabled": True, "options": {"ignore_lockout_failure_attempts": True, "ignore_password_expiry": True}},
+    # Neither a service whose old process still tries the old password nor a stranger may lock it out.
+    extra={"enabled": True},
+    options=("ignore_lockout_failure_attempts", "ignore_password_expiry"),
 )
 
 
@@ -53,5 +54,14 @@ def observe(context: dict[str, Any], wanted: list[dict[str, Any]]) -> list[dict[
 
 
 def apply(context: dict[str, Any], changes: list[dict[str, Any]]) -> list[str]:
-    """Create, update and delete users."""
-    return _objects.apply(KIND, context, changes, secret_field="password")  # noqa: S106 - the field's name
+    """Create, update and delete users; a password that is right is left alone, since one that is set anew ends all tokens."""
+    client = Client(context)
+    needed = [{**change, "secret": ""} if _is_right(client, change) else change for change in changes]
+    return _objects.apply(KIND, context, needed, secret_field="password")  # noqa: S106 - the field's name
+
+
+def _is_right(client: Client, change: dict[str, Any]) -> bool:
+    if change["op"] == "delete" or not change.get("secret") or not _objects.find(KIND, client, change):
+        return False
+    domain = client.domain_id(change["attrs"].get("domain", "default"))
+    return client.accepts(_objects.own_name(change["name"]), domain, change["secret"])

@@ -1,0 +1,150 @@
+"""Accounts and the catalogue: strangers do not lock the program out, why a login is refused, a region that gets another name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import yaml
+
+from scs_deploy import credentials, prove
+from scs_deploy.cloud.access import Access
+from scs_deploy.credentials import ADMIN, OWN, Login
+from scs_deploy.errors import DeployError
+from scs_deploy.secrets import Vault
+from tests.deployment import Cloud
+
+GUESSES = 12
+"""Two more than keystone.settings.lockout_attempts."""
+
+UNLOCK = "UPDATE keystone.local_user SET failed_auth_count = 0, failed_auth_at = NULL"
+
+
+def login(cloud: Cloud, account: str) -> Login:
+    session = cloud.session()
+    _ = session.connections  # a lab's networks may be reached from inside its namespace only
+    return credentials.login(session.region, session.catalogue, Vault.open(cloud.folder), account)
+
+
+def guess(cloud: Cloud, account: str) -> None:
+    """What a stranger does."""
+    for number in range(GUESSES):
+        with pytest.raises(DeployError, match="refused"):
+            prove.token(replace(login(cloud, account), password=f"guess {number}"))
+
+
+@contextmanager
+def administrator(cloud: Cloud) -> Iterator[Any]:
+    """Keystone as people's administrator uses it."""
+    with Access(cloud.session().region, login(cloud, ADMIN)) as access:
+        yield access.admin().api.identity
+
+
+def refusal(cloud: Cloud) -> str:
+    """Why nothing is known of Keystone's resources; the plan ends with 1 then."""
+    return str(cloud.plan(code=1)["unknown"]["n1/keystone resources"])
+
+
+def test_strangers_lock_people_and_not_the_program(settled: Cloud) -> None:
+    try:
+        for account in (ADMIN, OWN):
+            guess(settled, account)
+        with pytest.raises(DeployError, match="login of admin is refused"):
+            prove.token(login(settled, ADMIN))
+        settled.assert_settled()
+        settled.run("prove", code=0)
+        settled.run("cloud", "setup", "--dry-run", code=0)
+        with settled.services(keystone={"settings": {"token_minutes": 50}}):
+            settled.apply()
+        settled.apply()
+    finally:
+        settled.sql(UNLOCK)
+    prove.token(login(settled, ADMIN))
+
+
+def test_a_region_without_the_account_gets_it_by_one_apply_while_its_administrator_is_locked(settled: Cloud) -> None:
+    """As one is that was deployed when the program logged in as admin."""
+    with administrator(settled) as identity:
+        identity.delete_user(identity.find_user(login(settled, OWN).user))
+    Vault.open(settled.folder).change(
+        lambda values: {name: value for name, value in values.items() if name != f"keystone-{OWN}"}
+    )
+    try:
+        guess(settled, ADMIN)
+        settled.apply()
+        settled.run("prove", code=0)
+        settled.assert_settled()
+    finally:
+        settled.sql(UNLOCK)
+
+
+def test_the_plan_says_why_the_program_is_refused(settled: Cloud) -> None:
+    right = login(settled, OWN)
+    with administrator(settled) as identity:
+        own = identity.find_user(right.user)
+
+        def put(**wanted: Any) -> None:
+            answer = identity.patch(f"/users/{own.id}", json={"user": wanted})
+            assert answer.ok, answer.text
+
+        put(options={"ignore_lockout_failure_attempts": False})
+        assert "without ignore_lockout_failure_attempts" in json.dumps(settled.plan())
+        guess(settled, OWN)
+        assert "refuses the login of scs-deploy: the account is locked by wrong passwords" in refusal(settled)
+        settled.sql(UNLOCK)
+        put(password="changed by hand")
+        assert "the password is wrong: somebody changed it in Keystone" in refusal(settled)
+        put(password=right.password, enabled=False)
+        assert "the account is disabled" in refusal(settled)
+    Vault.open(settled.folder).change(lambda values: {**values, f"keystone-{OWN}": "a new password of the program"})
+    settled.apply()
+    settled.assert_settled()
+
+
+def test_the_password_of_the_program_is_rotated_as_others_are(settled: Cloud) -> None:
+    before = login(settled, OWN)
+    settled.run("secrets", "rotate", f"keystone-{OWN}", "--yes", code=0)
+    after = login(settled, OWN)
+    assert {before.user, after.user} == {OWN, f"{OWN}~b"}
+    settled.run("prove", code=0)
+    with pytest.raises(DeployError, match="refused"):
+        prove.token(before)
+    with administrator(settled) as identity:
+        assert [one.name for one in identity.users() if one.name.startswith(OWN)] == [after.user]
+
+
+def test_a_region_with_another_name_in_the_catalogue_leaves_nothing_behind(settled: Cloud) -> None:
+    own = settled.session().region.name
+    with administrator(settled) as identity:
+        elsewhere = identity.create_region(id="elsewhere")
+        service = identity.find_service("keystone")
+        other = identity.create_endpoint(
+            service_id=service.id, interface="public", region_id="elsewhere", url="https://elsewhere.test"
+        )
+    try:
+        with settled.services(keystone={"settings": {"region_id": "RegionOne"}}):
+            settled.apply()
+            settled.assert_settled()
+            _named(settled, "RegionOne", own)
+    finally:
+        settled.apply()
+        _named(settled, own, own)
+        with administrator(settled) as identity:
+            identity.delete_endpoint(other)
+            identity.delete_region(elsewhere)
+
+
+def _named(cloud: Cloud, region: str, own: str) -> None:
+    with administrator(cloud) as identity:
+        assert {one.id for one in identity.regions()} == {region, "elsewhere"}
+        found = sorted((one.region_id, one.interface) for one in identity.endpoints())
+        assert found == sorted([*((region, name) for name in ("admin", "internal", "public")), ("elsewhere", "public")])
+    cloud.run("credentials", code=0)
+    cloud.run("prove", code=0)
+    cloud.run("cloud", "setup", "--dry-run", code=0)
+    clouds = yaml.safe_load((cloud.folder / "clouds.yaml").read_text())["clouds"]
+    assert {name: one["region_name"] for name, one in clouds.items()} == {own: region}
