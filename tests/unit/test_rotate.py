@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
-from world import ROLES, World
+from world import ROLES, World, real
 
 from scs_deploy import logins, rotate
 from scs_deploy.catalogue.service import Secret
@@ -17,12 +15,6 @@ from scs_deploy.logins import Standing
 from scs_deploy.observe import Observation
 from scs_deploy.references import find
 from scs_deploy.secrets import keys
-from scs_deploy.secrets.generate import MAPPINGS
-
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "bench"))
-
-from pipeline import known_facts  # noqa: E402
 
 SECRET = "app-database"
 
@@ -87,16 +79,6 @@ def test_a_plan_says_where_a_rotation_stands():
     assert "phase 2 of 3" in note
     assert "(a, b)" in note
     assert "secrets rotate" in note
-
-
-def real(**fields) -> World:
-    """The whole cloud that the repository's roles make of inventories/box."""
-    text = (ROOT / "inventories/box/region.yml").read_text()
-    made = World(text=text, roles=(ROOT / "roles",), lock={}, **fields)
-    made.facts_of = {node.name: known_facts(node) for node in made.region.nodes}
-    specs = {name: one for service in made.catalogue.services.values() for name, one in service.secrets.items()}
-    made.secrets.update({name: {"0": "k"} for name, one in specs.items() if one.type in MAPPINGS})
-    return made
 
 
 # -- rendering -------------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -19,6 +20,7 @@ from scs_deploy.plan import Plan
 from scs_deploy.releases import load_users
 from scs_deploy.render import ImageChoice, Renderer
 from scs_deploy.seal import Sealed, seal
+from scs_deploy.secrets.generate import MAPPINGS
 from scs_deploy.templates import TemplateSet
 
 FIXTURES = Path(__file__).parent / "fixtures/world"
@@ -199,3 +201,20 @@ def nothing(node: str, sealed: Sealed) -> dict:
     owners = {name: {"state": "unknown", "why": "never deployed", "items": {}} for name in answer["owners"]}
     jobs = {name: {"state": "never", "digest": ""} for name in answer["jobs"]}
     return answer | {"jobs": jobs, "owners": owners, "images": [], "engine": {"state": "missing", "why": "podman"}}
+
+
+def real(*changes: tuple[str, str], **fields) -> World:
+    """The whole cloud that the repository's roles make of inventories/box."""
+    root = Path(__file__).parents[2]
+    sys.path.insert(0, str(root / "bench"))
+    from pipeline import known_facts
+
+    text = (root / "inventories/box/region.yml").read_text()
+    for old, new in changes:
+        assert old in text, old
+        text = text.replace(old, new, 1)
+    made = World(text=text, roles=(root / "roles",), lock={}, **fields)
+    made.facts_of = {node.name: known_facts(node) for node in made.region.nodes}
+    specs = {name: one for service in made.catalogue.services.values() for name, one in service.secrets.items()}
+    made.secrets.update({name: {"0": "k"} for name, one in specs.items() if one.type in MAPPINGS})
+    return made
