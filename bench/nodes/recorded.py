@@ -34,6 +34,12 @@ def absent_text() -> str:
     return "LoadState=not-found\nActiveState=inactive\nSubState=dead\nUnitFileState=\nInvocationID=\nNRestarts=0\n\n"
 
 
+def _one_shots(unit: str) -> list[str]:
+    """What a unit really does once, such as loading what the module looks at afterwards."""
+    lines = unit.splitlines() if "Type=oneshot" in unit else []
+    return [line.partition("=")[2].lstrip("-") for line in lines if line.startswith("ExecStart=")]
+
+
 class RecordedHost(Host):
     """A node while it is made ready: ``systemctl`` does the same as the script of that name, without a process for each call."""
 
@@ -54,6 +60,8 @@ class RecordedHost(Host):
         return path if path.exists() else self.path(f"{UNITS}/{ABSENT}")
 
     def _restart(self, unit: str) -> None:
+        for start in _one_shots(self.read(f"/etc/systemd/system/{unit}")):
+            super().run(["sh", "-c", start])
         generated = "UnitFileState=generated" in self._unit(unit).read_text()
         state = "generated" if generated else "enabled"
         self.path(f"{UNITS}/{unit}").write_text(unit_text("active", state, uuid4().hex, int(time.time())))

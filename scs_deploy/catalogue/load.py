@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from scs_deploy.catalogue.checks import Loaded, cross_check
 from scs_deploy.catalogue.service import Component, Service
 from scs_deploy.errors import Finding, InputError
-from scs_deploy.model.fields import FORMATS
 from scs_deploy.model.findings import of_pydantic
+from scs_deploy.model.formats import FORMATS
 from scs_deploy.model.source import scan_yaml
 
 FILE = "service.yml"

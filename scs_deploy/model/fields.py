@@ -6,7 +6,6 @@ import ipaddress
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, get_args
 
-import jsonschema
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
@@ -48,17 +47,6 @@ def _network(kind: Any, value: str) -> Any:
         if "host bits" in str(error):
             raise wrong(f"{value} is an address inside a network", f"write {kind(value, strict=False)}") from error
         raise
-
-
-FORMATS = jsonschema.FormatChecker(formats=())
-"""What settings may call their ``format``, beside those that only editors know; the error is a ``PydanticCustomError``."""
-
-
-@FORMATS.checks("cidr", raises=ValueError)
-def _is_cidr(value: Any) -> bool:
-    if isinstance(value, str):
-        _network(ipaddress.ip_network, value)
-    return True
 
 
 Int = Annotated[int, Strict()]

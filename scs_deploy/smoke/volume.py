@@ -11,8 +11,11 @@ from scs_deploy.smoke.steps import NotDeployedError, Step
 
 SECONDS = 120
 GIB = 1 << 30
-SEEN = r"^GUEST-DISK (\w+) bytes=(\d+) (?:found|wrote)=(\w+)"
-"""Name in the guest, size and mark of a disk that came."""
+SEEN = r"^GUEST-DISK (\w+) bytes=(\d+) (?:found|wrote|data)=(\w+)"
+"""Name in the guest and size of a disk that came, and its mark, or what stands for its content: an encrypted one is never empty."""
+
+HEADER = 16 << 20
+"""Bytes that the header of an encrypted volume may take; that of LUKS takes 2 MiB."""
 
 ENCRYPTED = re.compile(r"\[scs:[^]]*\bencrypted\b")
 """How a volume type tells users that it encrypts (SCS standard scs-0114)."""
@@ -52,7 +55,7 @@ def snapshot(bench: Bench) -> str:
 
 def extend(bench: Bench) -> str:
     """The copy, while it is attached: the guest sees it grow."""
-    return _grown(bench, bench.made["copy"])
+    return _grown(bench, bench.made["copy"])[1]
 
 
 def encrypted(bench: Bench) -> str:
@@ -63,12 +66,11 @@ def encrypted(bench: Bench) -> str:
         raise NotDeployedError("no volume type says [scs:encrypted]")
     made = bench.api.block_storage.create_volume(name=bench.name("encrypted"), size=1, volume_type=kind.name)
     _available(bench, made.id)
-    grown = _grown(bench, made.id)
-    mark = bench.made["grown mark"]
-    line = _attached(bench, made.id, SEEN)
+    before, grown = _grown(bench, made.id)
+    after = _attached(bench, made.id, SEEN)
     _detached(bench, made.id)
-    _same(mark, line[2], bench.name("encrypted"))
-    return f"type {kind.name}, {grown}; attached again, the guest found {line[2]}"
+    _same(before[2], after[2], bench.name("encrypted"))
+    return f"type {kind.name}, {grown}; attached again, the guest found {after[2]}"
 
 
 def backup(bench: Bench) -> str:
@@ -100,16 +102,18 @@ def _same(wanted: str, found: str, where: str) -> None:
         raise DeployError("the volume holds other data", where=where, why=f"{found}, not {wanted}")
 
 
-def _grown(bench: Bench, volume: str) -> str:
-    """Attach a volume of 1 GiB, make it 2 GiB, wait until the guest sees one GiB more, detach it."""
-    device, before, bench.made["grown mark"] = _attached(bench, volume, SEEN)
+def _grown(bench: Bench, volume: str) -> tuple[tuple[str, ...], str]:
+    """Attach a volume of 1 GiB, make it 2 GiB, wait until the guest sees it, detach it; how it came, and how it grew."""
+    came = _attached(bench, volume, SEEN)
+    server, line = bench.server(), rf"^GUEST-DISK-SIZE {came[0]} bytes=(\d+)\b"
+    before = bench.count(server, line)
     bench.api.block_storage.extend_volume(volume, 2)
     bench.until("the volume", lambda: bench.api.block_storage.get_volume(volume), "in-use", SECONDS, FIX)
-    size = int(before) + GIB
-    line = rf"^GUEST-DISK-SIZE {device} bytes={size}\b"
-    bench.seen(bench.server(), line, 60, f"the larger disk in the guest, {size} bytes", FIX)
+    size = int(bench.seen(server, line, 60, "the larger disk in the guest", FIX, before)[1])
+    if not 2 * GIB - HEADER <= size <= 2 * GIB:
+        raise DeployError("the disk in the guest has another size", where=came[0], why=f"{size} bytes, not 2 GiB")
     _detached(bench, volume)
-    return f"{device} grew from {before} to {size} bytes in the guest"
+    return came, f"{came[0]} grew from {came[1]} to {size} bytes in the guest"
 
 
 def _available(bench: Bench, volume: str) -> Any:

@@ -25,7 +25,7 @@ def refused(cloud: Cloud, **settings: Any) -> str:
 
 def test_a_network_that_is_none_is_told_with_its_place(settled: Cloud) -> None:
     with settled.services(node=node(ssh_sources=["10.0.0.0/33"])):
-        said = settled.run("plan", code=2).stderr
+        said = settled.run("plan", code=3).stderr
     assert "region.yml:" in said
     assert "10.0.0.0/33" in said
 
@@ -42,7 +42,7 @@ def test_sources_that_leave_the_operator_out_are_refused(settled: Cloud) -> None
 
 
 def test_rules_that_break_out_of_their_chain_are_refused_if_they_lock_out(settled: Cloud) -> None:
-    chain = "} chain first { type filter hook input priority -10; tcp dport 22 drop"
+    chain = "}; chain first { type filter hook input priority -10; tcp dport 22 drop"
     assert "nobody could open an SSH connection" in refused(settled, firewall_rules=[chain])
 
 

@@ -213,6 +213,19 @@ components:
     assert world.file("n1/odd", "/etc/odd").opaque
 
 
+def test_a_file_with_a_secret_is_verified_by_nobody_who_would_repeat_it(tmp_path):
+    service = """\
+secrets: {odd: {description: x}}
+components:
+  odd:
+    kind: host
+    group: control
+    files: [{template: odd.conf, target: /etc/odd, verify: [check]}]
+"""
+    with pytest.raises(InputError, match="verify may repeat its lines"):
+        _ = own_role(tmp_path, "odd", service, odd_conf="password = {{ secret('odd') }}\n").desired
+
+
 def test_a_secret_in_a_unit_is_refused(tmp_path):
     service = """\
 secrets: {odd: {description: x}}
