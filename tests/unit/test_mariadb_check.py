@@ -171,8 +171,13 @@ def test_the_balancer_learns_of_the_check_when_it_answers():
     """Told before, it would take away all members of a region that did without until now."""
     catalogue = load_catalogue([ROOT / "roles"])
     placement = place(load_region(ROOT / "inventories/half-rack", catalogue), catalogue, {})
-    before = order_of(catalogue, placement).predecessors(component("haproxy"))
-    assert component("mariadb-check") in before
+    order = order_of(catalogue, placement)
+    balancer, check = component("haproxy"), component("mariadb-check")
+    assert order.level[balancer] > order.level[check]
+    assert check in order.needed(balancer)[1]
+    assert component("mariadb") not in order.needed(balancer)[1], (
+        "a database that fails keeps no balancer from its change"
+    )
 
 
 def test_the_balancer_asks_that_process_over_tls_and_not_the_members_socket():
