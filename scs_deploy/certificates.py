@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from scs_deploy import names, pki
 from scs_deploy.desired import CertificateNames, Instance
-from scs_deploy.errors import InputError
+from scs_deploy.errors import Finding, InputError
+from scs_deploy.model.public_tls import PublicCertificate
+from scs_deploy.model.region import Region
 from scs_deploy.plan import Plan, Step
+from scs_deploy.secrets import Vault
+from scs_deploy.secrets.vault import PUBLIC_KEY
 
 if TYPE_CHECKING:
     from scs_deploy.session import Session
@@ -21,7 +25,7 @@ State = Literal["good", "renewal due", "ends soon", "expired", "not issued", "ot
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A certificate of an instance, or the CA, which has no node. ``days`` are left (negative: ago), rounded down."""
+    """A certificate of an instance, or the CA or the public one, which have no node. ``days`` are left (negative: ago), rounded down."""
 
     node: str
     instance: str
@@ -46,13 +50,14 @@ class Row:
 
 
 def rows(session: Session) -> list[Row]:
-    """Return the CA and every certificate of nodes that were reached before; nothing is issued."""
+    """Return the CA, the public certificate and every one of nodes that were reached before; nothing is issued."""
     desired, now = session.desired(), session.vault.clock()
     instances = {one.id: one for group in desired.instances.values() for one in group}
     found = [
         _row(session, instances[f"{node}/{name}"], wanted, now) for (node, name), wanted in desired.certificates.items()
     ]
-    return [_authority(session.vault.authority(), now), *found]
+    public = session.region.public_tls
+    return [_authority(session.vault.authority(), now), *([_public(public, now)] if public else []), *found]
 
 
 def choose(found: Collection[Row], nodes: Collection[str], services: Collection[str], within: int | None) -> list[Row]:
@@ -76,6 +81,37 @@ def missing(plan: Plan, chosen: Collection[Row]) -> list[str]:
     """Return the chosen certificates that a plan does not place, such as those of nodes in maintenance."""
     planned = {step.id for step in plan.steps}
     return [row.id for row in chosen if row.id not in planned]
+
+
+def check_public(region: Region, now: datetime) -> list[Finding]:
+    """Return warnings about the dates of the public certificate; raises ``InputError`` when it is not valid now."""
+    found = list(region.public_tls.dates(now)) if region.public_tls else []
+    if any(finding.severity == "error" for finding in found):
+        raise InputError(found)
+    return found
+
+
+def public_key(region: Region, vault: Vault) -> str:
+    """Return the private key (PEM) of the public certificate; raises ``InputError`` when the vault does not have it."""
+    public, file = region.public_tls, str(vault.file.path)
+    if public is None or PUBLIC_KEY not in vault.names:
+        raise InputError(
+            "the vault does not have the private key of the public certificate",
+            where=f"{file} {PUBLIC_KEY}",
+            fix="put it there: scs-deploy certs import KEYFILE",
+        )
+    key = pki.plain_key(str(vault.get(PUBLIC_KEY)).encode())
+    if not pki.belongs(key, public.chain_pem):
+        why = f"{PUBLIC_KEY} in {file} is another key: one of the two was replaced without the other"
+        fix = "scs-deploy certs import KEYFILE, with the key of this certificate"
+        raise InputError(replace(public.place, what="the certificate belongs to another key", why=why, fix=fix))
+    return key
+
+
+def notes(region: Region, observed: Mapping[str, Mapping[str, Any]], now: datetime) -> Iterator[str]:
+    """Yield what a plan, and a look at the state, say about certificates near their end."""
+    yield from ending(observed, now)
+    yield from (str(finding) for finding in (region.public_tls.dates(now) if region.public_tls else ()))
 
 
 def ending(observed: Mapping[str, Mapping[str, Any]], now: datetime) -> Iterator[str]:
@@ -120,6 +156,15 @@ def _row(session: Session, instance: Instance, wanted: CertificateNames, now: da
         "restart" if restarts else "reload",
         instance.pause if restarts else "",
         _state(seen, now, session.vault.authority(), pem, request),
+    )
+
+
+def _public(public: PublicCertificate, now: datetime) -> Row:
+    seen = pki.look(public.chain_pem)
+    days = (public.ends - now).days
+    state = _late(replace(seen, ends=public.ends), now) or "good"
+    return Row(
+        "", "public certificate", "", public.names, public.ends.isoformat(), days, seen.serial, "not here", "", state
     )
 
 

@@ -29,6 +29,7 @@ class Login:
     port: int
     password: str = field(repr=False)
     ca_pem: str = field(repr=False)
+    """What the endpoint's certificate is verified with; empty: the CAs that this machine trusts."""
     user: str = "admin"
     project: str = "admin"
 
@@ -50,7 +51,9 @@ def login(region: Region, catalogue: Catalogue, vault: Vault) -> Login:
         )
     host = f"{VIP_NAMES[found.name]}.{region.domain}"
     password = vault.get(f"{service}-admin")
-    return Login(region.name, host, str(vip), frontend.port or port, str(password), vault.authority().cert_pem)
+    own = region.public_tls if found.name == "public" else None
+    trust = own.ca_pem if own else vault.authority().cert_pem
+    return Login(region.name, host, str(vip), frontend.port or port, str(password), trust)
 
 
 def clouds_yaml(login: Login, ca_path: Path) -> str:
@@ -64,7 +67,7 @@ def clouds_yaml(login: Login, ca_path: Path) -> str:
             "user_domain_name": "Default",
             "project_domain_name": "Default",
         },
-        "cacert": str(ca_path),
+        **({"cacert": str(ca_path)} if login.ca_pem else {}),
         "identity_api_version": 3,
         "interface": "public",
         "region_name": login.region,
@@ -73,11 +76,15 @@ def clouds_yaml(login: Login, ca_path: Path) -> str:
 
 
 def write(login: Login, folder: Path) -> tuple[Path, bool]:
-    """Write ``clouds.yaml`` (0600) and ``ca.pem`` into a folder; return the former and whether anything changed."""
+    """Write ``clouds.yaml`` (0600), and ``ca.pem`` unless every machine trusts the endpoint, into a folder.
+
+    Return the former and whether anything changed.
+    """
     folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     ca, clouds = folder / CA_FILE, folder / CLOUDS_FILE
-    changed = [_put(ca, login.ca_pem, 0o644), _put(clouds, clouds_yaml(login, ca), 0o600)]
+    changed = [_put(ca, login.ca_pem, 0o644)] if login.ca_pem else []
+    changed.append(_put(clouds, clouds_yaml(login, ca), 0o600))
     return clouds, any(changed)
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
+import ssl
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -175,6 +178,40 @@ class Authority:
             return None
         life, ends = cert.not_valid_after_utc - cert.not_valid_before_utc, cert.not_valid_after_utc
         return ends if same and life <= LONGEST and ends - now > life * renewed_from else None
+
+
+def system_cas() -> Path:
+    """The file with the CAs that this machine trusts: what a client without a CA of its own goes by."""
+    from requests.utils import DEFAULT_CA_BUNDLE_PATH  # of the package that brings the CAs of Mozilla
+
+    told = ssl.get_default_verify_paths().cafile
+    found = (Path(one) for one in (told, "/etc/ssl/certs/ca-certificates.crt", DEFAULT_CA_BUNDLE_PATH) if one)
+    return next(path for path in found if path.is_file())
+
+
+def plain_key(pem: bytes) -> str:
+    """Return a private key as it is kept: PKCS#8 in PEM, without a password. Raises ``InputError``, which never shows it."""
+    problem, key = "", None
+    try:
+        key = serialization.load_pem_private_key(pem, password=None)
+    except TypeError:
+        problem = "it is encrypted"
+    except (ValueError, UnsupportedAlgorithm):
+        problem = "it is no PEM, damaged, or of an unknown kind"
+    if key is None:
+        raise InputError(
+            "the private key cannot be read",
+            why=problem,
+            fix="give it without a password: openssl pkey -in KEY | scs-deploy certs import -",
+        )
+    form, bare = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    return key.private_bytes(serialization.Encoding.PEM, form, bare).decode()
+
+
+def belongs(key_pem: str, cert_pem: str) -> bool:
+    """Tell whether a private key is that of the first certificate of a text; raises ``InputError`` for what cannot be read."""
+    key = serialization.load_pem_private_key(plain_key(key_pem.encode()).encode(), password=None)
+    return key.public_key() == x509.load_pem_x509_certificates(cert_pem.encode())[0].public_key()
 
 
 def utc_now() -> datetime:

@@ -69,7 +69,7 @@ def token_within(login: Login, seconds: float) -> Proof:
 def token(login: Login, *, timeout: float = TIMEOUT_SECONDS) -> Proof:
     """Log in as the administrator; raises ``DeployError`` when the endpoint cannot be trusted or says no, ``NoAnswerError`` without an answer."""
     began = time.monotonic()
-    connection = _Connection(login, ssl.create_default_context(cadata=login.ca_pem), timeout)
+    connection = _Connection(login, ssl.create_default_context(cadata=login.ca_pem or None), timeout)
     try:
         connection.request(
             "POST", "/v3/auth/tokens", json.dumps(_question(login)), {"Content-Type": "application/json"}

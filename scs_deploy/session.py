@@ -31,6 +31,7 @@ from scs_deploy.releases import load_users
 from scs_deploy.render import ImageChoice, Renderer
 from scs_deploy.seal import Sealed, seal
 from scs_deploy.secrets import Vault
+from scs_deploy.secrets.vault import PUBLIC_KEY
 from scs_deploy.ssh import Connection
 from scs_deploy.templates import TemplateSet
 
@@ -171,6 +172,8 @@ class Session:
         vault = self.vault
 
         def value(name: str) -> str | Mapping[str, str]:
+            if name == PUBLIC_KEY:
+                return certificates.public_key(self.region, vault)
             if not name.startswith("cert:"):
                 return vault.get(name)
             _, node, instance = name.split(":")
@@ -263,7 +266,7 @@ class Session:
             f"node {name} is absent and does not answer: what is left on it cannot be removed"
             for name in observation.gone
         )
-        late = certificates.ending(observation.observed, self.vault.clock())
+        late = certificates.notes(self.region, observation.observed, self.vault.clock())
         return replace(plan, notes=(*plan.notes, *gone, *late, *logins.notes(self.vault.standings)))
 
     def node(self, name: str) -> Node:

@@ -1,15 +1,17 @@
-"""Commands for the region's certificates: show, renew."""
+"""Commands for the region's certificates: show, renew, and import of the key of one's own."""
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from scs_deploy import certificates
+from scs_deploy import certificates, pki
 from scs_deploy.certificates import Row
 from scs_deploy.cli import common
 from scs_deploy.cli.change import ServiceOption, YesOption, carry_out, confirm, make, refused_error
@@ -17,6 +19,7 @@ from scs_deploy.cli.common import JsonOption, RegionOption, VaultOption
 from scs_deploy.cli.plan_text import print_plan
 from scs_deploy.errors import DeployError, InputError, UsageError
 from scs_deploy.locks import RegionLock
+from scs_deploy.secrets.vault import FILE, PUBLIC_KEY
 from scs_deploy.session import Session, unreachable_error
 
 app = typer.Typer(no_args_is_help=True)
@@ -94,6 +97,47 @@ def renew(
             return
         _renew(session, chosen, yes=yes)
     common.out.print(f"[bold]Renewed: {len(chosen)} certificate{'' if len(chosen) == 1 else 's'}.[/bold]")
+
+
+@app.command(name="import")
+def import_key(
+    key: Annotated[
+        str,
+        typer.Argument(metavar="KEYFILE", help="Private key in PEM, without a password; - reads it from the input."),
+    ],
+    region: RegionOption = None,
+    vault_password: VaultOption = None,
+) -> None:
+    """Put the private key of the public certificate, which region.yml names, into the vault; apply then places both.
+
+    Example:  openssl pkey -in encrypted.key | scs-deploy certs import -
+    """
+    session = common.session(region, vault_password)
+    public = session.region.public_tls
+    if public is None:
+        raise InputError(
+            "region.yml names no public certificate",
+            where=str(session.folder / "region.yml"),
+            fix="put its file into that folder and write public_tls: {certificate: FILE}; see docs/secrets.md",
+        )
+    pem = pki.plain_key(_key(key))
+    if not pki.belongs(pem, public.chain_pem):
+        raise InputError(
+            "the key is not that of the public certificate; nothing was changed",
+            where=public.place.where,
+            fix="give the key with which that certificate was requested",
+        )
+    session.vault.change(lambda values: {**values, PUBLIC_KEY: pem})
+    common.out.print(f"{PUBLIC_KEY} is in {session.folder / FILE}; apply places it. Remove what it was read from.")
+
+
+def _key(source: str) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+    except OSError as error:
+        raise InputError(
+            "the key cannot be read", where=source, why=error.strerror or "", fix="check the path"
+        ) from error
 
 
 def _renew(session: Session, chosen: list[Row], *, yes: bool) -> None:

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from scs_deploy import certificates, pki
 from scs_deploy.apply import Report, Result, apply
 from scs_deploy.cli import common
 from scs_deploy.cli.common import JsonOption, LimitOption, RegionOption, VaultOption
@@ -59,6 +60,7 @@ def plan_command(
     Examples:  scs-deploy plan    scs-deploy plan --limit n1 --json    scs-deploy plan --out tonight.plan --html tonight.html
     """
     session = common.session(region, vault_password)
+    certificates.check_public(session.region, pki.utc_now())
     plan, _ = make(session, limit or [], purge, service or [])
     if out:
         _write(out, saved(plan))
@@ -139,6 +141,7 @@ def apply_command(
     session = common.session(region, vault_password)
     if wanted and wanted.region != session.region.name:
         raise UsageError(f"the plan is for the region {wanted.region}, not {session.region.name}", where=str(planfile))
+    certificates.check_public(session.region, pki.utc_now())
     with RegionLock(session.state, "apply"):
         plan, observation = make(session, limit or [], purge, service or [])
         if wanted and plan.digest != wanted.digest:

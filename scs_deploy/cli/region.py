@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from scs_deploy import paths
+from scs_deploy import certificates, paths, pki
 from scs_deploy.catalogue.load import load_catalogue
 from scs_deploy.cli import common
 from scs_deploy.cli.common import JsonOption, RegionOption
@@ -32,7 +32,7 @@ def validate(region: RegionOption = None) -> None:
     session = common.session(region)
     loaded = session.region
     _ = session.placement, session.order
-    for finding in loaded.warnings:
+    for finding in (*loaded.warnings, *certificates.check_public(loaded, pki.utc_now())):
         common.err.print(f"[yellow]warning[/yellow]: {escape(str(finding))}")
     nodes = sum(node.state != "absent" for node in session.nodes.values())
     instances = len(session.placement.placed)

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from scs_deploy import pki
 from scs_deploy.context import VIP_NAMES
 from scs_deploy.credentials import Login
 from scs_deploy.errors import DeployError
@@ -51,6 +52,8 @@ class Access:
 
     @cached_property
     def ca(self) -> Path:
+        if not self.login.ca_pem:
+            return pki.system_cas()
         path = Path(self._folder.name) / "ca.pem"
         path.write_text(self.login.ca_pem, encoding="utf-8")
         return path

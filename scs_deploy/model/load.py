@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from scs_deploy.catalogue.load import Catalogue
 from scs_deploy.errors import Finding, InputError, UsageError
 from scs_deploy.model.checks import check_region
+from scs_deploy.model.checks_public_tls import read_public_tls
 from scs_deploy.model.fields import RENAMED
 from scs_deploy.model.findings import of_pydantic, real_path, suggest
 from scs_deploy.model.region import Region, RegionSection
@@ -105,12 +106,13 @@ def region_of(source: Source, folder: Path, catalogue: Catalogue) -> Region:
         findings += of_pydantic(source, error, _schema(), RENAMED)
         findings += _contradictions_besides(source, error, catalogue)
         raise InputError(_in_order(findings)) from error
+    public_tls, about_it = read_public_tls(source, section, folder)
+    found = [*check_region(source, section, catalogue), *about_it]
     if findings:
-        raise InputError(_in_order([*findings, *check_region(source, section, catalogue)]))
-    found = list(check_region(source, section, catalogue))
+        raise InputError(_in_order([*findings, *found]))
     if any(finding.severity == "error" for finding in found):
         raise InputError(_in_order(found))
-    return resolve(section, catalogue, folder, tuple(_in_order(found)))
+    return resolve(section, catalogue, folder, tuple(_in_order(found)), public_tls)
 
 
 def _contradictions_besides(source: Source, error: ValidationError, catalogue: Catalogue) -> list[Finding]:

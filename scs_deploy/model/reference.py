@@ -38,7 +38,8 @@ Names, addresses, BMC and MAC addresses, serial numbers, disks and height units 
 network or broadcast address; addresses and VIPs inside an allocation range; networks that overlap; an MTU that
 cannot carry the tunnel, or IPv6; a missing VIP; a node that listens on a network without an address there; groups that no node fills, and groups
 of nodes that no service uses (a warning); even quorums and quorums that one failure takes away; services without those they need;
-unknown services, settings and configuration files; copies beyond the failure domains.
+unknown services, settings and configuration files; copies beyond the failure domains; a public certificate that does not name the public
+endpoint, is out of order or incomplete, too weak, or for another key than the vault has.
 
 ## Overrides of configuration files
 Whatever has no setting is changed in the configuration file itself, by its path or by the name of its template:
@@ -79,6 +80,7 @@ TITLES = {
     "Proxy": "proxy",
     "Networks": "networks",
     "NetworkSection": "A network",
+    "PublicTlsSection": "public_tls",
     "RackSection": "racks",
     "NodeSection": "nodes",
     "Nic": "nics",

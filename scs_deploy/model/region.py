@@ -12,6 +12,7 @@ from scs_deploy.errors import Finding
 from scs_deploy.model.fields import Domain, Engine, FailureDomain, Int, Name, Number, text
 from scs_deploy.model.host import Inheritable
 from scs_deploy.model.network import Network, Networks
+from scs_deploy.model.public_tls import PublicCertificate, PublicTlsSection
 from scs_deploy.model.rack import Node, RackSection
 from scs_deploy.model.services import ServiceSection, ServiceValues
 
@@ -38,6 +39,9 @@ class RegionSection(Inheritable):
         description="Largest packet of servers on project networks, in bytes; default: what the tunnel network carries",
     )
     networks: Networks = Field(description="Networks by their role")
+    public_tls: PublicTlsSection | None = Field(
+        None, description="Certificate of the public endpoints; default: of the internal CA"
+    )
     services: dict[str, ServiceSection] = Field({}, description="Services of the catalogue")
     racks: tuple[RackSection, ...] = Field(min_length=1, description="Racks and their nodes")
 
@@ -61,6 +65,8 @@ class Region:
     """Every service of the catalogue, at the level of the region."""
     folder: Path
     warnings: tuple[Finding, ...] = field(default=(), compare=False)
+    public_tls: PublicCertificate | None = None
+    """What the public endpoints show; none: a certificate of the internal CA."""
 
     def network(self, role: str) -> Network:
         """The network that plays a role: itself if declared, else api (external: ``KeyError`` if not declared)."""

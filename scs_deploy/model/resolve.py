@@ -13,6 +13,7 @@ from scs_deploy.errors import Finding
 from scs_deploy.model.fields import NETWORK_NAMES
 from scs_deploy.model.host import Inheritable
 from scs_deploy.model.network import Network
+from scs_deploy.model.public_tls import PublicCertificate
 from scs_deploy.model.rack import Node, NodeSection, RackSection
 from scs_deploy.model.region import Region, RegionSection
 from scs_deploy.model.services import ServiceTuning, ServiceValues, merged
@@ -26,7 +27,13 @@ _WHOLE = ("dns", "ntp", "mirror", "timezone", "engine", "disks")
 _BY_KEY = ("ssh", "proxy", "hardware")
 
 
-def resolve(section: RegionSection, catalogue: Catalogue, folder: Path, warnings: tuple[Finding, ...] = ()) -> Region:
+def resolve(
+    section: RegionSection,
+    catalogue: Catalogue,
+    folder: Path,
+    warnings: tuple[Finding, ...] = (),
+    public_tls: PublicCertificate | None = None,
+) -> Region:
     """The region with every value in its place."""
     services = _services(section, catalogue)
     nodes = []
@@ -50,6 +57,7 @@ def resolve(section: RegionSection, catalogue: Catalogue, folder: Path, warnings
         services,
         folder,
         warnings,
+        public_tls,
     )
 
 

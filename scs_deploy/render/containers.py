@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from scs_deploy import names
-from scs_deploy.catalogue.service import Component, Port
+from scs_deploy.catalogue.service import Component, Frontend, Port
 from scs_deploy.context import address_on
 from scs_deploy.desired import Container, File, Mounted
 from scs_deploy.errors import InputError
@@ -83,8 +83,8 @@ def health(scope: Scope) -> dict[str, Any]:
             "ca": f"{scope.folder}{names.TLS_TARGET}/ca.pem" if port.tls else "",
             "timeout": timeout,
         }
-        if asked.frontend and port.frontend and (vip := topology.vip(port.frontend.networks[0])):
-            question["front"] = [scheme, vip, port.frontend.port or port.port, asked.path]
+        if asked.frontend and port.frontend:
+            question |= _front(scope, port.frontend, port, asked.path)
         return question
     if asked.unix:
         return {"unix": scope.string(asked.unix), "timeout": timeout}
@@ -93,6 +93,18 @@ def health(scope: Scope) -> dict[str, Any]:
     if asked.command:
         return {"command": list(asked.command), "timeout": timeout}
     return {"unit": True, "timeout": timeout} if component.kind == "container" or component.unit else {}
+
+
+def _front(scope: Scope, frontend: Frontend, port: Port, path: str) -> dict[str, Any]:
+    """Ask at a VIP that shows a certificate of the internal CA, where there is one; else for the public certificate itself."""
+    topology = scope.given.topology
+    public = topology.region.public_tls
+    vips = {name: vip for name in frontend.networks if (vip := topology.vip(name))}
+    chosen = next((name for name in vips if not (public and name == "public")), next(iter(vips), ""))
+    if not chosen:
+        return {}
+    front = {"front": ["https" if port.tls else "http", vips[chosen], frontend.port or port.port, path]}
+    return {**front, "front_pem": public.chain_pem} if public and chosen == "public" else front
 
 
 def _port(component: Component, name: str) -> Port:

@@ -18,6 +18,8 @@ from scs_deploy.secrets.value import SecretValue, Value
 FILE = "secrets.yml"
 CERTS = "certs"
 CA_KEY, CA_CERT = "ca-key", "ca-cert"
+PUBLIC_KEY = "public-tls-key"
+"""The private key of the public certificate that region.yml names."""
 
 
 class Vault:

@@ -18,7 +18,7 @@ LOGIN = Login("box", "api.box.example", "192.0.2.10", 5000, SecretValue("0: it's
 
 def region(**networks: str) -> Any:
     made = {name: SimpleNamespace(name=name, vip=vip, vip6=None) for name, vip in networks.items()}
-    return SimpleNamespace(name="box", domain="box.example", networks=made, folder=Path("/r"))
+    return SimpleNamespace(name="box", domain="box.example", networks=made, folder=Path("/r"), public_tls=None)
 
 
 def catalogue(resource_type: str = "identity") -> Any:
