@@ -69,7 +69,7 @@ def test_a_restart_of_the_check_takes_nobody_away(member: Cloud) -> None:
 
 
 def test_the_account_of_the_check_may_do_nothing(member: Cloud) -> None:
-    name = member.login_name("check", "mariadb-check")
+    name = member.login_name("mariadb-check", "mariadb-check")
     grants = member.sql(f"SHOW GRANTS FOR '{name}'@'%'").splitlines()
     assert all("USAGE" in line or "scs_deploy" in line for line in grants), grants
     assert member.sql("SHOW GRANTS FOR scs_deploy") == "" or "USAGE" in member.sql("SHOW GRANTS FOR scs_deploy")
