@@ -24,8 +24,9 @@ NODE_PORTS = {
     "mariadb": "3306 -starttls mysql",
     "mariadb-check": "3307",
     "memcached": "11211",
+    "rabbitmq": "5671",
 }
-"""Instance -> a port of it on the node's address, and what openssl needs to know. RabbitMQ takes its curves from Erlang."""
+"""Instance -> a port of it on the node's address, and what openssl needs to know."""
 
 
 def accepted(cloud: Cloud, where: str, instance: str = "haproxy") -> set[str]:
