@@ -39,10 +39,12 @@ Graph = dict[str, dict[str, bool]]
 class Order:
     """Levels (0 first) and what comes before every key."""
 
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+    def __init__(self, graph: Graph, awaited: Mapping[str, frozenset[str]] | None = None) -> None:
+        """``awaited``: what a key waits for where that changes too, without needing what that needs."""
+        self.graph, self._awaited = graph, awaited or {}
+        whole = {key: {*graph.get(key, ()), *self._awaited.get(key, ())} for key in {*graph, *self._awaited}}
         try:
-            ordered = list(graphlib.TopologicalSorter(graph).static_order())
+            ordered = list(graphlib.TopologicalSorter(whole).static_order())
         except graphlib.CycleError as error:
             raise InputError(
                 "services need each other in a circle",
@@ -51,7 +53,7 @@ class Order:
             ) from error
         self.level: dict[str, int] = {}
         for key in ordered:
-            self.level[key] = max((self.level[before] + 1 for before in graph.get(key, ())), default=0)
+            self.level[key] = max((self.level[before] + 1 for before in whole.get(key, ())), default=0)
         self._needed: dict[str, tuple[frozenset[str], frozenset[str]]] = {}
 
     def predecessors(self, key: str) -> set[str]:
@@ -80,7 +82,7 @@ class Order:
                     if (here or not local) and state not in seen:
                         seen.add(state)
                         todo.append(state)
-            everywhere = frozenset(one for one, here in seen if not here)
+            everywhere = frozenset(one for one, here in seen if not here) | self._awaited.get(key, frozenset())
             self._needed[key] = (frozenset(one for one, here in seen if here) - everywhere, everywhere)
         return self._needed[key]
 
@@ -93,6 +95,8 @@ def order_of(catalogue: Catalogue, placement: Placement) -> Order:
     deployed = {one.component for one in placement.placed}
     services = {one.service for one in placement.placed}
     host = sorted(name for name in deployed if catalogue.component(name)[1].kind == "host")
+    checks = _answering_checks(catalogue, deployed)
+    awaited = {component(name): checks for name in sorted(deployed) if catalogue.component(name)[1].balances}
     graph: Graph = {IMAGES: {component(name): True for name in host}}
     for name in sorted(deployed):
         spec = catalogue.component(name)[1]
@@ -103,7 +107,14 @@ def order_of(catalogue: Catalogue, placement: Placement) -> Order:
     for name in sorted(services):
         _add_jobs(graph, catalogue, name, deployed)
         _add_resources(graph, catalogue, name, deployed)
-    return Order(graph)
+    return Order(graph, awaited)
+
+
+def _answering_checks(catalogue: Catalogue, deployed: set[str]) -> frozenset[str]:
+    """Keys of the components that answer checks for others: a balancer that asks too early takes away members that work."""
+    ports = {port.name: (name, port) for name in sorted(deployed) for port in catalogue.component(name)[1].ports}
+    asked = [port.frontend.check_port for _, port in ports.values() if port.frontend and port.frontend.check_port]
+    return frozenset(component(ports[name][0]) for name in asked if name in ports)
 
 
 def _needs(needs: Iterable[Need], deployed: set[str]) -> dict[str, bool]:

@@ -312,6 +312,9 @@ class Component(Description):
     demands: tuple[Demand, ...] = ()
     ports: tuple[Port, ...] = ()
     hooks: tuple[Literal["probe", "form", "join", "recover", "drain", "backup"], ...] = ()
+    balances: bool = Field(
+        False, description="Offers the frontends of all ports: it learns of a check_port when who answers there runs"
+    )
     metrics: str = Field("", description="Name of the port that Prometheus may scrape")
     pause: str = Field("", description="What a restart interrupts, for the plan: such as 'API requests fail for 2 s'")
     packages: tuple[str, ...] = Field((), description="Host components: Debian packages of the node")

@@ -22,6 +22,7 @@ import pytest
 from scs_deploy.catalogue.load import load_catalogue
 from scs_deploy.context import Topology
 from scs_deploy.model.load import load_region
+from scs_deploy.order import component, order_of
 from scs_deploy.pki import Authority, CertificateRequest
 from scs_deploy.placement import place
 from scs_deploy.releases import load_users
@@ -164,6 +165,19 @@ def test_a_new_certificate_is_served_by_the_same_process(served):
     while ssl.get_server_certificate(("127.0.0.1", port)) == before:
         assert time.monotonic() < deadline
     assert process.poll() is None
+
+
+def test_the_balancer_learns_of_the_check_when_it_answers():
+    """Told before, it would take away all members of a region that did without until now."""
+    catalogue = load_catalogue([ROOT / "roles"])
+    placement = place(load_region(ROOT / "inventories/half-rack", catalogue), catalogue, {})
+    order = order_of(catalogue, placement)
+    balancer, check = component("haproxy"), component("mariadb-check")
+    assert order.level[balancer] > order.level[check]
+    assert check in order.needed(balancer)[1]
+    assert component("mariadb") not in order.needed(balancer)[1], (
+        "a database that fails keeps no balancer from its change"
+    )
 
 
 def test_the_balancer_asks_that_process_over_tls_and_not_the_members_socket():
