@@ -126,7 +126,7 @@ def watched(session: Session) -> Iterator[dict[str, Any]]:
     result: dict[str, Any] = {}
     began = time.time()
     yield result
-    result["down"] = [line for line in balancer_log(session, began) if " is DOWN" in line]
+    result["down"] = [line for line in balancer_log(session, began) if " is DOWN" in line and "[WARNING]" not in line]
 
 
 def balancer_log(session: Session, since: float) -> list[str]:

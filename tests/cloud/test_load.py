@@ -10,7 +10,7 @@ from tests.deployment import REPOSITORY, Cloud, until
 
 sys.path.insert(0, str(REPOSITORY / "bench"))
 
-import load  # noqa: E402
+import load
 
 CLIENTS = 4
 SECONDS = 20.0
