@@ -32,6 +32,8 @@ def answer_late(link):
 gone = threading.Event()
 lost, healthy = connected(reset), connected(answer_late)
 healthy.settimeout(10)
+healthy.send(b"x")
+print("healthy:", healthy.recv(10))
 lost.send(b"x")
 gone.wait()
 for _ in range(3):
