@@ -19,6 +19,7 @@ from scs_deploy.session import Session
 from scs_deploy.smoke import compute, network, tenant
 from scs_deploy.smoke.bench import Bench
 from scs_deploy.smoke.cleanup import Cleaner
+from scs_deploy.smoke.run import uninterrupted
 
 PREFIX = "scs-load-"
 DOMAIN = "default"
@@ -77,7 +78,7 @@ class Crowd:
 
     @contextlib.contextmanager
     def project(self) -> Iterator[None]:
-        """Make project and user, image, flavor and network; in the end nothing of them is left, whatever happens."""
+        """Make project and user, image, flavor and network; in the end nothing of them is left, also after Ctrl-C."""
         own = tenant.ensure(self.admin, self.name)
         self.password = own.password
         bench = Bench(self.session.region, self.user(), self.admin, own, self.guest, self.say, self.made)
@@ -90,11 +91,11 @@ class Crowd:
             network.network(bench)
             yield
         finally:
-            self.say("cleaning up")
-            Cleaner(bench.cloud, 1.0, self.say).run()
-            self.admin.api.delete_network_quotas(own.project_id)
-            self.admin.api.delete_volume_quotas(own.project_id)
-            tenant.remove(self.admin, own)
+            with uninterrupted(self.say):
+                Cleaner(bench.cloud, 1.0, self.say).run()
+                self.admin.api.delete_network_quotas(own.project_id)
+                self.admin.api.delete_volume_quotas(own.project_id)
+                tenant.remove(self.admin, own)
 
     def user(self) -> Cloud:
         return self.access.user(self.name, self.password, self.name)

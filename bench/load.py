@@ -37,7 +37,6 @@ from scs_deploy.cloud.access import Access  # noqa: E402
 from scs_deploy.images import guest  # noqa: E402
 from scs_deploy.releases import load_release  # noqa: E402
 from scs_deploy.session import Session  # noqa: E402
-from scs_deploy.smoke.run import uninterrupted  # noqa: E402
 
 FIGURES = ROOT / "docs" / "measurements" / "load.json"
 PAGE = FIGURES.with_suffix(".md")
@@ -97,14 +96,13 @@ def pause(chance: random.Random) -> float:
 
 @contextlib.contextmanager
 def crowd(session: Session, tell: Callable[[str], None]) -> Iterator[Crowd]:
-    """The clients' project; while it is removed, Ctrl-C only asks for patience."""
+    """Clients in a project of their own, as long as the context lasts."""
     login = credentials.login(session.region, session.catalogue, session.vault)
-    with Access(session.region, login) as access, contextlib.ExitStack() as stack:
+    with Access(session.region, login) as access:
         release = load_release(session.region.release)
-        made = Crowd(session, access, lambda: guest.ensure(release, progress=lambda event: tell(event.text)).path, tell)
-        stack.enter_context(made.project())
-        stack.callback(lambda: stack.enter_context(uninterrupted(tell)))
-        yield made
+        made = Crowd(session, access, lambda: guest.ensure(release).path, tell)
+        with made.project():
+            yield made
 
 
 @contextlib.contextmanager
