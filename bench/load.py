@@ -50,7 +50,7 @@ MEMORY = Path(__file__).parent / "nodes" / "memory.py"
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("region", nargs="?", default="box")
-    parser.add_argument("--clients", type=int, nargs="+", default=[1, 2, 4, 8, 16])
+    parser.add_argument("--clients", type=int, nargs="*", default=[1, 2, 4, 8, 16])
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--beside", type=int, default=4)
     parser.add_argument("--endurance", type=float, default=0)
