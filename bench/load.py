@@ -63,12 +63,11 @@ def main() -> None:
             for name, result in loads(session, made, chosen):
                 found[name] = result
                 print(shown(name, result), flush=True)
-            found["memory"] = memory(session)
+                if chosen.write:
+                    write({name: result, "memory": memory(session)})
     except KeyboardInterrupt:
         sys.exit(130)
-    if chosen.write:
-        write(found)
-    sys.exit(int(any(one.get("failed") or one.get("down") for one in found.values() if isinstance(one, dict))))
+    sys.exit(int(any(one["failed"] or one["down"] for one in found.values())))
 
 
 def loads(session: Session, made: Crowd, chosen: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
