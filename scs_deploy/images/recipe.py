@@ -40,6 +40,13 @@ OPENSTACK_PACKAGES = (
     "uwsgi-core",
     "uwsgi-plugin-python3",
 )
+SSL_ERRORS = "/usr/local/lib/scs-deploy/_ssl_errors.py"
+"""Where a part of Python's ssl lies that its own one lacks; ``python/_ssl_errors.py`` says why."""
+
+OPENSTACK_COMMANDS = (
+    f"cd /usr/lib/python3.[0-9]* && cp {SSL_ERRORS} . && echo 'import _ssl_errors' >> ssl.py && "
+    "python3 -m py_compile ssl.py _ssl_errors.py",
+)
 
 
 class HasServices(Protocol):
@@ -133,6 +140,11 @@ def base_files() -> dict[str, str]:
     }
 
 
+def openstack_files() -> dict[str, str]:
+    """What Python is given beside its packages."""
+    return {SSL_ERRORS: (FRAGMENTS.parent / "python" / "_ssl_errors.py").read_text()}
+
+
 def account_lines(users: UserTable) -> dict[str, str]:
     """The UID table as lines to append: account file -> text. Passwords are locked."""
     ours = {name: user for name, user in users.users.items() if not user.builtin}
@@ -157,7 +169,7 @@ def layers(upto: str, suite: str, release: Release, users: UserTable) -> list[Re
     made = [
         Recipe(f"debian{tail}", "", suite=suite),
         Recipe(f"base{tail}", f"debian{tail}", BASE_PACKAGES, (), base_files(), suite, account_lines(users)),
-        Recipe(f"openstack{tail}", f"base{tail}", OPENSTACK_PACKAGES, suite=suite),
+        Recipe(f"openstack{tail}", f"base{tail}", OPENSTACK_PACKAGES, OPENSTACK_COMMANDS, openstack_files(), suite),
     ]
     return made[: LAYERS.index(upto) + 1]
 

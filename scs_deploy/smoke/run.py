@@ -82,7 +82,7 @@ def run(
         _run_steps(chosen, bench, report, listener)
         kept = keep and report.green and bool(bench.made.get("server"))
     finally:
-        with _uninterrupted(listener.say):
+        with uninterrupted(listener.say):
             result = _end(bench, state, kept)
             report.results.append(result)
             listener.ended(result)
@@ -167,7 +167,7 @@ def _remove_tenant(region: Region, cloud: Cloud, admin: Cloud, own: Tenant, say:
 
 
 @contextlib.contextmanager
-def _uninterrupted(say: Callable[[str], None]) -> Iterator[None]:
+def uninterrupted(say: Callable[[str], None]) -> Iterator[None]:
     """Ctrl-C does not stop the cleanup: it would only be the next run's work."""
 
     def told(*_: object) -> None:

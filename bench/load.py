@@ -1,0 +1,236 @@
+"""A deployed cloud under load: clients at work on all its APIs, more and more of them, and once beside programs that use the CPUs.
+
+Usage: bench/load.py [REGION] [--clients 1 2 4 8 16] [--seconds 60] [--beside 4] [--write]
+       bench/load.py [REGION] --endurance MINUTES [--write]
+
+Each client goes round: a token, a list of each API, a network, a port and a security group made and deleted, a volume made and deleted; one of
+them also makes and deletes servers. Nothing is asked twice. The exit code is 1 when an answer was 5xx or none, something went into ERROR, or the
+load balancer took a service out. ``--beside N``: N clients once more beside two processes that do nothing but run.
+``--endurance``: one client with pauses of every length up to ``LONGEST`` seconds, so that connections of every age are used.
+``--write`` keeps the figures in docs/measurements/load.json and makes load.md of all that are there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import random
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "bench"), str(ROOT)]
+
+from clients import Call, Crowd  # noqa: E402
+from readme import markdown  # noqa: E402
+
+from scs_deploy import credentials  # noqa: E402
+from scs_deploy.cloud.access import Access  # noqa: E402
+from scs_deploy.images import guest  # noqa: E402
+from scs_deploy.releases import load_release  # noqa: E402
+from scs_deploy.session import Session  # noqa: E402
+
+FIGURES = ROOT / "docs" / "measurements" / "load.json"
+PAGE = FIGURES.with_suffix(".md")
+HOGS = 2
+LONGEST = 330.0
+"""Seconds; connections to the database are renewed at 280."""
+
+MEMORY = Path(__file__).parent / "nodes" / "memory.py"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("region", nargs="?", default="box")
+    parser.add_argument("--clients", type=int, nargs="*", default=[1, 2, 4, 8, 16])
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--beside", type=int, default=4)
+    parser.add_argument("--endurance", type=float, default=0)
+    parser.add_argument("--write", action="store_true")
+    chosen = parser.parse_args()
+    session = Session.open(chosen.region)
+    found: dict[str, Any] = {}
+    try:
+        with crowd(session, say) as made:
+            for name, result in loads(session, made, chosen):
+                found[name] = result
+                print(shown(name, result), flush=True)
+                if chosen.write:
+                    write({name: result, "memory": memory(session)})
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(int(any(one["failed"] or one["down"] for one in found.values())))
+
+
+def loads(session: Session, made: Crowd, chosen: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
+    if chosen.endurance:
+        pauses = random.Random(0)  # noqa: S311 - lengths of pauses
+        with watched(session) as result:
+            calls = made.run(1, chosen.endurance * 60, lambda: pause(pauses))
+            result.update(summary(calls))
+        yield "endurance", result
+        return
+    for clients in chosen.clients:
+        with watched(session) as result:
+            result.update(summary(made.run(clients, chosen.seconds)))
+        yield f"{clients}", result
+    if chosen.beside:
+        with hogs(chosen.seconds + 600), watched(session) as result:
+            result.update(summary(made.run(chosen.beside, chosen.seconds)))
+        yield f"{chosen.beside} beside {HOGS} hogs", result
+
+
+def pause(chance: random.Random) -> float:
+    """Seconds: mostly none, so that a circle of calls goes on, and now and then one of any length."""
+    return chance.uniform(0, LONGEST) if chance.random() < 0.02 else 0.0
+
+
+@contextlib.contextmanager
+def crowd(session: Session, tell: Callable[[str], None]) -> Iterator[Crowd]:
+    """Clients in a project of their own, as long as the context lasts."""
+    login = credentials.login(session.region, session.catalogue, session.vault)
+    with Access(session.region, login) as access:
+        release = load_release(session.region.release)
+        made = Crowd(session, access, lambda: guest.ensure(release).path, tell)
+        with made.project():
+            yield made
+
+
+@contextlib.contextmanager
+def hogs(seconds: float) -> Iterator[None]:
+    """Two processes that keep a CPU busy each; they end by themselves if nobody ends them."""
+    program = f"import time; end = time.monotonic() + {seconds}\nwhile time.monotonic() < end: pass"
+    started = [subprocess.Popen([sys.executable, "-c", program]) for _ in range(HOGS)]
+    try:
+        yield
+    finally:
+        for one in started:
+            one.kill()
+            one.wait()
+
+
+@contextlib.contextmanager
+def watched(session: Session) -> Iterator[dict[str, Any]]:
+    """What load balancers took out of service meanwhile: ``down`` of the result."""
+    result: dict[str, Any] = {}
+    began = time.time()
+    yield result
+    result["down"] = [line for line in balancer_log(session, began) if " is DOWN" in line and "[WARNING]" not in line]
+
+
+def balancer_log(session: Session, since: float) -> list[str]:
+    lines: list[str] = []
+    for placed in session.placement.placed:
+        if placed.component == "haproxy":
+            argv = ["journalctl", "-u", "haproxy.service", "--output=cat", f"--since=@{int(since)}"]
+            lines += session.connections[placed.node].output(argv).splitlines()
+    return lines
+
+
+def summary(calls: Sequence[Call]) -> dict[str, Any]:
+    """Figures of one load, by API; ``failed``: what was answered with 5xx, not at all, or with something else than success."""
+    rows: dict[str, Any] = {}
+    by_api: dict[str, list[Call]] = defaultdict(list)
+    for call in calls:
+        by_api[call.api].append(call)
+    span = max(call.began + call.seconds for call in calls) - min(call.began for call in calls)
+    for api, own in sorted(by_api.items()):
+        took = sorted(call.seconds for call in own)
+        rows[api] = {
+            "calls": len(own),
+            "per_second": round(len(own) / span, 2),
+            "p50": round(statistics.median(took), 3),
+            "p99": round(took[min(len(took) - 1, int(len(took) * 0.99))], 3),
+        }
+    bad = Counter(f"{call.api} {call.name}: {call.status} {call.words}" for call in calls if not call.good)
+    return {
+        "calls": len(calls),
+        "seconds": round(span, 1),
+        "per_second": round(len(calls) / span, 2),
+        "apis": rows,
+        "failed": [f"{count} × {what}" for what, count in bad.most_common(20)],
+    }
+
+
+def memory(session: Session) -> dict[str, Any]:
+    """Processes of each API and their memory in MB (PSS), summed over the first node that has it."""
+    found: dict[str, Any] = {}
+    for connection in session.connections.values():
+        answer = json.loads(connection.output(["python3", "-c", MEMORY.read_text(encoding="utf-8")]))
+        found = {**answer, **found}
+    return found
+
+
+def shown(name: str, result: dict[str, Any]) -> str:
+    rows = [
+        (api, str(row["calls"]), f"{row['per_second']:.2f}", f"{row['p50']:.2f}", f"{row['p99']:.2f}")
+        for api, row in result["apis"].items()
+    ]
+    lines = [f"{name}: {result['calls']} calls in {result['seconds']} s, {result['per_second']} a second"]
+    lines += [f"  {api:16} {calls:>6} {rate:>8} {half:>8} {most:>8}" for api, calls, rate, half, most in rows]
+    return "\n".join([*lines, *(f"  failed: {text}" for text in result["failed"]), *result["down"]])
+
+
+def write(found: dict[str, Any]) -> None:
+    kept = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.exists() else {}
+    kept.update(found)
+    FIGURES.parent.mkdir(exist_ok=True)
+    FIGURES.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    PAGE.write_text(page(kept), encoding="utf-8")
+
+
+def page(kept: dict[str, Any]) -> str:
+    """The figures as Markdown."""
+    loads = [name for name in kept if name != "memory"]
+    totals = [
+        (
+            name,
+            str(kept[name]["calls"]),
+            f"{kept[name]['seconds']:.0f}",
+            f"{kept[name]['per_second']:.1f}",
+            str(len(kept[name]["failed"])),
+            str(len(kept[name]["down"])),
+        )
+        for name in loads
+    ]
+    apis = sorted({api for name in loads for api in kept[name]["apis"]})
+    cells = [(api, *(_cell(kept[name]["apis"].get(api)) for name in loads)) for api in apis]
+    parts = [
+        "# APIs under load",
+        "Made by `bench/load.py box --write` and `bench/load.py box --endurance 60 --write`; figures in `load.json`. What a client does stands in the"
+        " script. A load is named by its clients.",
+        markdown(("load", "calls", "seconds", "calls a second", "kinds of failure", "taken out of service"), totals),
+        "Of each API: calls a second, median and 99th percentile in seconds.",
+        markdown(("API", *loads), cells),
+    ]
+    if "memory" in kept:
+        rows = [
+            (name, str(own["processes"]), f"{own['worker_mb']:.0f}", f"{own['other_mb']:.0f}")
+            for name, own in sorted(kept["memory"].items())
+        ]
+        parts += [
+            "Memory of the API processes (PSS, MB): a worker, and master and router together.",
+            markdown(("container", "workers", "a worker", "the others"), rows),
+        ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _cell(row: dict[str, Any] | None) -> str:
+    return f"{row['per_second']:.1f} / {row['p50']:.2f} / {row['p99']:.2f}" if row else ""
+
+
+def say(text: str) -> None:
+    print(f"  {text}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    main()

@@ -1,0 +1,24 @@
+"""APIs that have more to do than they can: slow they may be, but nobody is sent away, and none is taken out of service."""
+
+from __future__ import annotations
+
+import sys
+
+from tests.deployment import REPOSITORY, Cloud
+
+sys.path.insert(0, str(REPOSITORY / "bench"))
+
+import load
+
+CLIENTS = 4
+SECONDS = 20.0
+
+
+def test_a_busy_cloud_refuses_nobody_and_loses_no_api(cloud: Cloud) -> None:
+    session = cloud.session()
+    with load.crowd(session, print) as crowd, load.hogs(SECONDS + 300), load.watched(session) as result:
+        found = load.summary(crowd.run(CLIENTS, SECONDS))
+    print(load.shown("4 beside 2 hogs", {**found, **result}))
+    assert found["failed"] == []
+    assert result["down"] == []
+    assert found["apis"].keys() >= {"identity", "compute", "network", "image", "block-storage"}
