@@ -55,8 +55,11 @@ def of_pydantic(
     source: Source, error: ValidationError, schema: Schema, renamed: Mapping[str, str]
 ) -> Iterator[Finding]:
     """Findings of a model; ``schema`` is the model's JSON Schema, ``renamed`` names successors of keys."""
-    for detail in error.errors(include_url=False):
+    details = error.errors(include_url=False)
+    for detail in details:
         kind, value = detail["type"], detail["input"]
+        if kind == "too_short" and any(one["loc"][:-1][: len(detail["loc"])] == detail["loc"] for one in details):
+            continue  # the item is there and wrong, which is told
         path, is_key = real_path(source.data, detail["loc"])
         context = detail.get("ctx", {})
         if kind == "extra_forbidden":

@@ -326,3 +326,11 @@ def test_somebody_listens_on_each_network(role):
 def test_the_example_of_the_reference_is_valid():
     (example,) = re.findall(r"```yaml\n(.*?)```", (real.ROOT / "docs/region.md").read_text(), re.DOTALL)
     real.region(base() | yaml.safe_load(example))
+
+
+def test_an_only_rack_with_a_mistake_is_not_called_missing():
+    said = real.data("box")
+    said["racks"][0]["nodes"][0]["hight"] = 2
+    with pytest.raises(InputError) as raised:
+        real.region(said)
+    assert [one.path for one in raised.value.findings] == ["racks[0].nodes[0].hight"]
