@@ -77,9 +77,9 @@ class Cloud:
     # -- the program ---------------------------------------------------------------------------------------------------
 
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
-        """Start a command of the program in a process group of its own."""
+        """Start a command of the program in a process group of its own; ``env`` adds to the environment."""
         command = [*PROGRAM, *arguments]
-        environment = {**os.environ, "SCS_DEPLOY_REGION": str(self.folder), "NO_COLOR": "1"}
+        environment = {**os.environ, "SCS_DEPLOY_REGION": str(self.folder), "NO_COLOR": "1", **options.pop("env", {})}
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         return subprocess.Popen(
             command, cwd=REPOSITORY, env=environment, text=True, start_new_session=True, **{**pipes, **options}

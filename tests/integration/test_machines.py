@@ -37,8 +37,7 @@ def anew(cloud: Cloud) -> None:
 
 
 def told(cloud: Cloud, *words: str, shell: dict[str, str], before: Callable[[], None] | None = None) -> Done:
-    env = {**os.environ, "SCS_DEPLOY_REGION": str(cloud.folder), "NO_COLOR": "1", **shell}
-    process = cloud.start(*words, env=env, preexec_fn=before, stdin=None)
+    process = cloud.start(*words, env=shell, preexec_fn=before, stdin=None)
     out, err = process.communicate(timeout=600)
     return Done(list(words), process.returncode, out, err)
 
@@ -130,17 +129,20 @@ def no_key_of_root(cloud: Cloud) -> Iterator[None]:
 
 
 def test_a_machine_is_called_like_its_node_and_never_renamed_under_services(settled: Cloud) -> None:
-    name = settled.on_node("hostname")
-    assert name == settled.on_node("cat /etc/hostname") == "n1"
+    """A region of an earlier version, which let machines have any name: ``keep`` stands for it."""
+    names = "hostname; cat /etc/hostname"
+    assert settled.on_node(names).split() == ["n1", "n1"]
+    with settled.services(node={"settings": {"hostname": "keep"}}):
+        settled.apply()
     with on_the_node(settled, "hostname debian; echo debian >/etc/hostname", "hostname n1; echo n1 >/etc/hostname"):
-        found = settled.run("preflight", "--json").stdout
-        assert "the machine is called debian" in found
+        assert "the machine is called debian" in settled.run("preflight", "--json").stdout
         refused = settled.apply(code=1)
         assert "this machine is called debian, and services that run here are known by that name" in refused.stderr
-        assert settled.on_node("hostname; cat /etc/hostname").split() == ["debian", "debian"]
+        assert settled.on_node(names).split() == ["debian", "debian"]
         empty = "mkdir -p /tmp/none; printf '#!/bin/sh\n' >/tmp/none/podman; chmod +x /tmp/none/podman"
         settled.on_node(f"{empty}; echo n1 >/etc/hostname; PATH=/tmp/none:$PATH /etc/scs-deploy/node-hostname/apply.sh")
-        assert settled.on_node("hostname; cat /etc/hostname").split() == ["n1", "n1"]
+        assert settled.on_node(names).split() == ["n1", "n1"]
+    settled.apply()
 
 
 @pytest.mark.parametrize("file", ["/etc/cloud/cloud.cfg.d/99-scs-deploy.cfg"])
