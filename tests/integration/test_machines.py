@@ -129,20 +129,25 @@ def no_key_of_root(cloud: Cloud) -> Iterator[None]:
 
 
 def test_a_machine_is_called_like_its_node_and_never_renamed_under_services(settled: Cloud) -> None:
-    """A region of an earlier version, which let machines have any name: ``keep`` stands for it."""
     names = "hostname; cat /etc/hostname"
     assert settled.on_node(names).split() == ["n1", "n1"]
-    with settled.services(node={"settings": {"hostname": "keep"}}):
-        settled.apply()
-    with on_the_node(settled, "hostname debian; echo debian >/etc/hostname", "hostname n1; echo n1 >/etc/hostname"):
+    with on_the_node(settled, "hostname debian", "hostname n1"):
         assert "the machine is called debian" in settled.run("preflight", "--json").stdout
-        refused = settled.apply(code=1)
+        assert "it is called debian" in settled.run("plan").stdout
+        settled.apply()  # services know it by the right name
+        assert settled.on_node(names).split() == ["n1", "n1"]
+    others = """#!/bin/sh
+[ "$1" != ps ] || echo one
+[ "$1" != inspect ] || echo debian
+"""
+    with on_the_node(
+        settled, "hostname debian; mkdir /root/others", "hostname n1; rm -r /root/others; echo n1 >/etc/hostname"
+    ):
+        settled.on_node("cat >/root/others/podman; chmod +x /root/others/podman", others)
+        refused = settled.try_on_node("PATH=/root/others:$PATH /etc/scs-deploy/node-hostname/apply.sh")
+        assert refused.returncode == 1
         assert "this machine is called debian, and services that run here are known by that name" in refused.stderr
         assert settled.on_node(names).split() == ["debian", "debian"]
-        empty = "mkdir -p /tmp/none; printf '#!/bin/sh\n' >/tmp/none/podman; chmod +x /tmp/none/podman"
-        settled.on_node(f"{empty}; echo n1 >/etc/hostname; PATH=/tmp/none:$PATH /etc/scs-deploy/node-hostname/apply.sh")
-        assert settled.on_node(names).split() == ["n1", "n1"]
-    settled.apply()
 
 
 @pytest.mark.parametrize("file", ["/etc/cloud/cloud.cfg.d/99-scs-deploy.cfg"])
