@@ -81,11 +81,21 @@ def bucket(s3: Any) -> Iterator[str]:
     s3.delete_bucket(Bucket=name)
 
 
-def test_an_object_is_put_and_got(s3: Any, bucket: str) -> None:
+def test_an_object_is_put_with_a_checksum_that_is_kept(s3: Any, bucket: str) -> None:
     data = os.urandom(MIB)
-    for key, body in (("object", data), ("stream", io.BytesIO(data))):
-        s3.put_object(Bucket=bucket, Key=key, Body=body)
-        assert s3.get_object(Bucket=bucket, Key=key)["Body"].read() == data
+    put = s3.put_object(Bucket=bucket, Key="object", Body=data)
+    got = s3.get_object(Bucket=bucket, Key="object")
+    assert got["Body"].read() == data  # which is held against the checksum, where there is one
+    assert [key for key in put if key.startswith("Checksum")], "the gateway said nothing of the client's checksum"
+    s3.put_object(Bucket=bucket, Key="stream", Body=io.BytesIO(data))
+    assert s3.get_object(Bucket=bucket, Key="stream")["Body"].read() == data
+
+
+def test_a_wrong_checksum_is_refused(s3: Any, bucket: str) -> None:
+    with pytest.raises(ClientError) as refused:
+        s3.put_object(Bucket=bucket, Key="object", Body=b"data", ChecksumCRC32="AAAAAA==")
+    assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+    assert "Contents" not in s3.list_objects_v2(Bucket=bucket)
 
 
 def test_a_large_object_goes_up_and_down_in_parts(s3: Any, bucket: str, tmp_path: Path) -> None:
