@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 
 from scs_deploy import credentials
 from scs_deploy.cloud.access import Access
+from scs_deploy.references import resolve
 from scs_deploy.secrets import Vault
 from tests.deployment import Cloud
 
@@ -134,6 +135,30 @@ def test_presigned_addresses_work_without_credentials(s3: Any, bucket: str, acce
     assert requests.get(address, verify=trust, timeout=30).content == b"data"
     assert requests.get(address.replace("shared", "other"), verify=trust, timeout=30).status_code == 403
     assert requests.get(address.partition("?")[0], verify=trust, timeout=30).status_code in (403, 404)
+
+
+def test_no_account_but_the_gateways_reads_the_keys_of_others(cloud: Cloud, access: Access) -> None:
+    session, user = cloud.session(), access.admin()
+    desired = session.desired()
+    resolver = session.resolver(desired)
+    accounts = {
+        item.name: resolve(item.secret, resolver)
+        for item in desired.items
+        if (item.owner, item.kind) == ("keystone", "user")
+    }
+    path = f"/users/{user.user_id}/credentials/OS-EC2"
+    made = user.api.identity.post(path, json={"tenant_id": user.project_id}).json()["credential"]
+    try:
+        told = {
+            name: access.user(name, password, "service")
+            .session.get(f"{user.endpoint('identity')}{path}/{made['access']}", raise_exc=False)
+            .status_code
+            for name, password in accounts.items()
+        }
+    finally:
+        user.api.identity.delete(f"{path}/{made['access']}")
+    assert told.pop(cloud.login_name("ceph-rgw", "ceph-rgw-keystone")) == 200
+    assert set(told.values()) == {403}, told
 
 
 def test_versions_of_an_object_are_kept(s3: Any, bucket: str) -> None:
