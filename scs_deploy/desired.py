@@ -77,6 +77,15 @@ class Container:
 
 
 @dataclass(frozen=True, slots=True)
+class OneWay:
+    """The version of the package by which data goes forward only; empty when the image does not hold the package."""
+
+    package: str
+    version: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Instance:
     """A component on a node, in full."""
 
@@ -104,6 +113,7 @@ class Instance:
     """Instances of its component in the region, whether their nodes are known or not."""
     purpose: str = ""
     """What it is for, where a node has several of its component: such as a disk with use osd."""
+    one_way: OneWay | None = None
     unfit: tuple[Finding, ...] = ()
     """What its node cannot do for it, by the node's facts."""
 

@@ -40,7 +40,7 @@ def _expected(instance: Instance, sealed: Sealed) -> dict[str, Any]:
         "unit": instance.unit,
         "image": instance.image,
         "files": {file.path: [digests[file.path], file.mode, file.uid, file.gid] for file in instance.files},
-        "health": dict(instance.health),
+        "health": {key: value for key, value in instance.health.items() if key != "settled"},
         "start": sealed.start[instance.id],
         "reload": sealed.reload[instance.id],
     }
@@ -51,6 +51,7 @@ def _expected(instance: Instance, sealed: Sealed) -> dict[str, Any]:
         "packages": list(instance.packages),
         "devices": list(instance.devices),
         "probe": instance.hook("probe"),
+        "package": instance.one_way.package if instance.one_way else "",
     }
     return expected | {key: value for key, value in optional.items() if value}
 
@@ -138,6 +139,11 @@ def _instance(step: Step, sealed: Sealed, resolver: Resolver, purge: bool) -> di
         if file.path in step.write
     ]
     prepare = step.action == "prepare"
+    health = (
+        {} if prepare else {key: value for key, value in instance.health.items() if key != "settled" or step.interrupts}
+    )
+    # What only gets its files is not started, so its data stays what it is.
+    version = {"version": instance.one_way.version} if instance.one_way and not prepare else {}
     return {
         "action": step.action if step.action in {"create", "prepare"} else "update",
         "instance": {
@@ -156,10 +162,11 @@ def _instance(step: Step, sealed: Sealed, resolver: Resolver, purge: bool) -> di
                 "kind": instance.kind,
                 "files": [file.path for file in instance.files],
                 "data": [folder.path for folder in instance.folders if folder.data],
+                **version,
             },
             "start": sealed.start[instance.id],
             "reload": sealed.reload[instance.id],
-            "health": {} if prepare else dict(instance.health),
+            "health": health,
             "stop_timeout": instance.stop_timeout,
             "reload_action": dict(instance.reload_action),
         },

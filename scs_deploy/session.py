@@ -198,7 +198,9 @@ class Session:
         """Render every node whose facts are known."""
         known = {name: facts["facts"] for name in self.nodes if (facts := self._known.get(name))}
         locked = read_lock(self.folder).images
-        images = {name: ImageChoice(one.id, one.reference, one.packages_digest) for name, one in locked.items()}
+        images = {
+            name: ImageChoice(one.id, one.reference, one.packages_digest, one.packages) for name, one in locked.items()
+        }
         keys = {name: tuple(value) for name in self.vault.names if isinstance(value := self.vault.get(name), Mapping)}
         return Renderer(self.topology, self.templates, images, keys, known, self.vault.standings).render()
 

@@ -82,6 +82,13 @@ class ConfigFile(Description):
         return self
 
 
+class Settled(Description):
+    """What must be so again after a restart took an instance away, before another one is restarted: such as copies made whole."""
+
+    command: tuple[str, ...] = Field(description="Inside the container; asked until it succeeds, says what is missing")
+    timeout: int = Field(600, description="Seconds to wait; the region's patience factor multiplies it")
+
+
 class Health(Description):
     """How an instance shows that it works, asked from outside the container: cheap, and the gate of a wave."""
 
@@ -97,6 +104,7 @@ class Health(Description):
         "tells what is not in force, which is drift and brought into force again",
     )
     timeout: int = Field(60, description="Seconds to wait after a start; the region's patience factor multiplies it")
+    settled: Settled | None = None
 
 
 class Need(Description):
@@ -159,6 +167,16 @@ class Limits(Description):
     nproc: int = 0
     memory: str = Field("", description="Such as 512m (template); applied where the node's facts say it can be")
     shm: str = ""
+
+
+class OneWay(Description):
+    """A newer series of the program changes the data for good: the plan tells that step, and the way back is refused.
+
+    The series is the first two numbers of the package's upstream version.
+    """
+
+    package: str = Field(description="Debian package in the image whose version counts")
+    why: str = Field(description="What cannot be undone, and when that point is reached, for the plan")
 
 
 class Stop(Description):
@@ -325,6 +343,7 @@ class Component(Description):
         False, description="Offers the frontends of all ports: it learns of a check_port when who answers there runs"
     )
     metrics: str = Field("", description="Name of the port that Prometheus may scrape")
+    one_way: OneWay | None = None
     pause: str = Field("", description="What a restart interrupts, for the plan: such as 'API requests fail for 2 s'")
     packages: tuple[str, ...] = Field((), description="Host components: Debian packages of the node")
     unit: str = Field("", description="Host components: systemd unit that is enabled and runs")
@@ -351,6 +370,8 @@ class Component(Description):
             raise ValueError("packages, unit and apply belong to host components")
         if self.kind == "host" and (self.image or self.command or self.entry):
             raise ValueError("image, command and entry belong to containers")
+        if self.kind == "host" and (self.one_way or self.health.settled):
+            raise ValueError("one_way and health.settled belong to containers")
         return self
 
 

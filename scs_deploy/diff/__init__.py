@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from scs_deploy import order
 from scs_deploy.desired import JobRun
-from scs_deploy.diff import clusters, instances, waves
+from scs_deploy.diff import clusters, instances, one_way, waves
 from scs_deploy.diff.inputs import Inputs, Observed
 from scs_deploy.diff.removals import removals
 from scs_deploy.diff.resources import resource_steps
@@ -42,7 +42,7 @@ def make_plan(inputs: Inputs) -> Plan:
         inputs.region.release,
         waves.waves(waves.batched(waves.with_needs(steps, inputs), inputs)),
         unknown,
-        (*notes, *held, *clusters.unformed(inputs)),
+        (*notes, *held, *clusters.unformed(inputs), *one_way.notes(steps, inputs)),
         inputs.limit,
         inputs.services,
         inputs.purge,

@@ -8,7 +8,7 @@ from typing import Any
 
 from scs_deploy import order
 from scs_deploy.desired import File, Instance
-from scs_deploy.diff import files
+from scs_deploy.diff import files, one_way
 from scs_deploy.diff.inputs import Inputs
 from scs_deploy.errors import Finding
 from scs_deploy.names import is_unit_file
@@ -65,7 +65,10 @@ def steps_of(instance: Instance, inputs: Inputs, wanted_here: Collection[str], a
         service=instance.service,
         action="create" if new else _action(changes, effect),
         level=inputs.order.level[order.component(instance.component)],
-        reasons=() if new else _reasons(seen, [file for file, _ in found], effect, stopped),
+        reasons=(
+            *(() if new else _reasons(seen, [file for file, _ in found], effect, stopped)),
+            *(one_way.passed(instance, seen) if effect.restart else ()),
+        ),
         changes=tuple(changes),
         restart=effect.restart,
         reload=effect.reload,
@@ -112,7 +115,7 @@ def _refused(instance: Instance, seen: Mapping[str, Any]) -> tuple[Finding, ...]
         )
         for path in seen.get("devices", {}).get("missing", ())
     )
-    return (*instance.unfit, *lacking)
+    return (*instance.unfit, *lacking, *one_way.back(instance, seen))
 
 
 def _split(step: Step, instance: Instance, inputs: Inputs) -> list[Step]:

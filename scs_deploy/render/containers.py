@@ -69,6 +69,15 @@ def _mounts(scope: Scope, files: Iterable[File], job: bool) -> Iterable[Mounted]
 
 def health(scope: Scope) -> dict[str, Any]:
     """Return the question that tells whether the instance works, with its timeout in seconds; empty if there is none."""
+    question = _question(scope)
+    settled = scope.component.health.settled
+    if settled:
+        timeout = int(settled.timeout * scope.given.topology.region.patience)
+        question["settled"] = {"command": [scope.string(part) for part in settled.command], "timeout": timeout}
+    return question
+
+
+def _question(scope: Scope) -> dict[str, Any]:
     component, node, topology = scope.component, scope.node, scope.given.topology
     asked = component.health
     timeout = int(asked.timeout * topology.region.patience)

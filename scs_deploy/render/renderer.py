@@ -7,7 +7,7 @@ from typing import Any
 
 from scs_deploy import logins, names
 from scs_deploy.context import Topology
-from scs_deploy.desired import CertificateNames, Desired, File, Instance, Item, Owner
+from scs_deploy.desired import CertificateNames, Desired, File, Instance, Item, OneWay, Owner
 from scs_deploy.errors import InputError
 from scs_deploy.references import find
 from scs_deploy.render.containers import container, health, reload_action
@@ -107,4 +107,12 @@ def _instance(scope: Scope, owners: Mapping[str, Owner], items: tuple[Item, ...]
         container=run,
         engine=scope.node.engine,
         image_reference=scope.given.image(component.image).reference,
+        one_way=_one_way(scope),
     )
+
+
+def _one_way(scope: Scope) -> OneWay | None:
+    said = scope.component.one_way
+    if said is None:
+        return None
+    return OneWay(said.package, scope.given.image(scope.component.image).packages.get(said.package, ""), said.why)

@@ -25,6 +25,8 @@ class ImageChoice:
     id: str
     reference: str
     packages_digest: str
+    packages: Mapping[str, str] = field(default_factory=dict)
+    """Name -> Debian version."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -520,3 +520,36 @@ def test_resolvers_are_those_that_other_machines_can_ask(tmp_path, named, upstre
             node.host.path(path).parent.mkdir(parents=True, exist_ok=True)
             node.host.path(path).write_text(text)
     assert observe(looked(), node)["facts"]["resolvers"] == found
+
+
+def test_a_restart_waits_until_what_it_took_away_is_whole_again(tmp_path: Path) -> None:
+    node, answers = FakeNode(tmp_path), [Done(1, "", "3 are degraded"), Done(0, "", "")]
+    asked = {"unit": True, "settled": {"command": ["gate"], "timeout": 10}}
+    health.await_healthy("x", "", asked, lambda argv: answers.pop(0), node.host, node.systemd)
+    assert not answers
+    with pytest.raises(StepError, match="not settled after") as caught:
+        health.await_healthy("x", "", asked, lambda argv: Done(1, "", "3 are degraded"), node.host, node.systemd)
+    assert caught.value.why == "3 are degraded"
+
+
+def test_the_version_of_data_is_that_of_its_last_start_else_of_what_runs(tmp_path: Path) -> None:
+    node, wanted = FakeNode(tmp_path), Wanted()
+    question = looked(wanted)
+    question["instances"]["cache"]["package"] = "cached"
+
+    def version() -> str:
+        return str(observe(question, node)["instances"]["cache"]["version"])
+
+    assert version() == ""
+    assert all(one["status"] == "ok" for one in converge(wave(wanted.step("create")), node)["results"])
+    node.fake.execute = lambda name, argv: Done(0, '{"cached": "1.6.9-1"}', "")  # type: ignore[method-assign]
+    assert version() == "1.6.9-1"  # started by an earlier scs-deploy, which recorded nothing
+    node.fake.execute = lambda name, argv: Done(125, "", "gone")  # type: ignore[method-assign]
+    assert version() == ""
+    step = wanted.step(restart=True)
+    step["instance"]["manifest"]["version"] = "1.7.0-1"
+    converge(wave(step), node)
+    assert version() == "1.7.0-1"
+    step = wanted.step("prepare", restart=False)
+    converge(wave(step), node)
+    assert version() == "1.7.0-1"  # whose files alone are written keeps it

@@ -63,6 +63,7 @@ class World:
     unbuilt: tuple[str, ...] = ()
     image: str = "id"
     packages: str = "packages-1"
+    versions: dict = field(default_factory=lambda: {"mariadb-server": "1:11.8.3-1"})
     lock: dict = field(default_factory=lambda: {"store": ["n1", "n2", "n3"], "app-worker": ["n1"]})
     roles: tuple[Path, ...] = (ROLES,)
     without_facts: tuple[str, ...] = ()
@@ -105,7 +106,7 @@ class World:
     def desired(self) -> Desired:
         names = [name for service in self.catalogue.services.values() for name in service.images]
         images = {
-            name: ImageChoice(f"{self.image}-{name}", f"localhost/scs-deploy/{name}:1", self.packages)
+            name: ImageChoice(f"{self.image}-{name}", f"localhost/scs-deploy/{name}:1", self.packages, self.versions)
             for name in names
             if name not in self.unbuilt
         }

@@ -102,7 +102,7 @@ def await_healthy(
             why = f"its frontend: {why}" if why else ""
         failed = state is not None and state.active == "failed"
         if healthy or (healthy is None and not failed):
-            return
+            break
         waited = host.now() - began
         if failed or waited + pause > limit:
             raise StepError(
@@ -113,6 +113,22 @@ def await_healthy(
             )
         host.sleep(pause)
         pause = min(pause * 1.6, 2.0)
+    if "settled" in health:
+        _await_settled(name, health["settled"], execute, host)
+
+
+def _await_settled(name: str, settled: dict[str, Any], execute: Execute, host: Host) -> None:
+    """Ask its own command, with pauses, until it succeeds. Raises StepError with what it said last."""
+    began = host.now()
+    while not (done := execute(settled["command"])).ok:
+        waited = host.now() - began
+        if waited > float(settled["timeout"]):
+            raise StepError(
+                f"{name} runs, but has not settled after {waited:.0f} s",
+                why=" ".join(done.lines(3)) or f"exit code {done.code}",
+                fix="nothing that depends on it was restarted; mend what is missing, then apply again",
+            )
+        host.sleep(2.0)
 
 
 def _http(health: dict[str, Any], timeout: float) -> tuple[bool, str]:

@@ -10,7 +10,7 @@ from typing import Any
 from . import facts, files, health, live, lock, owners, packages, records, wire
 from .engine import EngineError, EngineMissingError, Managed
 from .node import Node
-from .paths import CONFIG_ROOT, DATA_ROOT
+from .paths import CONFIG_ROOT, DATA_ROOT, PACKAGES_FILE
 from .systemd import Unit
 
 _PROBE_SECONDS = 30.0
@@ -153,7 +153,8 @@ def _instance(
     if instance["kind"] == "container":
         recorded &= records.labels_right(node.host, name, instance.get("start", ""), instance.get("reload", ""))
     probed = {} if healthy or not instance.get("probe") else {"cluster": _probe(node, name, instance)}
-    return probed | {
+    version = {"version": _version(node, name, instance, running, manifest)} if instance.get("package") else {}
+    return {**probed, **version} | {
         "unit": {"active": unit.active if unit else "", "enabled": unit.enabled if unit else "absent"},
         "running": running,
         "healthy": healthy,
@@ -177,6 +178,24 @@ def _probe(node: Node, name: str, instance: dict[str, Any]) -> dict[str, Any]:
     except ValueError:
         found = {}
     return found or {"state": "unknown"}
+
+
+def _version(
+    node: Node,
+    name: str,
+    instance: dict[str, Any],
+    running: dict[str, Any] | None,
+    manifest: dict[str, dict[str, Any]],
+) -> str:
+    """By which version its data was written last: as recorded at its start, else that of what runs; empty when nobody knows."""
+    known = manifest.get(name, {}).get("version")
+    if known or running is None:
+        return str(known or "")
+    done = node.executor(name, instance["kind"], running.get("engine", ""))(["cat", PACKAGES_FILE])
+    try:
+        return str(json.loads(done.out).get(instance["package"], "")) if done.ok else ""
+    except ValueError:
+        return ""
 
 
 def _running(
