@@ -31,6 +31,8 @@ class File:
     """The whole file is secret: neither side of a diff is ever shown."""
     jobs_only: bool = False
     """Only the containers of jobs see it."""
+    format: str = "raw"
+    """How values of secrets are spelled in it (``scs_deploy.formats``)."""
     bookkeeping: bool = False
     """Reconciler and hook files: written and verified like others, summed up in the plan."""
 

@@ -25,6 +25,8 @@ ALLOWED_IN_ROLES = {"service.yml", "README.md", "templates", "resources", "hooks
 NAMED = {
     "scs_deploy/cli/day2.py": "an example in the help",
     "scs_deploy/cli/image.py": "an example in the help",
+    "scs_deploy/catalogue/service.py": "a format of files",
+    "scs_deploy/formats.py": "a format of files",
     "scs_deploy/model/reference.py": "the example region of the generated reference",
     "scs_deploy/preflight/machine.py": "the kernel module openvswitch",
     f"{NODE_SIDE}scs/deploy/plugins/module_utils/facts.py": "the kernel module openvswitch",
