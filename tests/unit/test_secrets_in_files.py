@@ -35,6 +35,7 @@ from scs_deploy.seal import content, seal  # noqa: E402
 from scs_deploy.templates import TemplateSet  # noqa: E402
 
 NASTY = ["p@ss/w#rd%41$x", "'\"\\ ${a}b%(c)s,;:?&=[x]", '"quoted"', "'", "$$", "%", "a\\", "#x", "{scheme}"]
+SITE = """Bob's "cloud" \\ \\n {{ x }} größer 😀"""
 _MAPPINGS = {"fernet": ("0", "1"), "ssh-key": ("private", "public")}
 _LINE = re.compile(f"^(?P<option>[^=\n]+?) *= *(?P<value>.*{OPEN}.*)$", re.MULTILINE)
 _SECTION = re.compile(r"^\[(.+)\]$", re.MULTILINE)
@@ -51,7 +52,8 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> tuple[Desired, Mapping[st
         name: {"enabled": True, **(noisy if "notifications" in one.settings else {})}
         for name, one in catalogue.services.items()
     }
-    file.write_text(file.read_text().replace("services: {}", f"services: {json.dumps(every)}"))
+    every["horizon"] = {"enabled": True, "settings": {"site_name": SITE}}
+    file.write_text(file.read_text().replace("services: {}", f"services: {json.dumps(every, ensure_ascii=False)}"))
     region = load_region(folder, catalogue)
     types = {name: spec.type for one in catalogue.services.values() for name, spec in one.secrets.items()}
     keys = {name: _MAPPINGS[kind] for name, kind in types.items() if kind in _MAPPINGS}
@@ -129,6 +131,17 @@ def _texts(value: object) -> set[str]:
     if isinstance(value, list):
         return set().union(*map(_texts, value))
     return {str(value)}
+
+
+def test_a_free_text_is_the_same_text_in_python(cloud) -> None:
+    desired, types = cloud
+    (text,) = {content(file, desired, resolver(types, "x")) for file in files(desired) if file.format == "python"}
+    values = {
+        node.targets[0].id: node.value
+        for node in ast.parse(text).body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+    assert ast.literal_eval(values["SITE_BRANDING"]) == SITE
 
 
 def test_a_secret_that_a_file_cannot_hold_is_told_by_name_only(cloud) -> None:
