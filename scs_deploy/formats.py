@@ -110,8 +110,12 @@ def _my(value: str) -> str:
     return value if re.fullmatch(r"[\w./:,=+*@%-]*", value, re.ASCII) else f'"{value.translate(_MY_ESCAPES)}"'
 
 
+def literal(text: str) -> str:
+    """Spell a text as a literal, alike in JSON, YAML and Python."""
+    return f'"{_in_quotes(text)}"'
+
+
 def _in_quotes(value: str) -> str:
-    """Inside double quotes, alike in JSON, YAML and Python."""
     return json.dumps(value, ensure_ascii=False)[1:-1]
 
 

@@ -12,7 +12,7 @@ import jinja2.meta
 
 from scs_deploy.catalogue.load import Catalogue
 from scs_deploy.errors import Finding, InputError
-from scs_deploy.formats import url
+from scs_deploy.formats import literal, url
 from scs_deploy.references import Reference
 
 FOLDERS = ("templates", "resources", "hooks")
@@ -31,7 +31,7 @@ class TemplateSet:
             lstrip_blocks=True,
             keep_trailing_newline=True,
         )
-        self._environment.filters |= {"sha256": _sha256, "url": _url, "python": repr}
+        self._environment.filters |= {"sha256": _sha256, "url": _url, "literal": literal}
         self._strings: dict[str, jinja2.Template] = {}
         self._used: dict[str, frozenset[str] | None] = {}
 
