@@ -33,6 +33,8 @@ class File:
     """Only the containers of jobs see it."""
     verify: tuple[str, ...] = ()
     """Command on the node that must accept the file, whose path comes last, before it replaces another."""
+    format: str = "raw"
+    """How values of secrets are spelled in it (``scs_deploy.formats``)."""
     bookkeeping: bool = False
     """Reconciler and hook files: written and verified like others, summed up in the plan."""
 

@@ -10,7 +10,7 @@ from scs_deploy.desired import Container, Desired, Instance, JobRun
 from scs_deploy.names import is_unit_file
 from scs_deploy.plan import Step, Wave
 from scs_deploy.references import Resolver, resolve
-from scs_deploy.seal import Sealed, wanted_text
+from scs_deploy.seal import Sealed, content
 
 VERSION = 1
 
@@ -129,7 +129,7 @@ def _instance(step: Step, sealed: Sealed, resolver: Resolver, purge: bool) -> di
     files = [
         {
             "path": file.path,
-            "text": resolve(wanted_text(file, sealed.desired, resolver), resolver),
+            "text": content(file, sealed.desired, resolver),
             "mode": file.mode,
             "uid": file.uid,
             "gid": file.gid,

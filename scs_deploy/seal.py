@@ -37,13 +37,13 @@ def digest(*parts: str) -> str:
 def seal(desired: Desired, resolver: Resolver) -> Sealed:
     """Compute all digests.
 
-    Raises ``KeyError`` with the name of a secret that is not known.
+    Raises ``KeyError`` with the name of a secret that is not known, ``InputError`` for one that a file's format cannot spell.
     """
     files: dict[str, dict[str, str]] = {}
     start: dict[str, str] = {}
     reload: dict[str, str] = {}
     for instance in (one for group in desired.instances.values() for one in group):
-        hashed = {file.path: _content_digest(wanted_text(file, desired, resolver), resolver) for file in instance.files}
+        hashed = {file.path: _content_digest(content(file, desired, resolver)) for file in instance.files}
         files[instance.id] = hashed
         start[instance.id] = _effect_digest(instance, hashed, "restart")
         reload[instance.id] = _effect_digest(instance, hashed, "reload")
@@ -57,7 +57,12 @@ def item_digest(item: Item, resolver: Resolver) -> str:
     return digest(item.id, resolve(item.secret, resolver)) if item.secret else ""
 
 
-def wanted_text(file: File, desired: Desired, resolver: Resolver) -> str:
+def content(file: File, desired: Desired, resolver: Resolver) -> str:
+    """Return what a file holds on its node. Raises ``KeyError``, and ``InputError`` for a secret that its format cannot spell."""
+    return resolve(_wanted_text(file, desired, resolver), resolver, file.format, file.path)
+
+
+def _wanted_text(file: File, desired: Desired, resolver: Resolver) -> str:
     """Return the text of a file with the digests of secrets filled in where a reconciler compares them."""
     if not (file.bookkeeping and file.path.endswith("/wanted.json")):
         return file.text
@@ -68,8 +73,8 @@ def wanted_text(file: File, desired: Desired, resolver: Resolver) -> str:
     return json.dumps(wanted, indent=1, sort_keys=True, ensure_ascii=False)
 
 
-def _content_digest(text: str, resolver: Resolver) -> str:
-    return hashlib.sha256(resolve(text, resolver).encode()).hexdigest()
+def _content_digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _effect_digest(instance: Instance, hashed: Mapping[str, str], effect: str) -> str:

@@ -12,6 +12,8 @@ import jinja2.meta
 
 from scs_deploy.catalogue.load import Catalogue
 from scs_deploy.errors import Finding, InputError
+from scs_deploy.formats import literal, url
+from scs_deploy.references import Reference
 
 FOLDERS = ("templates", "resources", "hooks")
 
@@ -29,7 +31,7 @@ class TemplateSet:
             lstrip_blocks=True,
             keep_trailing_newline=True,
         )
-        self._environment.filters["sha256"] = _sha256
+        self._environment.filters |= {"sha256": _sha256, "url": _url, "literal": literal}
         self._strings: dict[str, jinja2.Template] = {}
         self._used: dict[str, frozenset[str] | None] = {}
 
@@ -134,6 +136,11 @@ class TemplateSet:
             file=file,
             line=line,
         )
+
+
+def _url(text: str) -> str:
+    """Filter: a part of a URL, such as the password before the host; a secret's value is spelled when it enters."""
+    return text.derived("url") if isinstance(text, Reference) else url(text)
 
 
 def _sha256(text: str) -> str:

@@ -62,7 +62,10 @@ class ConfigFile(Description):
     template: str = Field("", description="File below the role's templates/ folder")
     secret: Name = Field("", description="Name of a secret instead of a template")
     target: str = Field(description="Path inside the container; for a host component, on the node")
-    format: Literal["ini", "yaml", "json", "raw"] = "raw"
+    format: Literal["ini", "uwsgi", "ceph", "my", "yaml", "json", "python", "raw"] = Field(
+        "raw",
+        description="Who reads it, and so how values are spelled: scs_deploy/formats.py; ini is that of oslo.config",
+    )
     user: str = Field("root", description="Owner, by its name in the UID table")
     group: str = Field("", description="Group, by its name in the UID table; default: that of the component's user")
     mode: str = "0640"

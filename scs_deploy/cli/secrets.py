@@ -10,11 +10,13 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from scs_deploy.catalogue.service import Secret
 from scs_deploy.cli import common
 from scs_deploy.cli.common import RegionOption, VaultOption
 from scs_deploy.cli.rotate import rotate
 from scs_deploy.errors import InputError
 from scs_deploy.secrets import Vault, edit, password, value, vault
+from scs_deploy.session import Session
 
 app = typer.Typer(no_args_is_help=True)
 app.command()(rotate)
@@ -48,8 +50,9 @@ def edit_command(region: RegionOption = None, vault_password: VaultOption = None
 
     Example:  EDITOR=nano scs-deploy secrets edit -r box
     """
-    opened = Vault.open(common.session(region).folder, vault_password)
-    changed = edit.edit(opened.file, _again)
+    session = common.session(region)
+    opened = Vault.open(session.folder, vault_password)
+    changed = edit.edit(opened.file, _again, _declared(session))
     common.out.print("saved; 'scs-deploy plan' shows what depends on it" if changed else "nothing was changed")
 
 
@@ -80,6 +83,11 @@ def show(
         raise InputError(f"secret {name!r} is a single text, without keys", fix=f"ask for {name}")
     else:
         typer.echo(found)
+
+
+def _declared(session: Session) -> dict[str, Secret]:
+    """What the services of the catalogue say of secrets."""
+    return {name: spec for service in session.catalogue.services.values() for name, spec in service.secrets.items()}
 
 
 def _by_default_file(source: Path | None) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -25,9 +26,9 @@ def usable_sources(mirror: str, suite: str, *, security: bool, warn: Callable[[s
 
     Raises DeployError when the suite itself cannot be had; missing updates or security only warn (sid has none).
     """
-    if not mirror.startswith(("http://", "https://")):
+    if not re.fullmatch(r"https?://[^\s/]+/+[^\s/]\S*", mirror):
         raise InputError(
-            f"the package mirror {mirror} is not an http or https address", fix="such as http://HOST/debian"
+            f"the package mirror {mirror} is not an http or https address with a path", fix="such as http://HOST/debian"
         )
     first, *others = sources(mirror, suite, security=security)
     why = _missing(first)

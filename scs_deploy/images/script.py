@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 
 from scs_deploy.images.recipe import FRAGMENTS, Recipe
+from scs_deploy.model.fields import security_mirror
 from scs_deploy.names import PACKAGES_FILE
 
 STEP = "@@scs-step "
@@ -22,11 +23,11 @@ _LIST = r"""dpkg-query -W -f '${db:Status-Status} ${Package} ${Version}\n' | LC_
 
 
 def sources(mirror: str, suite: str, *, security: bool) -> tuple[str, ...]:
-    """Lines of sources.list. The security archive lies beside the main one, as on every full mirror."""
+    """Lines of sources.list."""
     mirror = mirror.rstrip("/")
     lines = [f"deb {mirror} {suite} main"]
     if security:
-        lines += [f"deb {mirror} {suite}-updates main", f"deb {mirror}-security {suite}-security main"]
+        lines += [f"deb {mirror} {suite}-updates main", f"deb {security_mirror(mirror)} {suite}-security main"]
     return tuple(lines)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, get_args
 
@@ -47,6 +48,51 @@ def _network(kind: Any, value: str) -> Any:
         if "host bits" in str(error):
             raise wrong(f"{value} is an address inside a network", f"write {kind(value, strict=False)}") from error
         raise
+
+
+_HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*")
+
+
+def _host(value: str) -> str:
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        last = value.rpartition(".")[2]
+        if len(value) > 253 or not _HOST_NAME.fullmatch(value) or last.isdigit():
+            what = f"{value[:80]} is neither a host name nor an address"
+            raise wrong(what, "give a name such as ntp.example.org or an address, without a port") from None
+    return value
+
+
+def _direct(value: str) -> str:
+    """A host that apt can be told to reach without the proxy: its configuration names hosts one by one."""
+    if "/" in value:
+        raise wrong(
+            f"apt knows no networks: {value[:80]}",
+            "give the hosts in it by name or IPv4 address, such as that of mirror",
+        )
+    if value.startswith((".", "*")):
+        raise wrong(f"apt knows no domains: {value[:80]}", "give the hosts in it one by one, such as that of mirror")
+    if value.count(":") > 1:
+        raise wrong(f"apt cannot name the IPv6 address {value[:80]} here", "give the host's name")
+    if ":" in value:
+        raise wrong(f"apt names hosts without a port: {value[:80]}", f"write {value.partition(':')[0]}")
+    return _host(value)
+
+
+def _mirror(value: str) -> str:
+    """Without slashes at its end, since names of archives are joined to it."""
+    value = value.rstrip("/")
+    if not value.partition("://")[2].partition("/")[2]:
+        raise wrong(
+            f"the mirror {value} has no path", f"such as {value}/debian; updates come from {value}/debian-security"
+        )
+    return value
+
+
+def security_mirror(mirror: str) -> str:
+    """The archive of security updates, which lies beside the main one on every full mirror."""
+    return f"{mirror.rstrip('/')}-security"
 
 
 Int = Annotated[int, Strict()]
@@ -96,10 +142,23 @@ Domain = Annotated[
     ),
 ]
 Host = Annotated[
-    str, text(r"^[A-Za-z0-9]([A-Za-z0-9.:-]{0,252}[A-Za-z0-9])?$", "a host name or an address, such as ntp.example.org")
+    str,
+    AfterValidator(_host),
+    Field(json_schema_extra={"x-hint": "a host name or an address, such as ntp.example.org"}),
+]
+DirectHost = Annotated[
+    str,
+    AfterValidator(_direct),
+    Field(json_schema_extra={"x-hint": "a host name or an IPv4 address, such as mirror.example.org"}),
+]
+_URL = r"^https?://[^\s/\"'\\;#?]+(/[^\s\"'\\;#?]*)?$"
+Url = Annotated[str, text(_URL, "a URL such as http://deb.debian.org/debian")]
+Mirror = Annotated[
+    str,
+    text(_URL, "a URL with a path, such as http://deb.debian.org/debian"),
+    AfterValidator(_mirror),
 ]
 TimeServer = Annotated[Host, AfterValidator(_elsewhere)]
-Url = Annotated[str, text(r"^https?://[^\s/]+(/\S*)?$", "a URL such as http://deb.debian.org/debian")]
 User = Annotated[str, text(r"^[a-z_][a-z0-9_-]{0,31}$", "a user name such as root")]
 Device = Annotated[str, text(r"^/dev/[A-Za-z0-9._:/-]+$", "a device such as /dev/disk/by-id/wwn-0x5000c500a1b2c3d4")]
 Interface = Annotated[str, text(r"^[A-Za-z0-9._-]{1,15}$", "a network interface such as eno1 (15 characters at most)")]

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from scs_deploy.model.fields import (
     Bool,
     Device,
+    DirectHost,
     Engine,
     Int,
     Interface,
     Label,
     Mac,
+    Mirror,
     Mtu,
     NetworkName,
     Resolver,
@@ -25,6 +27,7 @@ from scs_deploy.model.fields import (
     wrong,
 )
 from scs_deploy.model.services import ServiceTuning
+from scs_deploy.model.timezone import known
 
 PortNumber = Annotated[Int, Field(ge=1, le=65535)]
 Jump = Annotated[
@@ -51,7 +54,7 @@ class Proxy(Section):
 
     http: Url | None = Field(None, description="Proxy for http")
     https: Url | None = Field(None, description="Proxy for https")
-    no_proxy: tuple[str, ...] = Field((), description="Hosts, domains and networks that are reached directly")
+    no_proxy: tuple[DirectHost, ...] = Field((), description="Hosts that are reached directly, each by its name")
 
 
 class Nic(Section):
@@ -105,9 +108,9 @@ class Inheritable(Section):
     )
     ntp: tuple[TimeServer, ...] = Field((), description="Time servers; none means those of the Debian pool")
     proxy: Proxy = Field(Proxy(), description="Web proxy for package installation")
-    mirror: Url = Field("http://deb.debian.org/debian", description="Debian mirror")
+    mirror: Mirror = Field("http://deb.debian.org/debian", description="Debian mirror")
     timezone: Annotated[
-        str, text(r"^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}$", "a time zone such as Europe/Berlin or Etc/UTC")
+        str, AfterValidator(known), Field(json_schema_extra={"x-hint": "a time zone such as Europe/Berlin or Etc/UTC"})
     ] = Field("Etc/UTC", description="Time zone")
     engine: Engine = Field(
         "podman",

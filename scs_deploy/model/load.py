@@ -15,6 +15,7 @@ from scs_deploy.catalogue.load import Catalogue
 from scs_deploy.errors import Finding, InputError, UsageError
 from scs_deploy.model.checks import check_region
 from scs_deploy.model.checks_public_tls import read_public_tls
+from scs_deploy.model.checks_text import check_texts
 from scs_deploy.model.fields import RENAMED
 from scs_deploy.model.findings import of_pydantic, real_path, suggest
 from scs_deploy.model.region import Region, RegionSection
@@ -99,7 +100,7 @@ def region_of(source: Source, folder: Path, catalogue: Catalogue) -> Region:
     if not isinstance(source.data, dict):
         what = f"must be a mapping (key: value), not {describe(source.data)}"
         raise InputError([*source.findings, source.finding((), what, fix="begin with format: 1")])
-    findings = [*source.findings, *check_services(source, catalogue)]
+    findings = [*source.findings, *check_texts(source), *check_services(source, catalogue)]
     try:
         section = RegionSection.model_validate(source.data)
     except ValidationError as error:

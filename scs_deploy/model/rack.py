@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from scs_deploy.model.fields import Engine, Int, Label, Name, NetworkName, State
+from scs_deploy.model.fields import Engine, Int, Label, Name, NetworkName, State, security_mirror
 from scs_deploy.model.host import Disk, Feeds, Hardware, Nic, Proxy, Ssh, TunedInheritable
 from scs_deploy.model.network import Addresses, AddressesField
 from scs_deploy.model.services import ServiceValues
@@ -64,3 +64,7 @@ class Node:
     hardware: Hardware
     state: State
     services: dict[str, ServiceValues]
+
+    @property
+    def security_mirror(self) -> str:
+        return security_mirror(self.mirror)

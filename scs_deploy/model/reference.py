@@ -38,7 +38,8 @@ Names, addresses, MAC addresses, serial numbers, disks and height units that are
 network or broadcast address; addresses and VIPs inside an allocation range; networks that overlap; an MTU that
 cannot carry the tunnel, or IPv6; a missing VIP; a node that listens on a network without an address there; groups that no node fills, and groups
 of nodes that no service uses (a warning); even quorums and quorums that one failure takes away; services without those they need;
-unknown services, settings and configuration files; copies beyond the failure domains; a public certificate that does not name the public
+unknown services, settings and configuration files; unknown time zones, and line breaks or control characters in any value but an
+override; copies beyond the failure domains; a public certificate that does not name the public
 endpoint, is out of order or incomplete, too weak, or for another key than the vault has.
 
 ## Overrides of configuration files
@@ -61,7 +62,10 @@ services:
         merge: {"create_network": "role:admin"}   # YAML and JSON
 ```
 
-`append` and `replace` take the text itself, for any format. An override at a rack or node adds to that of the region.
+An option's value is what the service gets: `$`, `#`, quotes and blanks at its ends need no escaping, lines after the first are indented. What
+the reader of a file cannot be given is refused with line and column: names that are more than names, control characters, variables of uWSGI
+and Ceph. `append` and `replace` take the text itself, for any format; there `$state_path` of oslo.config keeps its meaning. An
+override at a rack or node adds to that of the region.
 """
 
 

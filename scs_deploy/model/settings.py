@@ -6,15 +6,17 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pydantic import ValidationError
+
+from scs_deploy import overrides
 from scs_deploy.catalogue.load import Catalogue
 from scs_deploy.catalogue.service import Service
 from scs_deploy.errors import Finding
+from scs_deploy.formats import FORMATS
 from scs_deploy.model.findings import choose, of_jsonschema
 from scs_deploy.model.region import RegionSection
+from scs_deploy.model.services import Override
 from scs_deploy.model.source import PathTuple, Source
-
-KINDS_OF_FORMAT = {"ini": ("options",), "yaml": ("merge",), "json": ("merge",), "raw": ()}
-"""Which overrides a format takes besides append and replace."""
 
 
 def check_services(source: Source, catalogue: Catalogue) -> Iterator[Finding]:
@@ -65,10 +67,17 @@ def _override(source: Source, path: PathTuple, service: Service, target: str, ov
         return
     for kind in override if isinstance(override, Mapping) else ():
         for format_ in sorted(formats):
-            allowed = (*KINDS_OF_FORMAT[format_], "append", "replace")
+            allowed = (*FORMATS[format_].overrides, "append", "replace")
             if kind in ("options", "merge") and kind not in allowed:
                 what = f"{kind} does not fit: {target} is of the format {format_}"
                 yield source.finding((*path, kind), what, fix=f"use {' or '.join(allowed)}", key=True)
+    try:
+        valid = Override.model_validate(override)
+    except ValidationError:
+        return  # told with the form of region.yml
+    for format_ in sorted(formats):
+        for inner, why in overrides.unfit(valid, format_):
+            yield source.finding((*path, *inner), "cannot be written", why=why, fix=overrides.FIX)
 
 
 def _files(service: Service) -> dict[str, str]:

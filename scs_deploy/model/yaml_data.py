@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -163,7 +164,7 @@ def show_path(path: Sequence[str | int]) -> str:
         elif re.fullmatch(r"[\w-]+", step):
             text += f".{step}" if text else step
         else:
-            text += f'["{step[:80]}"]'
+            text += f"[{json.dumps(step[:80], ensure_ascii=False)}]"
     return text
 
 

@@ -7,8 +7,10 @@ from scs_deploy.catalogue.service import ConfigFile, Job
 from scs_deploy.context import address_on
 from scs_deploy.desired import CertificateNames, File, Folder
 from scs_deploy.errors import InputError
-from scs_deploy.references import OPEN, reference
+from scs_deploy.formats import FORMATS
+from scs_deploy.references import OPEN, bare, reference
 from scs_deploy.render.scope import Scope
+from scs_deploy.secrets.form import HARMLESS
 
 ENTRY = "/scs-entry"
 """Where an entry script is mounted."""
@@ -41,11 +43,11 @@ def config_files(scope: Scope) -> list[File]:
     component = scope.component
     files: list[File] = []
     if component.entry:
-        text = scope.text(component.entry)
+        text = _with_secrets(scope, scope.text(component.entry), "raw", component.entry)
         files.append(File(scope.host_path(ENTRY), text, "0755", 0, 0, masked=_masked(text)))
     for job in scope.service.jobs:
         if job.entry and job.home == scope.placed.component:
-            text = scope.text(job.entry)
+            text = _with_secrets(scope, scope.text(job.entry), "raw", job.entry)
             path = scope.host_path(script(job))
             files.append(File(path, text, "0755", 0, 0, "none", masked=_masked(text), jobs_only=True))
     for spec in component.files:
@@ -67,6 +69,7 @@ def _config_file(scope: Scope, spec: ConfigFile) -> File:
             where=f"roles/{scope.service.name}/service.yml",
             fix="leave verify out, or move the secret to a file of its own",
         )
+    text = _with_secrets(scope, text, spec.format, spec.template)
     return File(
         scope.host_path(target),
         text,
@@ -78,7 +81,22 @@ def _config_file(scope: Scope, spec: ConfigFile) -> File:
         opaque=_without_key(text),
         jobs_only=spec.jobs_only,
         verify=tuple(scope.string(part) for part in spec.verify),
+        format=spec.format,
     )
+
+
+def _with_secrets(scope: Scope, text: str, file_format: str, template: str) -> str:
+    """Return the text; raises ``InputError`` for a secret that stands where its value could be read as something else."""
+    for name, before, behind in bare(text):
+        if scope.given.secret_type(name) not in HARMLESS and not FORMATS[file_format].holds_secret(before, behind):
+            raise InputError(
+                f"the secret {name} stands where its value may be read as something else",
+                where=f"roles/{scope.service.name}/templates/{template}",
+                why=f"the file is of the format {file_format}",
+                fix="make it the whole value of an option, or put it within double quotes, as the format wants, and name the "
+                "format in service.yml; in a URL: secret(...) | url",
+            )
+    return text
 
 
 def _secret_files(scope: Scope, spec: ConfigFile) -> list[File]:

@@ -145,7 +145,7 @@ def owner_files(scope: Scope, items: Iterable[Item]) -> list[File]:
 
     def note(name: str, value: object) -> File:
         text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False)
-        return File(f"{folder}/{name}", text, "0600", 0, 0, "none", opaque=True, bookkeeping=True)
+        return File(f"{folder}/{name}", text, "0600", 0, 0, "none", opaque=True, format="json", bookkeeping=True)
 
     scripts = [code(f"{kind}.py", texts[f"{service.name}/resources/{kind}.py"]) for kind in service.owns.kinds]
     shared = [

@@ -44,6 +44,11 @@ class Given:
     """Secret -> under which of its two names its account logs in."""
     _shared: dict[tuple[str, str], str] = field(default_factory=dict, repr=False, compare=False)
 
+    def secret_type(self, name: str) -> str:
+        """Return the type of a secret; empty where no service declares it."""
+        services = self.topology.catalogue.services.values()
+        return next((service.secrets[name].type for service in services if name in service.secrets), "")
+
     def deployed(self) -> list[Service]:
         """Return the services that have an instance somewhere, in the order of the catalogue."""
         placed = {one.service for one in self.topology.placement.placed}

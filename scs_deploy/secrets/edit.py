@@ -9,14 +9,15 @@ import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
 from scs_deploy import environment
+from scs_deploy.catalogue.service import Secret
 from scs_deploy.errors import DeployError, InputError, Interrupted
-from scs_deploy.secrets import value
+from scs_deploy.secrets import form, value
 from scs_deploy.secrets.encrypted import EncryptedFile, exclusive
 
 _PREFIX = f"scs-deploy-edit-{os.getuid()}-"
@@ -25,8 +26,8 @@ _HINT = (
 )
 
 
-def edit(file: EncryptedFile, again: Callable[[InputError], bool]) -> bool:
-    """Open the editor until what it leaves is valid or ``again`` says no; return whether the vault changed.
+def edit(file: EncryptedFile, again: Callable[[InputError], bool], wanted: Mapping[str, Secret]) -> bool:
+    """Open the editor until what it leaves is valid, by what services want of it, or ``again`` says no; return whether the vault changed.
 
     Raises ``InputError`` for text that stayed invalid, ``DeployError`` when the editor fails or somebody else wrote meanwhile.
     """
@@ -35,7 +36,7 @@ def edit(file: EncryptedFile, again: Callable[[InputError], bool]) -> bool:
         clear = folder / file.path.name
         with os.fdopen(os.open(clear, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
             stream.write(_HINT + value.dump(old))
-        new = _edited(clear, again)
+        new = _edited(clear, again, wanted)
     if new == old:
         return False
     with exclusive(file.path.parent):
@@ -50,11 +51,14 @@ def edit(file: EncryptedFile, again: Callable[[InputError], bool]) -> bool:
     return True
 
 
-def _edited(clear: Path, again: Callable[[InputError], bool]) -> dict[str, value.Value]:
+def _edited(clear: Path, again: Callable[[InputError], bool], wanted: Mapping[str, Secret]) -> dict[str, value.Value]:
     while True:
         _run_editor(clear)
         try:
-            return value.load(clear.read_text(encoding="utf-8"), clear.name)
+            values = value.load(clear.read_text(encoding="utf-8"), clear.name)
+            if findings := list(form.check(values, wanted, clear.name)):
+                raise InputError(findings)
+            return values
         except UnicodeDecodeError:
             error = InputError("is not UTF-8 text", where=clear.name, fix="save it as UTF-8")
         except InputError as invalid:

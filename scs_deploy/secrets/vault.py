@@ -10,7 +10,7 @@ from pathlib import Path
 from scs_deploy import logins, pki
 from scs_deploy.catalogue.service import Secret
 from scs_deploy.errors import Finding, InputError
-from scs_deploy.secrets import password
+from scs_deploy.secrets import form, password
 from scs_deploy.secrets.encrypted import EncryptedFile, exclusive
 from scs_deploy.secrets.generate import MAPPINGS, generate
 from scs_deploy.secrets.value import SecretValue, Value
@@ -108,13 +108,13 @@ class Vault:
     def ensure(self, wanted: Mapping[str, Secret]) -> list[str]:
         """Generate what is missing, save once, return the new names.
 
-        Raises ``InputError`` when a value is there but of the wrong shape, such as a text where keys are wanted.
+        Raises ``InputError`` when a value is there but of the wrong shape or form, such as a text where keys are wanted.
         """
         missing = {name: secret for name, secret in wanted.items() if name not in self._values}
         made: list[str] = []
         if missing:
             made = self._add(lambda values: {n: generate(n, s) for n, s in missing.items() if n not in values})
-        self._check_shapes(wanted)
+        self._check(wanted)
         return made
 
     def authority(self) -> pki.Authority:
@@ -180,8 +180,9 @@ class Vault:
         made = pki.Authority.create(self.folder.resolve().name, self.clock())
         return {CA_KEY: SecretValue(made.key_pem), CA_CERT: SecretValue(made.cert_pem)}
 
-    def _check_shapes(self, wanted: Mapping[str, Secret]) -> None:
-        findings = [
+    def _check(self, wanted: Mapping[str, Secret]) -> None:
+        findings = [*form.check(self._values, wanted, str(self._file.path))]
+        findings += [
             Finding(
                 f"has the wrong shape for a secret of type {secret.type}",
                 why=f"it must be a {'mapping' if secret.type in MAPPINGS else 'single text'}",

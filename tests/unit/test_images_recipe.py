@@ -8,6 +8,7 @@ import pytest
 
 from scs_deploy.catalogue.service import Component, Image, Service
 from scs_deploy.errors import InputError
+from scs_deploy.images.mirror import usable_sources
 from scs_deploy.images.recipe import Recipe, account_lines, base_files, recipes, with_parents
 from scs_deploy.images.script import PACKAGES, STEP, build_script, sources
 from scs_deploy.releases import Release, UserTable, load_release, load_users
@@ -164,3 +165,11 @@ def test_the_security_archive_lies_beside_the_mirror() -> None:
         "deb http://m/debian trixie-updates main",
         "deb http://m/debian-security trixie-security main",
     )
+
+
+@pytest.mark.parametrize(
+    "mirror", ["http://mirror.example", "http://mirror.example//", "ftp://m/debian", "file:///srv", ""]
+)
+def test_a_mirror_whose_security_archive_would_be_another_host_is_refused(mirror):
+    with pytest.raises(InputError, match="not an http or https address with a path"):
+        usable_sources(mirror, "trixie", security=True, warn=print)

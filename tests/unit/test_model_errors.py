@@ -83,3 +83,10 @@ def test_an_even_quorum_of_all_members_is_an_error(tmp_path: Path) -> None:
     text = text[: text.index("services:")] + text[text.index("racks:") :]
     with pytest.raises(InputError, match="memcached would have 4 members, an even number"):
         parse_region(text, tmp_path, load_catalogue([tmp_path]))
+
+
+def test_mistakes_in_all_items_do_not_make_a_list_too_short() -> None:
+    text = changed(
+        ("  - name: r2\n", "  - name: R2\n"), ("  - name: r3\n", "  - name: R3\n"), ("  - name: r1\n", "  - name: R1\n")
+    )
+    assert [finding.path for finding in findings(text)] == [f"racks[{number}].name" for number in range(3)]

@@ -167,3 +167,11 @@ def test_find_region(tmp_path: Path) -> None:
     assert raised.value.fix == "did you mean half-rack?"
     with pytest.raises(UsageError, match="there is no region"):
         find_region(None, [])
+
+
+def test_a_mirror_with_a_slash_is_the_one_without() -> None:
+    (one, *_) = parse(changed(("http://deb.debian.org/debian", "http://mirror.example/debian//"))).nodes
+    assert (one.mirror, one.security_mirror) == (
+        "http://mirror.example/debian",
+        "http://mirror.example/debian-security",
+    )

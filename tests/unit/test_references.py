@@ -38,3 +38,11 @@ def test_rabbit_hash_is_one_that_the_server_accepts_and_stays_the_same():
     assert len(texts) == 1
     raw = base64.b64decode(texts.pop())
     assert raw[4:] == hashlib.sha256(raw[:4] + b"value").digest()
+
+
+def test_a_value_is_spelled_for_its_file():
+    values = {"x": 'p@ss/w#rd%41$x"'}.__getitem__
+    assert resolve(f"password = {reference('x')}", values, "ini") == 'password = p@ss/w#rd%41$$x"'
+    assert resolve(f'"{reference("x")}"', values, "json") == '"p@ss/w#rd%41$x\\""'
+    assert resolve(f"://u:{reference('x').derived('url')}@h", values, "ini") == "://u:p%40ss%2Fw%23rd%2541%24x%22@h"
+    assert list(find(reference("x").derived("url"))) == ["x"]

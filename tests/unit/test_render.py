@@ -205,7 +205,7 @@ def test_masks_name_the_keys_of_lines_with_references(world: World):
 def test_a_secret_without_a_key_makes_the_whole_file_opaque(tmp_path):
     """Nothing could be masked in what the node sends back, so nothing is sent."""
     service = """\
-secrets: {odd: {description: x}}
+secrets: {odd: {type: hex, description: x}}
 components:
   odd: {kind: host, group: all, files: [{template: odd.conf, target: /etc/odd, mode: "0600"}]}
 """
@@ -224,6 +224,28 @@ components:
 """
     with pytest.raises(InputError, match="verify may repeat its lines"):
         _ = own_role(tmp_path, "odd", service, odd_conf="password = {{ secret('odd') }}\n").desired
+
+
+@pytest.mark.parametrize(
+    ("file_format", "text"),
+    [
+        ("raw", "requirepass {{ secret('odd') }}"),
+        ("ini", "url = mysql://app:{{ secret('odd') }}@db/app"),
+        ("yaml", "password: {{ secret('odd') }}"),
+        ("python", "PASSWORD = {{ secret('odd') }}"),
+    ],
+)
+def test_a_password_where_it_may_be_read_as_something_else_is_refused(tmp_path, file_format, text):
+    service = f"""\
+secrets: {{odd: {{description: x}}}}
+components:
+  odd: {{kind: host, group: all, files: [{{template: odd.conf, target: /etc/odd, format: {file_format}, mode: "0600"}}]}}
+"""
+    with pytest.raises(
+        InputError, match="the secret odd stands where its value may be read as something else"
+    ) as error:
+        _ = own_role(tmp_path, "odd", service, odd_conf=f"{text}\n").desired
+    assert "roles/odd/templates/odd.conf" in str(error.value)
 
 
 def test_a_secret_in_a_unit_is_refused(tmp_path):

@@ -25,6 +25,8 @@ ALLOWED_IN_ROLES = {"service.yml", "README.md", "templates", "resources", "hooks
 NAMED = {
     "scs_deploy/cli/day2.py": "an example in the help",
     "scs_deploy/cli/image.py": "an example in the help",
+    "scs_deploy/catalogue/service.py": "a format of files",
+    "scs_deploy/formats.py": "a format of files",
     "scs_deploy/model/reference.py": "the example region of the generated reference",
     "scs_deploy/preflight/machine.py": "the kernel module openvswitch",
     f"{NODE_SIDE}scs/deploy/plugins/module_utils/facts.py": "the kernel module openvswitch",
@@ -178,6 +180,39 @@ def test_no_folder_of_roles_is_without_a_description():
 @cache
 def catalogue():
     return load_catalogue([ROOT / "roles"])
+
+
+FREE = {
+    ("horizon", "site_name"): "quoted by the template",
+    ("node", "firewall_rules"): "nftables itself checks them",
+    ("node", "ssh_sources"): "networks, which nftables checks",
+    ("node", "published_sources"): "networks, which nftables checks",
+}
+"""Settings whose text has no form of its own, each with its reason."""
+
+
+def test_every_setting_of_text_has_a_form():
+    """Templates print settings as they are: a value must not be able to become a comment, a variable or another option."""
+    free = {
+        (name, path[0])
+        for name, service in catalogue().services.items()
+        for setting, schema in service.settings.items()
+        for path, text in _texts_of((setting,), schema)
+        if not text.keys() & {"pattern", "enum", "const", "format"}
+    }
+    assert free == set(FREE)
+
+
+def _texts_of(path, schema):
+    kinds = schema.get("type", ())
+    if "string" in ([kinds] if isinstance(kinds, str) else kinds):
+        yield path, schema
+    for key in ("items", "additionalProperties"):
+        if isinstance(schema.get(key), dict):
+            yield from _texts_of((*path, key), schema[key])
+    for group in ("properties", "patternProperties"):
+        for name, inner in schema.get(group, {}).items():
+            yield from _texts_of((*path, name), inner)
 
 
 def test_no_file_with_a_secret_is_wider_than_0640():

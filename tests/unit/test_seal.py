@@ -9,7 +9,7 @@ import pytest
 from world import World
 
 from scs_deploy.desired import Desired, File, Instance
-from scs_deploy.seal import seal, wanted_text
+from scs_deploy.seal import content, seal
 
 BASE = {"path": "/etc/x", "text": "one", "mode": "0640", "uid": 0, "gid": 0}
 
@@ -77,7 +77,7 @@ def test_file_digest_is_that_of_the_content_on_the_node():
 
 def test_wanted_items_carry_the_digests_that_reconcilers_compare():
     world = World()
-    wanted = json.loads(wanted_text(world.file("n1/store", "wanted.json"), world.desired, world.resolve))
+    wanted = json.loads(content(world.file("n1/store", "wanted.json"), world.desired, world.resolve))
     digests = {one["name"]: one["digest"] for one in wanted if one["kind"] == "user"}
     assert digests["app"] == world.sealed.items["store.user app"]
     assert digests["app-one"] == ""

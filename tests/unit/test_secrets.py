@@ -20,8 +20,9 @@ import pytest
 from scs_deploy.catalogue.service import Secret
 from scs_deploy.errors import DeployError, InputError, Interrupted
 from scs_deploy.pki import CertificateRequest
-from scs_deploy.secrets import SecretValue, Vault, edit, password, value
+from scs_deploy.secrets import SecretValue, Vault, edit, form, password, value
 from scs_deploy.secrets.encrypted import write_atomically
+from scs_deploy.secrets.generate import generate
 
 WANTED = {
     "db-password": Secret(type="password", length=40),
@@ -53,6 +54,38 @@ def folder(tmp_path):
 def vault(folder):
     password.create(folder)
     return Vault.create(folder)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("password", ""),
+        ("password", "two\nlines"),
+        ("password", "n\x00l"),
+        ("password", " leading"),
+        ("password", "trailing "),
+        ("password", "größer"),
+        ("password", "a\\$b"),
+        ("hex", "xyz"),
+        ("uuid", "1"),
+        ("cookie", "a b"),
+        ("cephx", "short"),
+    ],
+)
+def test_a_secret_that_something_could_not_take_is_told_by_its_name(kind, value):
+    found = list(form.check({"app": value, "app~other": value}, {"app": Secret(type=kind)}, "secrets.yml"))
+    assert [one.path for one in found] == ["app", "app~other"]
+    assert not value or value not in str(found[0])
+
+
+@pytest.mark.parametrize("kind", ["password", "hex", "uuid", "cookie", "cephx", "fernet", "ssh-key"])
+def test_what_is_generated_has_its_form(kind):
+    assert not list(form.check({"app": generate("app", Secret(type=kind))}, {"app": Secret(type=kind)}, "x"))
+
+
+@pytest.mark.parametrize("value", ["p@ss/w#rd%41$x", "'\"\\ a b", "{x}", "$", "%"])
+def test_a_password_of_any_printable_characters_is_taken(value):
+    assert not list(form.check({"app": value}, {"app": Secret()}, "x"))
 
 
 def test_generates_each_type(vault):
@@ -291,7 +324,7 @@ def test_edit_saves_and_leaves_nothing(vault, folder, tmp_path, monkeypatch):
         "(path.parent / '.secrets.yml.swp').write_text('a backup')\n"
         "path.write_text(path.read_text() + 'mine: by hand\\n')",
     )
-    assert edit.edit(vault.file, lambda error: False)
+    assert edit.edit(vault.file, lambda error: False, {})
     assert Vault.open(folder).get("mine") == "by hand"
     assert Vault.open(folder).get("ca-key") == vault.get("ca-key")
     place, file_mode, folder_mode = (tmp_path / "seen").read_text().split()
@@ -303,7 +336,7 @@ def test_edit_saves_and_leaves_nothing(vault, folder, tmp_path, monkeypatch):
 def test_edit_without_a_change_writes_nothing(vault, folder, tmp_path, monkeypatch):
     before = (folder / "secrets.yml").read_bytes()
     editor(tmp_path, monkeypatch, "")
-    assert not edit.edit(vault.file, lambda error: False)
+    assert not edit.edit(vault.file, lambda error: False, {})
     assert (folder / "secrets.yml").read_bytes() == before
 
 
@@ -315,7 +348,7 @@ def test_edit_of_invalid_text_asks_and_keeps_what_was_typed(vault, folder, tmp_p
         "path.write_text(path.read_text().replace('[', ''))",
     )
     asked = []
-    assert edit.edit(vault.file, lambda error: asked.append(str(error)) or True)
+    assert edit.edit(vault.file, lambda error: asked.append(str(error)) or True, {})
     assert "secrets.yml:2:1" in asked[0]
     assert Vault.open(folder).names == ["typed"]
 
@@ -325,7 +358,7 @@ def test_edit_that_fails_changes_and_leaves_nothing(vault, folder, tmp_path, mon
     before = (folder / "secrets.yml").read_bytes()
     editor(tmp_path, monkeypatch, script)
     with pytest.raises(DeployError):
-        edit.edit(vault.file, lambda error: False)
+        edit.edit(vault.file, lambda error: False, {})
     assert (folder / "secrets.yml").read_bytes() == before
     assert left(tmp_path) == []
 
@@ -338,7 +371,7 @@ def test_edit_interrupted_leaves_nothing(vault, tmp_path, monkeypatch, number, e
     editor(tmp_path, monkeypatch, f"os.kill({os.getpid()}, {int(number)}); import time; time.sleep(5)")
     assert threading.current_thread() is threading.main_thread()
     with pytest.raises(error):
-        edit.edit(vault.file, lambda invalid: False)
+        edit.edit(vault.file, lambda invalid: False, {})
     assert left(tmp_path) == []
 
 
@@ -346,7 +379,7 @@ def test_edit_does_not_overwrite_a_change_of_somebody_else(vault, folder, tmp_pa
     editor(tmp_path, monkeypatch, "path.write_text('only: mine\\n')")
     monkeypatch.setattr(edit, "_run_editor", lambda clear, run=edit._run_editor: (run(clear), vault.ensure(WANTED)))
     with pytest.raises(DeployError, match="somebody else"):
-        edit.edit(vault.file, lambda error: False)
+        edit.edit(vault.file, lambda error: False, {})
     assert "db-password" in Vault.open(folder).names
 
 
@@ -365,4 +398,4 @@ def test_the_leftover_of_a_killed_edit_is_swept(tmp_path):
 def test_missing_editor_is_told(vault, monkeypatch):
     monkeypatch.setenv("EDITOR", "no-such-editor-at-all")
     with pytest.raises(DeployError, match="set EDITOR"):
-        edit.edit(vault.file, lambda error: False)
+        edit.edit(vault.file, lambda error: False, {})
