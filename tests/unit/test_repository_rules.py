@@ -184,9 +184,6 @@ def catalogue():
 
 FREE = {
     ("horizon", "site_name"): "quoted by the template",
-    ("node", "firewall_rules"): "nftables itself checks them",
-    ("node", "ssh_sources"): "networks, which nftables checks",
-    ("node", "published_sources"): "networks, which nftables checks",
 }
 """Settings whose text has no form of its own, each with its reason."""
 
