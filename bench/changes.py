@@ -5,7 +5,7 @@ Usage: bench/changes.py [--write] [--story NAME]... [--name NAME] [--subnet N]. 
 A lab with the core services is deployed. For each change of ``tests/witness/stories.py`` the steps of ``plan --json`` are compared with
 those in the events of ``apply``, and both with what the nodes tell: the listing of their files before and after (every file outside
 service data, logs and the engine's store) and their journals (starts, stops, reloads of units; containers by the engine's events).
-``--write`` puts the table into README.md, with ``--story`` only that story's rows. ``SCS_TEST_KEEP=1`` uses a deployment again and leaves it running.
+``--write`` puts the table into docs/measurements, with ``--story`` only that story's rows. ``SCS_TEST_KEEP=1`` uses a deployment again and leaves it running.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "bench"), str(ROOT)]
 
-from readme import README, markdown, merged, write  # noqa: E402
+from pages import markdown, merged, page, write  # noqa: E402
 
 from tests.deployment import deployed  # noqa: E402
 from tests.witness.change import Row  # noqa: E402
@@ -49,7 +49,7 @@ def cells(row: Row) -> Sequence[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--write", action="store_true", help="put the table into README.md")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/measurements")
     parser.add_argument("--story", action="append", choices=[story.name for story in STORIES], help="only this one")
     parser.add_argument("--name", default="changes", help="of the region")
     parser.add_argument("--subnet", type=int, default=63, help="10.N.x.0/24")
@@ -69,7 +69,7 @@ def main() -> int:
     found = [cells(row) for row in rows]
     if asked.write:
         order = [(change.kind, change.name) for story in STORIES for change in story.changes]
-        found = list(merged(README.read_text(), SCRIPT, found, order))
+        found = list(merged(page(SCRIPT).read_text(), SCRIPT, found, order))
         write(SCRIPT, told(found))
     print(f"\n{told(found)}")
     return 1 if any(row.wrong for row in rows) else 0

@@ -4,7 +4,7 @@ Usage: bench/drift.py [--write] [--kind TEXT] [--name NAME] [--subnet N]. Root i
 
 A lab with the core services is deployed. Each damage of ``tests/witness/damage.py`` is done, found by ``scs-deploy drift`` (exit code 4, JSON,
 metrics), repaired by ``apply``, and not found again. The node's own listing of files and its journal say that drift changed nothing, and what
-the repair wrote and started. ``--write`` puts the table into README.md, with ``--kind`` only those rows. ``SCS_TEST_KEEP=1`` uses a deployment again and leaves it running.
+the repair wrote and started. ``--write`` puts the table into docs/measurements, with ``--kind`` only those rows. ``SCS_TEST_KEEP=1`` uses a deployment again and leaves it running.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "bench"), str(ROOT)]
 
-from readme import README, markdown, merged, write  # noqa: E402
+from pages import markdown, merged, page, write  # noqa: E402
 
 from tests.deployment import Cloud, deployed  # noqa: E402
 from tests.witness import damage  # noqa: E402
@@ -78,7 +78,7 @@ def groups(cloud: Cloud) -> Iterator[tuple[Damage, ...]]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--write", action="store_true", help="put the table into README.md")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/measurements")
     parser.add_argument("--kind", default="", help="only kinds with this in their name")
     parser.add_argument("--name", default="drift", help="of the region")
     parser.add_argument("--subnet", type=int, default=64, help="10.N.x.0/24")
@@ -101,7 +101,7 @@ def main() -> int:
                 print(" | ".join(row), flush=True)
     if asked.write:
         order = [(one.kind, one.what) for one in EVERY]
-        rows = list(merged(README.read_text(), SCRIPT, rows, order))
+        rows = list(merged(page(SCRIPT).read_text(), SCRIPT, rows, order))
         write(SCRIPT, told(rows))
     print(f"\n{told(rows)}")
     return 1 if wrong else 0

@@ -6,7 +6,7 @@ The region (name kill, or killcloud: everything a cloud has, 12 GiB of memory) i
 is; at the end, and on Ctrl-C, its lab is taken down, unless SCS_TEST_KEEP is set. First every target is reached without a kill: that
 is what ends are compared with (docs/state-digest.md). Then a line per point: number, target, kill, the phase and the steps done when
 it came, how often the same command was run again, verdict; a difference is told line by line. ``--from`` goes on where a walk was
-interrupted, and counts what was visited before; it needs the region kept. ``--write`` puts the table into README.md. Exits with 1 when one end differs.
+interrupted, and counts what was visited before; it needs the region kept. ``--write`` puts the table into docs/measurements. Exits with 1 when one end differs.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "bench"), str(ROOT)]
 
-import readme  # noqa: E402
+import pages  # noqa: E402
 
 from scs_deploy.paths import state_dir  # noqa: E402
 from tests.deployment import Cloud, deploy, remove, write_region  # noqa: E402
@@ -120,7 +120,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=20260)
     parser.add_argument("--kills", type=int, help="how many points (default: 50 on the core, 10 on a cloud)")
     parser.add_argument("--from", type=int, dest="first", metavar="K", help="begin with point K of the seed")
-    parser.add_argument("--write", action="store_true", help="put the table into README.md")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/measurements")
     asked = parser.parse_args()
     walk.interruptible()
     count = asked.kills if asked.kills is not None else REGIONS[asked.region][3]
@@ -151,7 +151,7 @@ def main() -> int:
     made = f"{summary(asked.region, asked.seed, rows, way.ends)}\n\n{table(rows)}"
     say(f"\n{made}\n\n{time.monotonic() - began:.0f} s")
     if asked.write:
-        readme.write(f"{SCRIPT} {asked.region}", made)
+        pages.write(f"{SCRIPT} {asked.region}", made)
     return 1 if any(row["why"] for row in rows) else 0
 
 

@@ -5,7 +5,7 @@ Usage: bench/scale.py [--write] [--rounds N] [NODES...] (default: 1 10 50 100 30
 The nodes are simulated on this machine (``nodes/``): each has a root, a network and an sshd on a loopback address of its own, Python and the
 packages of a real node, 25 containers that a recorded engine tells of, and its own files, which observe really hashes. Nodes and controller
 share the machine's cores, so wall times hold both; the controller's CPU time is told apart. Connections are warm: plain ssh opens them.
-``--write`` puts table and plot into README.md and docs/; sizes that are not measured keep their last rows.
+``--write`` puts table and plot into docs/measurements; sizes that are not measured keep their last rows.
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("nodes", type=int, nargs="*", default=SIZES)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--write", action="store_true", help="put the results into README.md and docs/")
+    parser.add_argument("--write", action="store_true", help="put the results into docs/measurements")
     parser.add_argument("--keep", action="store_true", help="leave the folders of the run, to look at them")
     asked = parser.parse_args()
     if max(asked.nodes) > MOST:
@@ -208,7 +208,7 @@ def main() -> int:
         print(report.lines(nodes, results[nodes]), flush=True)
     print(f"\n{report.table(results)}\n\n{where}")
     if asked.write:
-        report.write(ROOT, results, where)
+        report.write(results, where)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Results of a run as lines, as the README's table and as a plot."""
+"""Results of a run as lines, as a page's table and as a plot."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
-import readme
+import pages
 
 from nodes.meter import Cost
 
@@ -17,7 +16,7 @@ Results = Mapping[int, Mapping[str, Cost]]
 
 PING = "ansible -m ping"
 SCRIPT = "bench/scale.py"
-PLOT, KEPT = "docs/scale.svg", "docs/scale.json"
+PLOT, KEPT = "scale.svg", "scale.json"
 COLOURS = ("#7a7a7a", "#1f6fb4", "#d9481c", "#2a8a4a")
 
 
@@ -102,24 +101,25 @@ class _Logarithmic:
         return self._begin + (self._end - self._begin) * (math.log(value) - self._least) / self._span
 
 
-# -- README ----------------------------------------------------------------------------------------------------------------
+# -- page ------------------------------------------------------------------------------------------------------------------
 
 
 def replaced(text: str, results: Results, where: str) -> str:
-    """The README with table and plot between their marks; raises ``ValueError`` when it has no marks."""
-    return readme.replaced(text, SCRIPT, f"{table(results)}\n\n{where}\n\n![The same as a plot]({PLOT})")
+    """The page with table and plot between their marks; raises ``ValueError`` when it has no marks."""
+    return pages.replaced(text, SCRIPT, f"{table(results)}\n\n{where}\n\n![The same as a plot]({PLOT})")
 
 
-def write(root: Path, results: Results, where: str) -> None:
-    """Put these sizes into the README's table and plot; other sizes stay as they were measured last."""
-    kept = json.loads((root / KEPT).read_text()) if (root / KEPT).exists() else {}
+def write(results: Results, where: str) -> None:
+    """Put these sizes into the page's table and plot; other sizes stay as they were measured last."""
+    kept_in, page = pages.FOLDER / KEPT, pages.page(SCRIPT)
+    kept = json.loads(kept_in.read_text()) if kept_in.exists() else {}
     for nodes, costs in results.items():
         kept[str(nodes)] = {"where": where, "costs": {name: asdict(one) for name, one in costs.items()}}
     kept = dict(sorted(kept.items(), key=lambda pair: int(pair[0])))
     every = {int(nodes): {name: Cost(**one) for name, one in row["costs"].items()} for nodes, row in kept.items()}
-    readme.README.write_text(replaced(readme.README.read_text(), every, told(kept)))
-    (root / PLOT).write_text(plot(every))
-    (root / KEPT).write_text(json.dumps(kept, indent=1) + "\n")
+    page.write_text(replaced(page.read_text(), every, told(kept)))
+    (pages.FOLDER / PLOT).write_text(plot(every))
+    kept_in.write_text(json.dumps(kept, indent=1) + "\n")
 
 
 def told(kept: Mapping[str, Mapping[str, Any]]) -> str:

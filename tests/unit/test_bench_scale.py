@@ -97,25 +97,24 @@ def test_the_plot_is_xml_with_a_line_per_command() -> None:
     ET.fromstring(report.plot({1: RESULTS[1]}))  # noqa: S314
 
 
-def test_the_readme_is_changed_between_its_marks_only() -> None:
+def test_the_page_is_changed_between_its_marks_only() -> None:
     text = f"before\n{BEGIN}\nold\n<!-- end of {report.SCRIPT} -->\nafter\n"
     made = report.replaced(text, RESULTS, "a machine")
     assert made.startswith("before\n")
     assert made.endswith("after\n")
     assert "old" not in made
     assert report.replaced(made, RESULTS, "a machine") == made
-    with pytest.raises(ValueError, match="README"):
+    with pytest.raises(ValueError, match="the page has no"):
         report.replaced("no marks", RESULTS, "")
-    assert BEGIN in (BENCH.parent / "README.md").read_text()
+    assert BEGIN in report.pages.page(report.SCRIPT).read_text()
 
 
 def test_sizes_that_were_not_measured_again_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "docs").mkdir()
-    page = tmp_path / "README.md"
+    page = tmp_path / "scale.md"
     page.write_text(f"{BEGIN}\n<!-- end of {report.SCRIPT} -->\n")
-    monkeypatch.setattr(report.readme, "README", page)
-    report.write(tmp_path, {300: RESULTS[300]}, "load 0")
-    report.write(tmp_path, {1: RESULTS[1]}, "load 9")
+    monkeypatch.setattr(report.pages, "FOLDER", tmp_path)
+    report.write({300: RESULTS[300]}, "load 0")
+    report.write({1: RESULTS[1]}, "load 9")
     made = page.read_text()
     assert made.index("| 1 | 0.02") < made.index("| 300 | 4.00")
     assert "1 nodes: load 9.\n300 nodes: load 0." in made

@@ -12,7 +12,7 @@ BENCH = Path(__file__).parents[2] / "bench"
 sys.path.insert(0, str(BENCH))
 
 import kills  # noqa: E402
-import readme  # noqa: E402
+import pages  # noqa: E402
 
 from tests.kills import moment, points, targets  # noqa: E402
 
@@ -64,8 +64,8 @@ def test_the_table_counts_points_and_those_that_ended_alike() -> None:
     assert lines[-1] == "| **all** |  | 1 | 2 |  |  | 3 | 2 | 3 | 20 |"
 
 
-def test_the_readme_has_a_place_for_the_table() -> None:
-    text = readme.README.read_text()
-    assert "new" in readme.replaced(text, f"{kills.SCRIPT} core", "new")
-    with pytest.raises(ValueError, match="README"):
-        readme.replaced(text, "bench/none.py", "new")
+def test_the_page_has_a_place_for_the_table() -> None:
+    text = pages.page(kills.SCRIPT).read_text()
+    assert "new" in pages.replaced(text, f"{kills.SCRIPT} core", "new")
+    with pytest.raises(ValueError, match="the page has no"):
+        pages.replaced(text, "bench/none.py", "new")

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "bench")]
 
-from readme import markdown, merged, replaced  # noqa: E402
+from pages import markdown, merged, replaced  # noqa: E402
 
 from scs_deploy.catalogue.load import load_catalogue  # noqa: E402
 from tests.witness.look import Sight, between  # noqa: E402
