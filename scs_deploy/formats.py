@@ -30,12 +30,16 @@ class Format:
     """Kinds of overrides that it takes besides append and replace."""
     value: Callable[[str], str] | None = None
     inside: Callable[[str], str] | None = None
+    lines: bool = False
+    """A secret may be a line, or several, of its own."""
 
     def holds_secret(self, before: str, behind: str) -> bool:
         """Tell whether any secret may stand on a line between ``before`` and ``behind``."""
         if self.value:
             return bool(_ASSIGNMENT.fullmatch(before)) and not behind.strip()
-        return bool(self.inside) and before.count('"') % 2 == 1
+        if self.inside:
+            return before.count('"') % 2 == 1
+        return self.lines and not before.strip() and not behind.strip()
 
     def secret(self, value: str) -> str:
         """Return a secret as it stands where a template printed a reference to it."""
@@ -133,5 +137,6 @@ FORMATS: dict[str, Format] = {
     "yaml": Format("YAML", ("merge",), inside=_in_quotes),
     "json": Format("JSON", ("merge",), inside=_in_quotes),
     "python": Format("Python", inside=_in_quotes),
-    "raw": Format("its program"),
+    "script": Format("an interpreter"),
+    "raw": Format("its program", lines=True),
 }

@@ -62,8 +62,6 @@ def of_pydantic(
             continue  # the item is there and wrong, which is told
         path, is_key = real_path(source.data, detail["loc"])
         context = detail.get("ctx", {})
-        if kind == "too_short" and len(value) >= context["min_length"]:
-            continue  # its items have mistakes, which are told
         if kind == "extra_forbidden":
             yield unknown_key(source, path, schema, renamed)
         elif kind == "missing":

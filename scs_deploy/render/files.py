@@ -43,11 +43,11 @@ def config_files(scope: Scope) -> list[File]:
     component = scope.component
     files: list[File] = []
     if component.entry:
-        text = _with_secrets(scope, scope.text(component.entry), "raw", component.entry)
+        text = _with_secrets(scope, scope.text(component.entry), "script", component.entry)
         files.append(File(scope.host_path(ENTRY), text, "0755", 0, 0, masked=_masked(text)))
     for job in scope.service.jobs:
         if job.entry and job.home == scope.placed.component:
-            text = _with_secrets(scope, scope.text(job.entry), "raw", job.entry)
+            text = _with_secrets(scope, scope.text(job.entry), "script", job.entry)
             path = scope.host_path(script(job))
             files.append(File(path, text, "0755", 0, 0, "none", masked=_masked(text), jobs_only=True))
     for spec in component.files:

@@ -248,6 +248,16 @@ components:
     assert "roles/odd/templates/odd.conf" in str(error.value)
 
 
+def test_a_secret_may_be_lines_of_its_own(tmp_path):
+    service = """\
+secrets: {odd: {description: x}}
+components:
+  odd: {kind: host, group: all, files: [{template: odd.conf, target: /etc/odd, mode: "0600"}]}
+"""
+    world = own_role(tmp_path, "odd", service, odd_conf="# both\n{{ secret('odd') }}\n")
+    assert world.file("n1/odd", "/etc/odd").text.startswith("# both\n")
+
+
 def test_a_secret_in_a_unit_is_refused(tmp_path):
     service = """\
 secrets: {odd: {description: x}}
