@@ -303,6 +303,13 @@ def test_no_file_names_this_machine():
         assert not found, f"{path.relative_to(ROOT)}: {found and found.group(0)}"
 
 
+def test_no_link_leads_out_of_the_repository():
+    """Such as to a virtual environment, which is a folder of its own in every checkout."""
+    listed = subprocess.run(["git", "ls-files", "-s"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    links = [ROOT / line.partition("\t")[2] for line in listed.splitlines() if line.startswith("120000")]
+    assert not [link for link in links if not link.resolve().is_relative_to(ROOT)]
+
+
 def test_every_module_opens_with_what_it_is_for():
     for path in tracked("*.py"):
         text = path.read_text()
