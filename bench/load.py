@@ -182,7 +182,7 @@ def shown(name: str, result: dict[str, Any]) -> str:
 def write(found: dict[str, Any]) -> None:
     kept = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.exists() else {}
     kept.update(found)
-    FIGURES.parent.mkdir(exist_ok=True)
+    FIGURES.parent.mkdir(parents=True, exist_ok=True)
     FIGURES.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     PAGE.write_text(page(kept), encoding="utf-8")
 
