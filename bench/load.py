@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "bench"), str(ROOT)]
 
 from clients import Call, Crowd  # noqa: E402
-from readme import markdown  # noqa: E402
+from pages import markdown  # noqa: E402
 
 from scs_deploy import credentials  # noqa: E402
 from scs_deploy.cloud.access import Access  # noqa: E402
