@@ -37,7 +37,7 @@ def inputs(
     instances = {
         node: (
             SimpleNamespace(
-                id=f"{node}/db", node=node, name="db", component="db", service="db", unfit=(), purpose="",
+                id=f"{node}/db", node=node, name="db", component="db", service="db", unfit=(), purpose="", one_way=None,
                 members=members or len(states), hook=lambda _: "/hook",
             ),
         )

@@ -293,7 +293,7 @@ def unread(service: str, path: tuple[str, ...], texts: dict[str, str]) -> bool:
 @cache
 def texts() -> dict[str, str]:
     roles = real.ROOT / "roles"
-    files = [path for path in sorted(roles.rglob("*")) if path.is_file() and path.suffix != ".md"]
+    files = [path for path in sorted(roles.rglob("*")) if path.is_file() and path.suffix not in (".md", ".pyc")]
     return {str(path.relative_to(roles)): path.read_text() for path in files}
 
 
