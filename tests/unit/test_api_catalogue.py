@@ -64,4 +64,6 @@ def test_everybody_looks_for_the_region_by_its_name_in_the_catalogue():
 
 def test_one_role_knows_the_setting_that_names_the_region():
     roles = INVENTORIES.parent / "roles"
-    assert [path.parent.name for path in roles.glob("*/service.yml") if "region_id:" in path.read_text()] == ["keystone"]
+    assert [path.parent.name for path in roles.glob("*/service.yml") if "region_id:" in path.read_text()] == [
+        "keystone"
+    ]
