@@ -25,6 +25,7 @@ from scs_deploy.images.script import (
     APT_ARCHIVES,
     APT_LISTS,
     ENTRY,
+    PACKAGES_FILE,
     build_script,
     upgrade_script,
 )
@@ -228,7 +229,7 @@ def packages_of(engine: Engine, cache: Path, image_id: str) -> dict[str, str]:
     """The packages in an image: from the cache of the build, else read out of the image once (about 0.5 s)."""
     known = cache / "packages" / f"{image_id}.json"
     if not known.is_file():
-        text = engine.run(["run", "--rm", "--network", "none", image_id, "cat", names.PACKAGES_FILE]).stdout
+        text = engine.run(["run", "--rm", "--network", "none", image_id, "cat", PACKAGES_FILE]).stdout
         known.parent.mkdir(exist_ok=True)
         known.write_text(text)
     found: dict[str, str] = json.loads(known.read_text())

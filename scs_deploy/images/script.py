@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 
 from scs_deploy.images.recipe import FRAGMENTS, Recipe
 from scs_deploy.model.fields import security_mirror
-from scs_deploy.names import PACKAGES_FILE
 
 STEP = "@@scs-step "
 PACKAGES = "@@scs-packages"
+PACKAGES_FILE = "/usr/share/scs-deploy/packages.json"
 APT_ARCHIVES = "/var/cache/apt/archives"
 APT_LISTS = "/var/lib/apt/lists"
 

@@ -92,13 +92,6 @@ def test_an_object_is_put_with_a_checksum_that_is_kept(s3: Any, bucket: str) -> 
     assert s3.get_object(Bucket=bucket, Key="stream")["Body"].read() == data
 
 
-def test_a_wrong_checksum_is_refused(s3: Any, bucket: str) -> None:
-    with pytest.raises(ClientError) as refused:
-        s3.put_object(Bucket=bucket, Key="object", Body=b"data", ChecksumCRC32="AAAAAA==")
-    assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
-    assert "Contents" not in s3.list_objects_v2(Bucket=bucket)
-
-
 def test_a_large_object_goes_up_and_down_in_parts(s3: Any, bucket: str, tmp_path: Path) -> None:
     data = os.urandom(30 * MIB)
     (tmp_path / "up").write_bytes(data)

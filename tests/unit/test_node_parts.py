@@ -542,8 +542,8 @@ def test_the_version_of_data_is_that_of_its_last_start_else_of_what_runs(tmp_pat
 
     assert version() == ""
     assert all(one["status"] == "ok" for one in converge(wave(wanted.step("create")), node)["results"])
-    node.fake.execute = lambda name, argv: Done(0, '{"cached": "1.6.9-1"}', "")  # type: ignore[method-assign]
-    assert version() == "1.6.9-1"  # started by an earlier scs-deploy, which recorded nothing
+    node.fake.execute = lambda name, argv: Done(0, "\1\0\0\0\0\0\0\x0b=1:1.6.9-1\n", "")  # type: ignore[method-assign]
+    assert version() == "1:1.6.9-1"  # started by an earlier scs-deploy, which recorded nothing
     node.fake.execute = lambda name, argv: Done(125, "", "gone")  # type: ignore[method-assign]
     assert version() == ""
     step = wanted.step(restart=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ from typing import Any
 from . import facts, files, health, live, lock, owners, packages, records, wire
 from .engine import EngineError, EngineMissingError, Managed
 from .node import Node
-from .paths import CONFIG_ROOT, DATA_ROOT, PACKAGES_FILE
+from .paths import CONFIG_ROOT, DATA_ROOT
 from .systemd import Unit
 
 _PROBE_SECONDS = 30.0
+
+_VERSION = re.compile(r"=(\S+)")
 
 _ASKING = 16
 """Questions at a time: health checks, reconcilers, commands."""
@@ -191,11 +194,10 @@ def _version(
     known = manifest.get(name, {}).get("version")
     if known or running is None:
         return str(known or "")
-    done = node.executor(name, instance["kind"], running.get("engine", ""))(["cat", PACKAGES_FILE])
-    try:
-        return str(json.loads(done.out).get(instance["package"], "")) if done.ok else ""
-    except ValueError:
-        return ""
+    asked = ["dpkg-query", "-W", "-f", "=${Version}\n", instance["package"]]
+    done = node.executor(name, instance["kind"], running.get("engine", ""))(asked)
+    found = _VERSION.search(done.out)  # an engine may put the header of a stream before it
+    return found[1] if done.ok and found else ""
 
 
 def _running(

@@ -26,9 +26,6 @@ LABEL_RELOAD = "scs-deploy.reload-digest"
 LABEL_PACKAGES = "scs-deploy.packages-digest"
 LABEL_JOB = "scs-deploy.job"
 
-PACKAGES_FILE = "/usr/share/scs-deploy/packages.json"
-"""In every image: name and version of each Debian package in it."""
-
 ENGINE_SOCKETS = {"podman": "/run/podman/podman.sock", "docker": "/run/docker.sock"}
 """The engine's API on the node; the SDKs talk to it."""
 
