@@ -102,7 +102,7 @@ def ini(text: str, options: Mapping[str, Mapping[str, Any]], spelled: Format) ->
 def _sections(lines: list[str], section: str) -> list[tuple[int, int]]:
     """Return the ranges of the lines of every section of a name, without their trailing blank lines."""
     heads = [(number, found["name"]) for number, line in enumerate(lines) if (found := _SECTION.match(line))]
-    ends = [number for number, _ in heads[1:]] + [len(lines)]
+    ends = [*(number for number, _ in heads), len(lines)][1:]
     places: list[tuple[int, int]] = []
     for (head, name), end in zip(heads, ends, strict=True):
         if name == section:
