@@ -6,9 +6,9 @@ unset CDPATH GREP_OPTIONS GREP_COLORS POSIXLY_CORRECT PIP_USER PIP_TARGET PIP_PR
     "${!ANSIBLE_@}" "${!MOLECULE_@}" "${!GIT_@}" "${!PYTHON@}" "${!LC_@}" LANG LANGUAGE
 export LC_ALL=C.UTF-8 HOME=${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)}
 umask 022
-{ : <&0; } 2>/dev/null || exec </dev/null
-{ : >&1; } 2>/dev/null || exec >/dev/null
-{ : >&2; } 2>/dev/null || exec 2>/dev/null
+[ -e /proc/self/fd/0 ] || exec </dev/null
+[ -e /proc/self/fd/1 ] || exec >/dev/null
+[ -e /proc/self/fd/2 ] || exec 2>/dev/null
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 HELP="see docs/troubleshooting.md"

@@ -170,6 +170,13 @@ def test_the_scripts_find_their_place_from_any_shell(shell: Mapping[str, str], t
     assert closed.returncode == 1
 
 
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_the_scripts_open_a_standard_stream_that_is_closed(number: int) -> None:
+    command = f"exec {number}>&-; . tools/prepare.sh; [ /proc/$$/fd/{number} -ef /dev/null ]"
+    done = subprocess.run(["bash", "-c", command], cwd=ROOT, stdin=subprocess.PIPE, capture_output=True, check=False)
+    assert done.returncode == 0
+
+
 ASK = "from scs_deploy import environment as e; e.settle(); from scs_deploy.cli.change import confirm; confirm(False, 'Go?')"
 
 
