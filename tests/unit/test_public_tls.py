@@ -21,12 +21,13 @@ from test_session import folder, nodes, session  # noqa: F401 - fixtures
 from typer.testing import CliRunner
 from world import BASE, World
 
-from scs_deploy import certificates, pki
+from scs_deploy import certificates, environment, pki
 from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils import health
 from scs_deploy.cli import certs
 from scs_deploy.credentials import Login, clouds_yaml, write
 from scs_deploy.errors import Finding, InputError
 from scs_deploy.model.load import parse_region
+from scs_deploy.operation import converge
 from scs_deploy.prove import token
 from scs_deploy.session import Session
 
@@ -224,6 +225,13 @@ def test_dates_are_told_apart_from_mistakes(files: Files):
         assert (found.file, found.line > 0) == ("region.yml", True)
     files.chain([leaf(files), pem(made("Test Intermediate", authority()[1][1], authority()[0], ca=True, ends=5))])
     assert "ends in 5 days" in next(files.region().public_tls.dates(NOW)).what, "of the chain"
+
+
+def test_one_that_has_ended_is_applied_by_no_playbook_either(own: Files, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(environment, "adopt", lambda: None)
+    own.put(begins=-90, ends=-2)
+    with pytest.raises(InputError, match="has ended"):
+        converge(str(own.folder))
 
 
 # -- the key -------------------------------------------------------------------------------------------------------------
