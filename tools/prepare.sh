@@ -36,8 +36,8 @@ become_root() { # ARGUMENTS OF THE SCRIPT...
     command -v sudo >/dev/null || die "root is needed: lab nodes are privileged containers" "run it as root, or install sudo"
     [ -t 0 ] || sudo -n true 2>/dev/null || die "root is needed, and sudo would ask for a password" "run it as root"
     say "Root is needed for lab nodes; starting again with sudo."
-    local kept=CI,NO_COLOR,http_proxy,https_proxy,no_proxy,PIP_INDEX_URL,PIP_CERT,UV_DEFAULT_INDEX,SSL_CERT_FILE
-    kept+=,SCS_DEPLOY_MIRROR,SCS_DEPLOY_STATE_DIR,SCS_DEPLOY_CACHE_DIR,SCS_DEPLOY_ROLES,SCS_DEPLOY_ENGINE
+    local kept=CI,NO_COLOR,FORCE_COLOR,http_proxy,https_proxy,no_proxy,HTTP_PROXY,HTTPS_PROXY,NO_PROXY,SSL_CERT_FILE,SSL_CERT_DIR name
+    for name in "${!SCS_@}" "${!PIP_@}" "${!UV_@}"; do kept+=,$name; done
     exec sudo --preserve-env=$kept -- "$0" "$@"
 }
 

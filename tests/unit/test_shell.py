@@ -177,6 +177,24 @@ def test_the_scripts_open_a_standard_stream_that_is_closed(number: int) -> None:
     assert done.returncode == 0
 
 
+def test_sudo_passes_on_what_counts(tmp_path: Path) -> None:
+    for name, text in (("id", "echo 1000"), ("sudo", 'echo "$@"')):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
+        (tmp_path / name).chmod(0o755)
+    shell = {"SCS_DEPLOY_VAULT_PASSWORD_FILE": "/x", "UV_INDEX_URL": "x", "PIP_TRUSTED_HOST": "x", "SECRET": "x"}
+    done = subprocess.run(
+        ["bash", "-uc", ". tools/prepare.sh; become_root"],
+        cwd=ROOT,
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "HOME": "/", **shell},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    kept = re.findall("--preserve-env=(.*?) --", done.stdout)[0].split(",")
+    assert {*shell, "HTTPS_PROXY", "https_proxy"} - set(kept) == {"SECRET"}, done
+    assert "PIP_USER" not in kept
+
+
 ASK = "from scs_deploy import environment as e; e.settle(); from scs_deploy.cli.change import confirm; confirm(False, 'Go?')"
 
 
