@@ -145,20 +145,31 @@ def test_a_certificate_that_clients_refuse(files: Files, values: dict, what: str
     assert what in files.fault().what
 
 
-def test_a_signature_that_is_broken_is_refused(files: Files):
+@pytest.mark.parametrize(
+    ("own", "digest", "what"),
+    [
+        ("genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256", "sha1", "signed with sha1"),
+        (
+            "genpkey -algorithm EC -pkeyopt ec_paramgen_curve:prime239v1",
+            "sha256",
+            "key of CN=leaf is of a kind that is not known",
+        ),
+    ],
+)
+def test_what_only_openssl_makes_is_refused(files: Files, own: str, digest: str, what: str):
     issuer, key = authority()[1]
     (files.folder / "ca.pem").write_text(pem(issuer))
     (files.folder / "ca.key").write_text(key_pem(key))
-    (files.folder / "own.key").write_text(key_pem(files.key))
     (files.folder / "names").write_text(f"subjectAltName=DNS:{NAME}\n")
     for step in (
+        f"{own} -out own.key",
         "req -new -key own.key -subj /CN=leaf -out leaf.csr",
-        "x509 -req -sha1 -in leaf.csr -CA ca.pem -CAkey ca.key -extfile names -days 30 -out leaf.pem",
+        f"x509 -req -{digest} -in leaf.csr -CA ca.pem -CAkey ca.key -extfile names -days 30 -out leaf.pem",
     ):
         subprocess.run(["openssl", *step.split()], cwd=files.folder, capture_output=True, check=True)
     made_ = (files.folder / "leaf.pem").read_text()
     files.chain([made_, pem(issuer)])
-    with pytest.raises(InputError, match="signed with sha1"):
+    with pytest.raises(InputError, match=what):
         files.region()
 
 
