@@ -78,13 +78,13 @@ def read_public_tls(
 def _certificates(source: Source, at: PathTuple, path: Path, findings: list[Finding]) -> list[_Read]:
     try:
         text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        why, fix = f"{path}: {error.strerror or error}", "correct the path, or put the file there"
-        findings.append(source.finding(at, "the file cannot be read", why=why, fix=fix))
-        return []
     except UnicodeDecodeError:
         fix = f"convert it: openssl x509 -inform DER -in {path.name} -out NEW.pem"
         findings.append(source.finding(at, "the file is not PEM", why=f"{path} is no text", fix=fix))
+        return []
+    except (OSError, ValueError) as error:  # ValueError: a null byte
+        why, fix = f"{path}: {getattr(error, 'strerror', '') or error}", "correct the path, or put the file there"
+        findings.append(source.finding(at, "the file cannot be read", why=why, fix=fix))
         return []
     if _KEY in text:
         fix = f"scs-deploy certs import {path} puts the key into the vault; then remove it from the file, and from git's history"

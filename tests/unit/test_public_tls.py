@@ -212,6 +212,8 @@ def test_a_file_that_is_no_certificate(files: Files):
     assert "not PEM" in files.fault().what
     chain.unlink()
     assert "cannot be read" in files.fault().what
+    with pytest.raises(InputError, match=r"U\+0000(.|\n)*the file cannot be read"):
+        parse_region(files.text().replace("public.pem", r'"a\0b"'), files.folder, World().catalogue)
 
 
 def test_it_needs_a_public_network(files: Files):
