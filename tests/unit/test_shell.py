@@ -138,6 +138,15 @@ def test_programs_of_the_operator_get_the_shell_as_it_is(home: Path) -> None:
     assert (got["PYTHONPATH"], got["LC_ALL"], got["ANSIBLE_LOG_PATH"]) == ("/mine", "C", "/mine")
 
 
+def test_a_user_without_an_account_has_a_home() -> None:
+    command = "import os; os.getuid = lambda: 4242; from scs_deploy import environment as e; e.adopt(); print(os.environ['HOME'])"
+    env = {name: value for name, value in os.environ.items() if name != "HOME"}
+    done = subprocess.run(
+        [sys.executable, "-c", command], env=env, cwd=ROOT, capture_output=True, encoding="utf-8", check=False
+    )
+    assert done.stdout == "/\n", done.stderr
+
+
 def test_the_page_names_every_variable_that_counts() -> None:
     page = (ROOT / "docs/environment.md").read_text(encoding="utf-8")
     missing = [name for names in environment.KEPT.values() for name in names if f"`{name}`" not in page]
