@@ -69,7 +69,7 @@ def adopt() -> None:
     kept = {name: value for name, value in os.environ.items() if name in _NAMES or name.startswith(_STARTS)}
     kept.setdefault("PATH", os.defpath)
     if not kept.get("HOME"):
-        kept["HOME"] = pwd.getpwuid(os.getuid()).pw_dir
+        kept["HOME"] = _home()
     if not _usable(kept.get("TMPDIR", "/")):
         del kept["TMPDIR"]
     # Imported by name: paths are not known to be importable before the program has settled.
@@ -87,6 +87,13 @@ def operators() -> dict[str, str]:
 def operators_umask() -> int:
     """Return the shell's umask for such programs; -1 when it is the process's own."""
     return _umask
+
+
+def _home() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:  # a user without an account, as in containers
+        return "/"
 
 
 def _usable(folder: str) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from scs_deploy import environment
+from scs_deploy import certificates, environment, pki
 from scs_deploy.apply import Report, apply
 from scs_deploy.events import EventLog, new_run
 from scs_deploy.locks import RegionLock
@@ -46,6 +46,7 @@ def converge(region: str, limit: Sequence[str] = (), services: Sequence[str] = (
     """
     environment.adopt()
     session = Session.open(region)
+    certificates.check_public(session.region, pki.utc_now())
     with RegionLock(session.state, "ansible-playbook"):
         observation = session.observe(limit)
         plan = session.plan(observation, limit, services=services)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -12,6 +13,7 @@ import yaml
 from scs_deploy.errors import InputError
 from scs_deploy.formats import FORMATS, Format, UnfitError, check_option, check_section, check_text, option_text
 from scs_deploy.model.services import Override
+from scs_deploy.references import OPEN
 
 _SECTION = re.compile(r"^\[(?P<name>[^\]]+)\]\s*$")
 _OPTION = re.compile(r"^(?P<name>[^\s#;=:\[][^=:]*?)\s*([=:]|$)")
@@ -102,7 +104,7 @@ def ini(text: str, options: Mapping[str, Mapping[str, Any]], spelled: Format) ->
 def _sections(lines: list[str], section: str) -> list[tuple[int, int]]:
     """Return the ranges of the lines of every section of a name, without their trailing blank lines."""
     heads = [(number, found["name"]) for number, line in enumerate(lines) if (found := _SECTION.match(line))]
-    ends = [number for number, _ in heads[1:]] + [len(lines)]
+    ends = [*(number for number, _ in heads), len(lines)][1:]
     places: list[tuple[int, int]] = []
     for (head, name), end in zip(heads, ends, strict=True):
         if name == section:
@@ -133,12 +135,23 @@ def _set(body: list[str], name: str, value: Any, spelled: Format) -> list[str]:
     return kept[:at] + new + kept[at:]
 
 
+class _Dumper(yaml.SafeDumper):
+    """Puts a text with a secret within double quotes, where its value is spelled as it is to be read (``scs_deploy.formats``)."""
+
+
+def _quoted(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if OPEN in text else None)
+
+
+_Dumper.add_representer(str, _quoted)
+
+
 def _deep(text: str, file_format: str, changes: Mapping[str, Any]) -> str:
     base = json.loads(text) if file_format == "json" else yaml.safe_load(text)
     result = _changed(base or {}, changes)
     if file_format == "json":
         return json.dumps(result, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    return yaml.safe_dump(result, sort_keys=False, allow_unicode=True)
+    return yaml.dump(result, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=math.inf)
 
 
 def _changed(base: Any, changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,9 +6,9 @@ unset CDPATH GREP_OPTIONS GREP_COLORS POSIXLY_CORRECT PIP_USER PIP_TARGET PIP_PR
     "${!ANSIBLE_@}" "${!MOLECULE_@}" "${!GIT_@}" "${!PYTHON@}" "${!LC_@}" LANG LANGUAGE
 export LC_ALL=C.UTF-8 HOME=${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)}
 umask 022
-{ : <&0; } 2>/dev/null || exec </dev/null
-{ : >&1; } 2>/dev/null || exec >/dev/null
-{ : >&2; } 2>/dev/null || exec 2>/dev/null
+[ -e /proc/self/fd/0 ] || exec </dev/null
+[ -e /proc/self/fd/1 ] || exec >/dev/null
+[ -e /proc/self/fd/2 ] || exec 2>/dev/null
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 HELP="see docs/troubleshooting.md"
@@ -36,8 +36,8 @@ become_root() { # ARGUMENTS OF THE SCRIPT...
     command -v sudo >/dev/null || die "root is needed: lab nodes are privileged containers" "run it as root, or install sudo"
     [ -t 0 ] || sudo -n true 2>/dev/null || die "root is needed, and sudo would ask for a password" "run it as root"
     say "Root is needed for lab nodes; starting again with sudo."
-    local kept=CI,NO_COLOR,http_proxy,https_proxy,no_proxy,PIP_INDEX_URL,PIP_CERT,UV_DEFAULT_INDEX,SSL_CERT_FILE
-    kept+=,SCS_DEPLOY_MIRROR,SCS_DEPLOY_STATE_DIR,SCS_DEPLOY_CACHE_DIR,SCS_DEPLOY_ROLES,SCS_DEPLOY_ENGINE
+    local kept=CI,NO_COLOR,FORCE_COLOR,http_proxy,https_proxy,no_proxy,HTTP_PROXY,HTTPS_PROXY,NO_PROXY,SSL_CERT_FILE,SSL_CERT_DIR name
+    for name in "${!SCS_@}" "${!PIP_@}" "${!UV_@}"; do kept+=,$name; done
     exec sudo --preserve-env=$kept -- "$0" "$@"
 }
 

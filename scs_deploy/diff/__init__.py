@@ -31,7 +31,7 @@ def make_plan(inputs: Inputs) -> Plan:
     nodes = [name for name in inputs.observed if name in asked and name not in strange]
     unknown = {name: why for name, why in inputs.unreachable.items() if name not in maintenance}
     unknown |= {name: _NO_FACTS for name in inputs.observed if name in asked and name in strange}
-    steps = _steps(nodes, inputs, unknown)
+    steps, kept = waves.kept_for_others(_steps(nodes, inputs, unknown), inputs)
     if inputs.services:
         steps = [step for step in steps if step.service in inputs.services]
     away = {**dict.fromkeys(inputs.unreachable, "unreachable"), **dict.fromkeys(maintenance, "in maintenance")}
@@ -42,7 +42,7 @@ def make_plan(inputs: Inputs) -> Plan:
         inputs.region.release,
         waves.waves(waves.batched(waves.with_needs(steps, inputs), inputs)),
         unknown,
-        (*notes, *held, *clusters.unformed(inputs), *one_way.notes(steps, inputs)),
+        (*notes, *held, *kept, *clusters.unformed(inputs), *one_way.notes(steps, inputs)),
         inputs.limit,
         inputs.services,
         inputs.purge,

@@ -36,6 +36,20 @@ def held_back(steps: Sequence[Step], away: Mapping[str, str], desired: Desired) 
     return [step for step in steps if _plain_id(step) not in held], notes
 
 
+def kept_for_others(steps: Sequence[Step], inputs: Inputs) -> tuple[list[Step], list[str]]:
+    """Leave out what deletes resources while the plan, limited to nodes or services, leaves processes that may still use them."""
+    limit = {*inputs.limit} or {node.name for node in inputs.region.nodes}
+    others = sorted(node.name for node in inputs.region.nodes if node.state == "present" and node.name not in limit)
+    if inputs.services:
+        others += [step.id for step in steps if _ends_use(step) and step.service not in inputs.services]
+    kept = [step for step in steps if deletes(step) and (not inputs.services or step.service in inputs.services)]
+    if not kept or not others:
+        return [*steps], []
+    shown = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
+    notes = [f"{step.id} stay: {shown} may still use them; a plan of everything deletes them" for step in kept]
+    return [step for step in steps if step not in kept], notes
+
+
 def with_needs(steps: Sequence[Step], inputs: Inputs) -> list[Step]:
     """Name, for each step, the steps of this plan that must succeed before it."""
     found: dict[str, dict[str, list[Step]]] = {}
@@ -44,7 +58,7 @@ def with_needs(steps: Sequence[Step], inputs: Inputs) -> list[Step]:
     leaving: dict[str, set[str]] = {}
     for step in filter(_leaves_it, steps):
         leaving.setdefault(step.node, set()).add(step.id)
-    started = {step.id for step in steps if step.restart and not step.refused}
+    ending = {step.id for step in filter(_ends_use, steps)}
     images = _images(inputs.sealed.desired)
     done = []
     for step in steps:
@@ -55,7 +69,7 @@ def with_needs(steps: Sequence[Step], inputs: Inputs) -> list[Step]:
         if _removes_host_part(step):
             needs |= leaving.get(step.node, set())
         if deletes(step):
-            needs |= started.union(*leaving.values())
+            needs |= ending
         done.append(replace(step, needs=tuple(sorted(needs))))
     return done
 
@@ -135,6 +149,11 @@ def _removes_host_part(step: Step) -> bool:
 def _leaves_it(step: Step) -> bool:
     """What ends, or starts anew, does without what the node itself ran for it, such as another engine."""
     return step.kind == "instance" and (step.restart or (step.action == "remove" and not _removes_host_part(step)))
+
+
+def _ends_use(step: Step) -> bool:
+    """It must be done before what a process was started with goes; where a start is refused and nothing runs, nobody uses it."""
+    return _leaves_it(step) and (step.interrupts or not step.refused)
 
 
 def _brings_up(step: Step) -> bool:

@@ -14,6 +14,7 @@ from typing import TypeVar
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
@@ -77,13 +78,13 @@ def read_public_tls(
 def _certificates(source: Source, at: PathTuple, path: Path, findings: list[Finding]) -> list[_Read]:
     try:
         text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        why, fix = f"{path}: {error.strerror or error}", "correct the path, or put the file there"
-        findings.append(source.finding(at, "the file cannot be read", why=why, fix=fix))
-        return []
     except UnicodeDecodeError:
         fix = f"convert it: openssl x509 -inform DER -in {path.name} -out NEW.pem"
         findings.append(source.finding(at, "the file is not PEM", why=f"{path} is no text", fix=fix))
+        return []
+    except (OSError, ValueError) as error:  # ValueError: a null byte
+        why, fix = f"{path}: {getattr(error, 'strerror', '') or error}", "correct the path, or put the file there"
+        findings.append(source.finding(at, "the file cannot be read", why=why, fix=fix))
         return []
     if _KEY in text:
         fix = f"scs-deploy certs import {path} puts the key into the vault; then remove it from the file, and from git's history"
@@ -137,8 +138,10 @@ def _leaf(one: _Read, name: str) -> Iterator[Fault]:
 
 
 def _strength(one: _Read) -> Iterator[Fault]:
-    key, kind = one.cert.public_key(), ""
-    if isinstance(key, rsa.RSAPublicKey):
+    key, kind = _key(one.cert), ""
+    if key is None:
+        kind = "of a kind that is not known here"
+    elif isinstance(key, rsa.RSAPublicKey):
         kind = f"RSA with {key.key_size} bits" if key.key_size < _RSA_BITS else ""
     elif isinstance(key, ec.EllipticCurvePublicKey):
         kind = "" if isinstance(key.curve, _CURVES) else f"the curve {key.curve.name}"
@@ -147,9 +150,20 @@ def _strength(one: _Read) -> Iterator[Fault]:
     if kind:
         fix = f"get one with RSA of {_RSA_BITS} bits or more, P-256 or P-384: browsers take no other"
         yield f"the key of {one.subject} is {kind}", one.where, fix
-    algorithm = one.cert.signature_hash_algorithm
+    try:
+        algorithm = one.cert.signature_hash_algorithm
+    except UnsupportedAlgorithm:
+        algorithm = None  # then its issuer cannot be verified, which is told
     if algorithm and algorithm.name in _BROKEN_HASHES:
         yield f"{one.subject} is signed with {algorithm.name}", one.where, "get one that is signed with SHA-256"
+
+
+def _key(cert: x509.Certificate) -> CertificatePublicKeyTypes | None:
+    """The key of a certificate; None for one that cannot be read, such as on a curve that nobody uses."""
+    try:
+        return cert.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        return None
 
 
 def _chain(chain: Sequence[_Read]) -> Iterator[Fault]:

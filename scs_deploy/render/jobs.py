@@ -8,7 +8,7 @@ from dataclasses import replace
 from scs_deploy.catalogue.service import Job
 from scs_deploy.desired import JobRun
 from scs_deploy.render.containers import container
-from scs_deploy.render.files import config_files, script
+from scs_deploy.render.files import config_files, openssl_file, script
 from scs_deploy.render.scope import Given, Scope
 
 
@@ -22,7 +22,7 @@ def jobs(given: Given) -> Iterable[JobRun]:
 
 
 def _job(scope: Scope, job: Job) -> JobRun:
-    home = container(scope, config_files(scope), job=True)
+    home = container(scope, [*config_files(scope), *openssl_file(scope)], job=True)
     command = tuple(scope.string(part) for part in job.command)
     material = list(command)
     if job.entry:

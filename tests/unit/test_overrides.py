@@ -10,6 +10,7 @@ import yaml
 from scs_deploy.errors import InputError
 from scs_deploy.model.services import Override
 from scs_deploy.overrides import merge
+from scs_deploy.references import reference, resolve
 
 CASES = yaml.safe_load((Path(__file__).parent / "cases/overrides.yml").read_text())
 
@@ -26,3 +27,13 @@ def test_override(case):
     assert got == case["result"]
     if case["format"] == "ini" and "options" in case["override"]:
         assert merge(got, "ini", override, where="x") == got, "applying it twice changes nothing"
+
+
+@pytest.mark.parametrize("file_format", ["yaml", "json"])
+def test_a_file_with_a_secret_takes_a_merge(file_format):
+    """The value is spelled where the file is put together, so it stands within double quotes as before."""
+    text = f'{{"a": 1, "url": "x: {reference("word")} {"and more " * 20}"}}'
+    got = merge(text, file_format, Override(merge={"a": 2}), where="x")
+    secret = "\"q\\uo\\te: #'"
+    read = yaml.safe_load(resolve(got, lambda name: secret, file_format))
+    assert read == {"a": 2, "url": f"x: {secret} {'and more ' * 20}"}

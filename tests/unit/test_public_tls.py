@@ -21,12 +21,13 @@ from test_session import folder, nodes, session  # noqa: F401 - fixtures
 from typer.testing import CliRunner
 from world import BASE, World
 
-from scs_deploy import certificates, pki
+from scs_deploy import certificates, environment, pki
 from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils import health
 from scs_deploy.cli import certs
 from scs_deploy.credentials import Login, clouds_yaml, write
 from scs_deploy.errors import Finding, InputError
 from scs_deploy.model.load import parse_region
+from scs_deploy.operation import converge
 from scs_deploy.prove import token
 from scs_deploy.session import Session
 
@@ -144,20 +145,31 @@ def test_a_certificate_that_clients_refuse(files: Files, values: dict, what: str
     assert what in files.fault().what
 
 
-def test_a_signature_that_is_broken_is_refused(files: Files):
+@pytest.mark.parametrize(
+    ("own", "digest", "what"),
+    [
+        ("genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256", "sha1", "signed with sha1"),
+        (
+            "genpkey -algorithm EC -pkeyopt ec_paramgen_curve:prime239v1",
+            "sha256",
+            "key of CN=leaf is of a kind that is not known",
+        ),
+    ],
+)
+def test_what_only_openssl_makes_is_refused(files: Files, own: str, digest: str, what: str):
     issuer, key = authority()[1]
     (files.folder / "ca.pem").write_text(pem(issuer))
     (files.folder / "ca.key").write_text(key_pem(key))
-    (files.folder / "own.key").write_text(key_pem(files.key))
     (files.folder / "names").write_text(f"subjectAltName=DNS:{NAME}\n")
     for step in (
+        f"{own} -out own.key",
         "req -new -key own.key -subj /CN=leaf -out leaf.csr",
-        "x509 -req -sha1 -in leaf.csr -CA ca.pem -CAkey ca.key -extfile names -days 30 -out leaf.pem",
+        f"x509 -req -{digest} -in leaf.csr -CA ca.pem -CAkey ca.key -extfile names -days 30 -out leaf.pem",
     ):
         subprocess.run(["openssl", *step.split()], cwd=files.folder, capture_output=True, check=True)
     made_ = (files.folder / "leaf.pem").read_text()
     files.chain([made_, pem(issuer)])
-    with pytest.raises(InputError, match="signed with sha1"):
+    with pytest.raises(InputError, match=what):
         files.region()
 
 
@@ -200,6 +212,8 @@ def test_a_file_that_is_no_certificate(files: Files):
     assert "not PEM" in files.fault().what
     chain.unlink()
     assert "cannot be read" in files.fault().what
+    with pytest.raises(InputError, match=r"U\+0000(.|\n)*the file cannot be read"):
+        parse_region(files.text().replace("public.pem", r'"a\0b"'), files.folder, World().catalogue)
 
 
 def test_it_needs_a_public_network(files: Files):
@@ -224,6 +238,13 @@ def test_dates_are_told_apart_from_mistakes(files: Files):
         assert (found.file, found.line > 0) == ("region.yml", True)
     files.chain([leaf(files), pem(made("Test Intermediate", authority()[1][1], authority()[0], ca=True, ends=5))])
     assert "ends in 5 days" in next(files.region().public_tls.dates(NOW)).what, "of the chain"
+
+
+def test_one_that_has_ended_is_applied_by_no_playbook_either(own: Files, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(environment, "adopt", lambda: None)
+    own.put(begins=-90, ends=-2)
+    with pytest.raises(InputError, match="has ended"):
+        converge(str(own.folder))
 
 
 # -- the key -------------------------------------------------------------------------------------------------------------

@@ -373,3 +373,12 @@ def test_resources_that_nobody_wants_need_no_owner(tmp_path):
     )
     world = own_role(tmp_path, "odd", service)
     assert not [item for item in world.desired.items if item.service == "odd"]
+
+
+def test_whoever_is_told_of_a_tls_policy_sees_it(world: World):
+    """A program whose OPENSSL_CONF is not there goes on without a word, by OpenSSL's own defaults."""
+    runs = [one.container for group in world.desired.instances.values() for one in group if one.container]
+    jobs = [job.container for job in world.desired.jobs]
+    assert any("OPENSSL_CONF" in job.environment for job in jobs)
+    for run in (*runs, *jobs):
+        assert run.environment.get("OPENSSL_CONF", "") in {"", *(mount.target for mount in run.mounts)}, run.name

@@ -138,6 +138,15 @@ def test_programs_of_the_operator_get_the_shell_as_it_is(home: Path) -> None:
     assert (got["PYTHONPATH"], got["LC_ALL"], got["ANSIBLE_LOG_PATH"]) == ("/mine", "C", "/mine")
 
 
+def test_a_user_without_an_account_has_a_home() -> None:
+    command = "import os; os.getuid = lambda: 4242; from scs_deploy import environment as e; e.adopt(); print(os.environ['HOME'])"
+    env = {name: value for name, value in os.environ.items() if name != "HOME"}
+    done = subprocess.run(
+        [sys.executable, "-c", command], env=env, cwd=ROOT, capture_output=True, encoding="utf-8", check=False
+    )
+    assert done.stdout == "/\n", done.stderr
+
+
 def test_the_page_names_every_variable_that_counts() -> None:
     page = (ROOT / "docs/environment.md").read_text(encoding="utf-8")
     missing = [name for names in environment.KEPT.values() for name in names if f"`{name}`" not in page]
@@ -168,6 +177,31 @@ def test_the_scripts_find_their_place_from_any_shell(shell: Mapping[str, str], t
         check=False,
     )
     assert closed.returncode == 1
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_the_scripts_open_a_standard_stream_that_is_closed(number: int) -> None:
+    command = f"exec {number}>&-; . tools/prepare.sh; [ /proc/$$/fd/{number} -ef /dev/null ]"
+    done = subprocess.run(["bash", "-c", command], cwd=ROOT, stdin=subprocess.PIPE, capture_output=True, check=False)
+    assert done.returncode == 0
+
+
+def test_sudo_passes_on_what_counts(tmp_path: Path) -> None:
+    for name, text in (("id", "echo 1000"), ("sudo", 'echo "$@"')):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
+        (tmp_path / name).chmod(0o755)
+    shell = {"SCS_DEPLOY_VAULT_PASSWORD_FILE": "/x", "UV_INDEX_URL": "x", "PIP_TRUSTED_HOST": "x", "SECRET": "x"}
+    done = subprocess.run(
+        ["bash", "-uc", ". tools/prepare.sh; become_root"],
+        cwd=ROOT,
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "HOME": "/", **shell},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    kept = re.findall("--preserve-env=(.*?) --", done.stdout)[0].split(",")
+    assert {*shell, "HTTPS_PROXY", "https_proxy"} - set(kept) == {"SECRET"}, done
+    assert "PIP_USER" not in kept
 
 
 ASK = "from scs_deploy import environment as e; e.settle(); from scs_deploy.cli.change import confirm; confirm(False, 'Go?')"
