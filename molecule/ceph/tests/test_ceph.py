@@ -51,8 +51,11 @@ def pool(host: Any) -> Any:
 
 
 def test_it_is_healthy(host: Any) -> None:
-    found = wait_until_clean(host)
-    assert not {name for name in found["health"]["checks"] if not name.startswith("RECENT_")}, found["health"]
+    """But for what is so on purpose, which the job ceph-release has muted: keys of the kind that clients of 18.2 know."""
+    found = wait_until_clean(host)["health"]
+    muted = {one["code"] for one in found["mutes"]}
+    assert all(code.startswith("AUTH_INSECURE_") for code in muted), found
+    assert not {name for name in found["checks"] if name not in muted and not name.startswith("RECENT_")}, found
 
 
 def test_monitors_have_a_quorum_of_encrypted_addresses_only(host: Any) -> None:
