@@ -12,3 +12,12 @@ def test_where_a_request_came_from_is_what_the_balancer_saw_alone() -> None:
     assert parts
     for lines in parts:
         assert "    http-request del-header X-Forwarded-For" in lines
+
+
+def test_what_a_member_that_ends_took_with_it_is_asked_again_where_it_only_reads() -> None:
+    """Its router takes requests until the last worker is done, and then ends without an answer."""
+    balancer = real.text(real.desired(real.region(real.data("core"))), "/haproxy.cfg")
+    (backend,) = [part for part in balancer.split("\n\n") if part.startswith("backend keystone\n")]
+    lines = [line.strip() for line in backend.splitlines()]
+    assert "retry-on conn-failure empty-response" in lines
+    assert "http-request disable-l7-retry unless { method GET HEAD }" in lines
