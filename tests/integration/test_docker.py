@@ -150,7 +150,7 @@ def test_a_live_node_changes_its_engine_and_back_and_keeps_all_data(docker: Clou
         docker.assert_settled()
         assert data_of(docker) == data
         assert docker.on_node(LEFT) == ""
-        assert docker.on_node("podman ps --noheading | wc -l") == "2"
+        assert docker.on_node("podman ps --noheading | wc -l") == "3"
     shown = docker.run("plan", "--detailed-exitcode", code=PENDING).stdout
     assert "the engine becomes docker (podman before)" in shown
     docker.apply()
