@@ -6,6 +6,7 @@ import json
 
 from tests.deployment import Cloud
 
+SERVICES = ("haproxy", "mariadb", "rabbitmq", "memcached")
 RELOADS = {
     "haproxy": "9101",
     "mariadb": "3306 -starttls mysql",
@@ -13,8 +14,7 @@ RELOADS = {
     "rabbitmq": "5671",
     "memcached": "11211",
 }
-"""Instance -> its port, and what openssl needs to know."""
-SERVICES = ("haproxy", "mariadb", "rabbitmq", "memcached")
+"""Of these services: instance -> its port, and what openssl needs to know."""
 TLS = "/etc/scs-deploy/{}/etc/scs-tls"
 
 

@@ -52,8 +52,9 @@ def test_passwords_of_any_form_work_everywhere(settled: Cloud, value: str) -> No
             settled.assert_settled()
             settled.run("prove", code=0)
             settled.on_node(f"{settled.engine} exec keystone keystone-manage db_sync --check")
+            name = settled.login_name("keystone", "keystone-rabbitmq")
             status = settled.on_node(
-                f"{settled.engine} exec rabbitmq rabbitmqctl authenticate_user keystone {shlex.quote(value)}"
+                f"{settled.engine} exec rabbitmq rabbitmqctl authenticate_user {name} {shlex.quote(value)}"
             )
             assert "Success" in status
             assert not [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -57,6 +58,33 @@ def test_no_engine_makes_a_router_or_passes_proxies_on() -> None:
     lines = world().file("n1/node-sysctl", "60-scs-deploy.conf").text.splitlines()
     settings = [line.partition(" = ")[0] for line in lines if not line.startswith("#")]
     assert settings[0] == "net.ipv4.ip_forward", "its change resets others, so it comes before them"
+
+
+@pytest.mark.parametrize("router", [{}, {"net.ipv4.ip_forward": 1, "net.ipv6.conf.all.forwarding": 1}])
+def test_a_setting_that_the_region_changes_is_looked_for_as_it_was_set_last(tmp_path: Path, router: dict) -> None:
+    def look() -> str:
+        return subprocess.run(["awk", "-f", tmp_path / "check"], capture_output=True, text=True, check=False).stdout
+
+    known = world(sysctl={**router, "net.ipv4.tcp_rmem": "4096  131072 6291456"})
+    said = dict[str, str]()
+    for name in ("59-scs-deploy-optional.conf", "60-scs-deploy.conf"):
+        text = known.file("n1/node-sysctl", name).text
+        (tmp_path / name).write_text(text)
+        said |= (line.split(" = ") for line in text.splitlines() if not line.startswith("#"))
+    for name, value in said.items():
+        file = tmp_path / "proc" / name.replace(".", "/")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("\t".join(value.split()) + "\n")
+    script = known.file("n1/node-sysctl", "scs-sysctl-check").text
+    for real, own in (("/etc/sysctl.d", tmp_path), ("/proc/sys", tmp_path / "proc")):
+        script = script.replace(f'"{real}/', f'"{own}/')
+    (tmp_path / "check").write_text(script)
+    assert look() == ""
+    forward, wanted = tmp_path / "proc/net/ipv4/ip_forward", router.get("net.ipv4.ip_forward", 0)
+    forward.write_text(f"{1 - wanted}\n")
+    assert look() == f"net.ipv4.ip_forward is {1 - wanted}, not {wanted}\n"
+    forward.unlink()
+    assert look() == ""
 
 
 @pytest.mark.parametrize(

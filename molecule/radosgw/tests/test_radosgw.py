@@ -38,7 +38,7 @@ def s3(method, path, body=b"", access="", secret=""):
     headers = {"x_amz_date": now, "x_amz_content_sha256": digest, "Authorization": f"AWS4-HMAC-SHA256 {credential}"}
     return call(method, store + path, body or None, **headers)[::2]
 
-password = open(f"{folder}/keystone/etc/keystone/bootstrap-password").read().strip()
+password = open(f"{folder}/keystone/etc/keystone/bootstrap/admin").read().strip()
 domain = {"id": "default"}
 user = {"name": "admin", "domain": domain, "password": password}
 scope = {"project": {"name": "admin", "domain": domain}}

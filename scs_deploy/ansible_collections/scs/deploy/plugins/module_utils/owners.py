@@ -14,7 +14,7 @@ from typing import Any
 from .failure import StepError
 from .host import Host
 
-PATIENCE = 20.0
+PATIENCE = 45.0
 """Seconds that all reconcilers of one owner together have to tell what exists."""
 
 ANSWER_SECONDS, PAUSE_SECONDS = 60.0, 2.0
