@@ -46,6 +46,8 @@ class Phase:
     """Where the number of its tests stands: it counts as one, in pytest's report, or in a last line of its own "N passed, N failed"."""
     quiet: bool = False
     """Its output is shown only when it fails."""
+    then: tuple[Phase, ...] = ()
+    """What comes after it, while what it runs beside may go on."""
 
 
 @dataclass(slots=True)
@@ -81,16 +83,18 @@ def phases(options: argparse.Namespace) -> Iterator[tuple[Phase, ...]]:
     if options.fast:
         return
     own = {"SCS_DEPLOY_STATE_DIR": str(INTEGRATION)}
-    integration = pytest("integration", "tests/integration", options, "-v", limit=3000, env=own)
+    integration = pytest("integration", "tests/integration", options, "-v", limit=4200, env=own)
+    # On Molecule's lab, where all services run.
+    cloud = pytest("cloud", "tests/cloud", options, "-v", limit=2700)
     if options.k:
         yield (integration,)
+        yield (cloud,)
     else:
         # Molecule's region, so that a user's images.lock is left alone.
         yield (Phase("images", (tool("scs-deploy"), "image", "build", "--region", "molecule/base"), limit=1800),)
         # Each has a lab of its own and waits half of its time.
-        yield integration, Phase("molecule", ("tools/molecule.sh", "--fresh"), limit=3000, tests="own line")
-    # On Molecule's lab, where all services run.
-    yield (pytest("cloud", "tests/cloud", options, "-v", limit=2700),)
+        molecule = ("tools/molecule.sh", "--fresh")
+        yield integration, Phase("molecule", molecule, limit=3000, tests="own line", then=(cloud,))
 
 
 def lint(fast: bool) -> Iterator[Phase]:
@@ -160,17 +164,18 @@ STOPPING = threading.Event()
 
 
 def run_together(together: Sequence[Phase]) -> list[tuple[Phase, int, str, float]]:
-    """Run phases side by side; return each with its exit code, its output and its seconds."""
+    """Run phases side by side, each followed by its own ``then``; return each with its exit code, its output and its seconds."""
 
-    def timed(phase: Phase) -> tuple[Phase, int, str, float]:
-        began = time.monotonic()
-        code, output = run(phase, f"[{phase.name}] " if len(together) > 1 else "")
-        return phase, code, output, time.monotonic() - began
+    def timed(phase: Phase) -> Iterator[tuple[Phase, int, str, float]]:
+        for one in (phase, *phase.then):
+            began = time.monotonic()
+            code, output = run(one, f"[{one.name}] " if len(together) > 1 else "")
+            yield one, code, output, time.monotonic() - began
 
     with ThreadPoolExecutor(len(together)) as pool:
         try:
-            started = [pool.submit(timed, phase) for phase in together]
-            return [one.result() for one in started]
+            started = [pool.submit(lambda phase=phase: list(timed(phase))) for phase in together]
+            return [found for lane in started for found in lane.result()]
         except KeyboardInterrupt:
             say("\nInterrupted: what runs is ended, which may take a minute.")
             end(*RUNNING)

@@ -80,6 +80,14 @@ def test_phases_run_side_by_side_and_each_line_says_whose_it_is(runner: ModuleTy
     assert list(runner.STATE.glob("phase-*")) == []
 
 
+def test_what_follows_a_phase_does_not_wait_for_what_runs_beside_it(runner: ModuleType, tmp_path: Path):
+    second = runner.Phase("second", ("touch", str(tmp_path / "second")))
+    waits = ("timeout", "20", "sh", "-c", f"until [ -e {tmp_path}/second ]; do sleep 0.05; done")
+    together = [runner.Phase("beside", waits), runner.Phase("first", ("false",), then=(second,))]
+    found = [(phase.name, code) for phase, code, _, _ in runner.run_together(together)]
+    assert found == [("beside", 0), ("first", 1), ("second", 0)]
+
+
 def test_what_stays_in_the_background_does_not_hold_the_run(runner: ModuleType):
     phase = runner.Phase("leaves", ("sh", "-c", "setsid sleep 20 & echo done"), quiet=True)
     began = time.monotonic()
