@@ -54,6 +54,7 @@ def converge(region: str, limit: Sequence[str] = (), services: Sequence[str] = (
             session.remember(plan, observation.sealed, set())
         if check or plan.empty:
             return Outcome(plan, None)
+        session.may_certify(observation)
         log = EventLog(session.state / "events", new_run())
         try:
             return Outcome(plan, apply(session, plan, observation.sealed, log))

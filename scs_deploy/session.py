@@ -149,6 +149,11 @@ class Session:
             )
         return {str(key): [str(name) for name in value] for key, value in data.items()}
 
+    def may_certify(self, observation: Observation) -> None:
+        """Raise ``DeployError`` when the plan takes new certificates that would not be valid on nodes, by their clocks."""
+        if self.vault.unsaved:
+            clocks.refuse_certificates(observation.clocks, BACKDATED)
+
     def keep(self) -> None:
         """Write what later runs rely on: certificates that were issued and the chosen placement."""
         self.vault.save()
@@ -245,12 +250,7 @@ class Session:
     def plan(
         self, observation: Observation, limit: Iterable[str] = (), purge: bool = False, services: Iterable[str] = ()
     ) -> Plan:
-        """Make the plan, of all services or of some; raises ``UsageError`` for unknown names.
-
-        Raises ``DeployError`` when it takes new certificates that would not be valid on nodes, by their clocks.
-        """
-        if self.vault.unsaved:
-            clocks.refuse_certificates(observation.clocks, BACKDATED)
+        """Make the plan, of all services or of some; raises ``UsageError`` for unknown names."""
         chosen = tuple(self.limited(limit)) if tuple(limit) else ()
         named = tuple(services)
         unknown = [name for name in named if name not in self.catalogue.services]

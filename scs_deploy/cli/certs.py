@@ -145,6 +145,7 @@ def _renew(session: Session, chosen: list[Row], *, yes: bool) -> None:
     session.vault.renewed_from = 0  # those that are due, but were not chosen, wait for the next apply
     session.vault.forget([(row.node, row.instance) for row in chosen])
     plan, observation = make(session, [], purge=False, keep=False)
+    session.may_certify(observation)
     if unreachable := {
         name: why for name, why in plan.unknown.items() if name.split()[0].split("/")[0] in _nodes(chosen)
     }:

@@ -97,6 +97,7 @@ def make(
         observation = session.observe(limit, progress)
     plan = session.plan(observation, limit, purge, services)
     if keep:
+        session.may_certify(observation)
         session.vault.save()
     if session.generated:
         common.err.print(

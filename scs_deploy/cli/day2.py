@@ -48,7 +48,7 @@ def status(
     Exits with 1 when something is unhealthy or absent, or a node does not answer.
     """
     session = common.session(region, vault_password)
-    plan, observation = make(session, limit or [], purge=False)
+    plan, observation = make(session, limit or [], purge=False, keep=False)
     found = rows(observation, plan)
     if as_json:
         common.print_json(

@@ -44,6 +44,8 @@ class Region:
     def remember(self, plan, sealed, undone) -> None:
         self.remembered = undone
 
+    def may_certify(self, observation) -> None: ...
+
     def keep(self) -> None:
         self.kept += 1
 
