@@ -115,7 +115,7 @@ def test_an_api_that_knows_no_rules_takes_no_such_token(make: Make, api: str) ->
     assert found.ask(api, path).status_code in (401, 403)
 
 
-def test_what_an_allowed_request_takes_at_other_apis_is_allowed(make: Make) -> None:
+def test_what_an_allowed_request_takes_at_other_apis_is_allowed(make: Make, smoke: dict[str, Any]) -> None:
     """Nova asks Neutron, Cinder and Glance in the user's name; the rules are about what the user asks."""
     found = make(
         rule("compute", "/v2.1/servers", "POST"),
