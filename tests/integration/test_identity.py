@@ -16,7 +16,7 @@ from scs_deploy.cloud.access import Access
 from scs_deploy.credentials import ADMIN, OWN, Login
 from scs_deploy.errors import DeployError
 from scs_deploy.secrets import Vault
-from tests.deployment import Cloud
+from tests.deployment import Cloud, until
 
 GUESSES = 12
 """Two more than keystone.settings.lockout_attempts."""
@@ -45,8 +45,13 @@ def administrator(cloud: Cloud) -> Iterator[Any]:
 
 
 def refusal(cloud: Cloud) -> str:
-    """Why nothing is known of Keystone's resources; the plan ends with 1 then."""
-    return str(cloud.plan(code=1)["unknown"]["n1/keystone resources"])
+    """Why nothing is known of Keystone's resources; the plan ends with 1 then. On a busy machine it takes another look."""
+
+    def told() -> str:
+        why = str(cloud.plan(code=1)["unknown"]["n1/keystone resources"])
+        return "" if why.startswith("no answer within") else why
+
+    return str(until(told, "Keystone's resources are asked for in time", 300, 1))
 
 
 def test_strangers_lock_people_and_not_the_program(settled: Cloud) -> None:
@@ -92,10 +97,12 @@ def test_the_plan_says_why_the_program_is_refused(settled: Cloud) -> None:
             assert answer.ok, answer.text
 
         put(options={"ignore_lockout_failure_attempts": False})
-        assert "without ignore_lockout_failure_attempts" in json.dumps(settled.plan())
-        guess(settled, OWN)
-        assert "refuses the login of scs-deploy: the account is locked by wrong passwords" in refusal(settled)
-        settled.sql(UNLOCK)
+        try:
+            assert "without ignore_lockout_failure_attempts" in json.dumps(settled.plan())
+            guess(settled, OWN)
+            assert "refuses the login of scs-deploy: the account is locked by wrong passwords" in refusal(settled)
+        finally:
+            settled.sql(UNLOCK)
         put(password="changed by hand")
         assert "the password is wrong: somebody changed it in Keystone" in refusal(settled)
         put(password=right.password, enabled=False)
