@@ -38,7 +38,7 @@ become_root() { # ARGUMENTS OF THE SCRIPT...
     say "Root is needed for lab nodes; starting again with sudo."
     local kept=CI,NO_COLOR,FORCE_COLOR,http_proxy,https_proxy,no_proxy,HTTP_PROXY,HTTPS_PROXY,NO_PROXY,SSL_CERT_FILE,SSL_CERT_DIR name
     for name in "${!SCS_@}" "${!PIP_@}" "${!UV_@}"; do kept+=,$name; done
-    exec sudo --preserve-env=$kept -- "$0" "$@"
+    exec sudo --preserve-env="$kept" -- "$0" "$@"
 }
 
 check_system() {
