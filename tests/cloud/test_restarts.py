@@ -5,8 +5,6 @@ from __future__ import annotations
 from bench import restarts
 from tests.deployment import Cloud
 
-VSWITCHD_SECONDS = 3.0
-
 
 def test_no_restart_of_a_container_stops_a_server(cloud: Cloud, address: str) -> None:
     before = qemu(cloud)
@@ -16,7 +14,8 @@ def test_no_restart_of_a_container_stops_a_server(cloud: Cloud, address: str) ->
         print(restarts.show(row))
         rows[row.instance] = row
     assert qemu(cloud) == before
-    assert rows["openvswitch-vswitchd"].ping_gap <= VSWITCHD_SECONDS
+    vswitchd = rows["openvswitch-vswitchd"]
+    assert vswitchd.ping_gap < vswitchd.healthy  # the flows are back before anybody computes them anew
     assert {name for name, row in rows.items() if row.broken} == set()
 
 
