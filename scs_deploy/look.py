@@ -70,7 +70,7 @@ def ask(
                 except _NoAnswerError as error:
                     failed[name], state = str(error), "failed"
                 except DeployError as error:
-                    unreachable[name], state = error.why or error.what, "unreachable"
+                    unreachable[name], state = f"{error.where}: {error.why}", "unreachable"
                 if on_node:
                     on_node(name, state)
         except BaseException:

@@ -95,7 +95,7 @@ def test_who_cannot_answer_says_why_and_the_others_are_heard(side: Path) -> None
     assert got.failed["n1"].endswith("ValueError: the disk is on fire")
     assert "exit code 3" in got.failed["n3"]
     assert "format version 7" in got.failed["n4"]
-    assert got.unreachable == {"gone": "ssh: connect to host gone: No route to host"}
+    assert got.unreachable == {"gone": "root@gone port 22: ssh: connect to host gone: No route to host"}
     assert told == {"n1": "failed", "n2": "ok", "n3": "failed", "gone": "unreachable", "n4": "failed"}
 
 
