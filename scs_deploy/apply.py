@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scs_deploy import payload, runner
+from scs_deploy.answers import Answers
 from scs_deploy.engine import find_engine
 from scs_deploy.events import EventLog
 from scs_deploy.images import layout, read_lock
@@ -132,7 +133,7 @@ def legs(waves: Sequence[Wave]) -> list[Leg]:
 
 def _run(
     session: Session, waves: runner.Waves, leg: Leg, sealed: Sealed, resolver: Resolver, log: EventLog, purge: bool
-) -> runner.Answers:
+) -> Answers:
     payloads = {
         node: payload.converge(log.run, leg, node, session.nodes[node].engine, holder(), sealed, resolver, purge)
         for node in leg.nodes
@@ -178,7 +179,7 @@ def _refusal(step: Step) -> dict[str, str]:
     }
 
 
-def _result(step: Step, got: runner.Answers, log: EventLog) -> Result:
+def _result(step: Step, got: Answers, log: EventLog) -> Result:
     answer = got.answers.get(step.node)
     if answer is None and step.node in got.lost:
         error = {

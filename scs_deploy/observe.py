@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from scs_deploy import clocks, payload, runner
+from scs_deploy import clocks, look, payload
 from scs_deploy.desired import Desired
 from scs_deploy.errors import DeployError
 from scs_deploy.facts import FactsCache
@@ -85,12 +85,12 @@ class Observer:
             if node.state != "maintenance"
         }
         before = self.clock()
-        got = runner.run("observe.yml", self.connections, questions, progress)
+        got = look.ask(self.connections, questions, progress)
         asked = before, self.clock()
         for name, answer in got.answers.items():
             if told := (answer.get("live") or {}).get("time"):
                 self._clocks[name] = clocks.ahead(told, asked)
-        return dict(got.answers), {**got.unreachable, **got.failed, **got.lost}
+        return dict(got.answers), {**got.unreachable, **got.failed}
 
 
 def _nothing() -> Sealed:

@@ -1,4 +1,4 @@
-"""The only module that starts Ansible: a playbook over some nodes, once or wave by wave, payloads in, answers out, nothing left behind."""
+"""The only module that starts Ansible: a playbook over some nodes, wave by wave, payloads in, answers out, nothing left behind."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,7 +18,8 @@ import ansible_runner
 import yaml
 
 from scs_deploy import paths, private
-from scs_deploy.errors import DeployError, Interrupted
+from scs_deploy.answers import Answer, Answers, OnNode
+from scs_deploy.errors import Interrupted
 from scs_deploy.ssh import Connection
 
 FORKS = 50
@@ -29,46 +29,6 @@ _ENDS = {"runner_on_ok": "ok", "runner_on_failed": "failed", "runner_on_unreacha
 
 _HEADINGS = {"playbook_on_play_start", "playbook_on_task_start", "playbook_on_stats"}
 _LAST_LINES = 10
-
-
-Answer = Mapping[str, Any]
-OnNode = Callable[[str, str], None]
-"""Called with node and one of ``ok``, ``failed``, ``unreachable`` as answers come in."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """Node -> answer of the module; nodes that could not be reached, with the reason."""
-
-    answers: Mapping[str, Answer]
-    unreachable: Mapping[str, str]
-    failed: Mapping[str, str]
-    """Reached, but the module itself gave no answer: node -> why."""
-    lost: Mapping[str, str] = field(default_factory=dict)
-    """Not heard of, since Ansible itself ended too early: node -> its last words."""
-
-
-def run(
-    playbook: str,
-    connections: Mapping[str, Connection],
-    payloads: Mapping[str, Mapping[str, Any]],
-    on_node: OnNode | None = None,
-) -> Answers:
-    """Run ``playbooks/<playbook>`` once against the nodes that have a payload.
-
-    Raises ``Interrupted`` on Ctrl-C and ``DeployError`` when Ansible itself cannot work.
-    """
-    if not payloads:
-        return Answers({}, {}, {})
-    with Waves(playbook, connections, [tuple(payloads)]) as waves:
-        got = waves.next(payloads, on_node)
-    if len(got.lost) == len(payloads):
-        raise DeployError(
-            "Ansible did not run",
-            why=next(iter(got.lost.values())),
-            fix="run again with -v; see docs/troubleshooting.md",
-        ) from waves.failure
-    return got
 
 
 class Waves:
@@ -84,7 +44,6 @@ class Waves:
         self._events: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
         self._stop, self._interrupted = threading.Event(), threading.Event()
         self._signals: dict[int, Any] = {}
-        self.failure: Exception | None = None
         self._said: deque[str] = deque(maxlen=_LAST_LINES)
         self._thread = threading.Thread(target=self._ansible, name="ansible")
 
@@ -197,7 +156,6 @@ class Waves:
                 suppress_env_files=True,
             )
         except Exception as error:  # noqa: BLE001 - told to who waits for the answers
-            self.failure = error
             self._said.append(str(error) or type(error).__name__)
 
     def _write(self, name: str, data: object) -> None:

@@ -8,7 +8,8 @@ import re
 import shlex
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -23,6 +24,15 @@ _SOCKET_LIMIT = 107  # bytes of sun_path without its end; ssh adds a dot and 16 
 _CLOSED = re.compile(
     r"^(Shared c|C)onnection to \S+ closed\.\r?$|^Pseudo-terminal will not be allocated|^Killed by signal"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A command that ended: its exit code and its output."""
+
+    code: int
+    out: str
+    err: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +120,27 @@ class Connection:
         if done.returncode:
             raise self._failed(command, done.returncode, done.stderr.decode(errors="replace").strip())
         return done.stdout.decode(errors="replace")
+
+    def talk(
+        self,
+        command: Sequence[str],
+        stdin: bytes,
+        started: Callable[[subprocess.Popen[bytes]], AbstractContextManager[None]],
+    ) -> Done:
+        """Give ``stdin`` to a command and return what it said, whatever its exit code.
+
+        ``started`` surrounds the time in which the process lives, so that others can end it. Raises ``DeployError`` when the
+        node cannot be reached.
+        """
+        pipe = subprocess.PIPE
+        with (
+            _log() as log,
+            subprocess.Popen(self.argv(command, log=log.name), stdin=pipe, stdout=pipe, stderr=pipe) as process,
+            started(process),
+        ):
+            out, err = (said.decode(errors="replace") for said in process.communicate(stdin))
+            self._check(process.returncode, log.read(), err if self.jump else "")
+        return Done(process.returncode, out, err)
 
     def popen(self, command: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
         """Start a command, such as ``journalctl -f``; exit code 255 means that ssh failed, its message is on stderr."""

@@ -11,7 +11,7 @@ from scs_deploy.order import Order
 from scs_deploy.seal import Sealed
 
 Observed = Mapping[str, Mapping[str, Any]]
-"""node -> answer of the observe module (docs/contracts.md)"""
+"""node -> its answer to a look (docs/contracts.md)"""
 
 
 @dataclass(frozen=True, slots=True)

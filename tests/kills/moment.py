@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scs_deploy import locks
 from tests.deployment import Cloud, until
 from tests.kills.points import FINISHING, OBSERVING, SENDING, WORKING, Point
 
@@ -24,7 +25,7 @@ PATIENCE = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Spans:
-    """Seconds that an undisturbed run took from its first folder to its plan, then to the module's work, and after the last step."""
+    """Seconds that an undisturbed run took from its lock to its plan, then to the module's work, and after the last step."""
 
     observing: float = 2.0
     sending: float = 1.5
@@ -44,6 +45,12 @@ class Run:
     @property
     def ended(self) -> bool:
         return self.process.poll() is not None
+
+    @property
+    def locked(self) -> bool:
+        """Whether it holds the region's lock, under which it looks first."""
+        holder = locks.holder(self._folder.parent)
+        return bool(holder and holder.pid == self.process.pid)
 
     @property
     def said(self) -> str:
@@ -69,7 +76,7 @@ class Run:
 
     def reach(self, point: Point, spans: Spans) -> None:
         """Return at the point's moment, or when the run has ended before."""
-        self._until(lambda: self.cloud.private_folders(), "Ansible was started")
+        self._until(lambda: self.locked, "the region is locked")
         if point.phase == OBSERVING:
             return self._pass(point.fraction * spans.observing)
         self._until(lambda: self.events("wave", "end"), "the first wave is sent")

@@ -11,6 +11,7 @@ from world import World, nothing
 
 from scs_deploy import apply as module
 from scs_deploy import runner
+from scs_deploy.answers import Answers
 from scs_deploy.apply import apply
 from scs_deploy.events import EventLog
 from scs_deploy.plan import Plan, Wave
@@ -50,7 +51,7 @@ class Region:
     def run(self, payloads, on_node):
         self.asked.append({node: [step["id"] for step in payload["steps"]] for node, payload in payloads.items()})
         if 0 < self.dies_in <= len(self.asked):
-            return runner.Answers({}, {}, {}, dict.fromkeys(payloads, "ERROR! last words"))
+            return Answers({}, {}, {}, dict.fromkeys(payloads, "ERROR! last words"))
         answers = {}
         for node, payload in payloads.items():
             if node in self.unreachable | self.silent:
@@ -67,7 +68,7 @@ class Region:
                     "id": step["id"], "status": status, "by": by, "done": [], "seconds": 0.1, "error": error,
                 }  # fmt: skip
             answers[node] = {"v": 1, "results": list(results.values()), "lock": holder}
-        return runner.Answers(
+        return Answers(
             answers,
             {node: "no route to host" for node in payloads if node in self.unreachable},
             {node: "no JSON" for node in payloads if node in self.silent},

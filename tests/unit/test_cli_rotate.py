@@ -7,7 +7,8 @@ from test_session import folder  # noqa: F401 - a fixture
 from typer.testing import CliRunner
 from world import BASE, facts, matching
 
-from scs_deploy import logins, runner
+from scs_deploy import logins, look
+from scs_deploy.answers import Answers
 from scs_deploy.cli import common, secrets
 from scs_deploy.errors import CHANGES_PENDING, DeployError, InputError, UsageError
 from scs_deploy.secrets import vault as vault_module
@@ -20,16 +21,16 @@ SECRET = "app-database"
 def session(folder, monkeypatch) -> Session:  # noqa: F811
     made = Session(folder)
 
-    def run(playbook, connections, payloads, on_node=None):
+    def ask(connections, payloads, on_node=None):
         known = bool(made._known.get("n1"))
         sealed = made.render()
         answers = {}
         for name in payloads:
             answer = matching(name, sealed) if known else {"instances": {}, "unexpected": {}, "images": []}
             answers[name] = {**answer, "facts": facts(f"10.60.1.1{name[1]}"), "facts_digest": "f"}
-        return runner.Answers(answers, {}, {})
+        return Answers(answers, {}, {})
 
-    monkeypatch.setattr(runner, "run", run)
+    monkeypatch.setattr(look, "ask", ask)
     monkeypatch.setattr(common, "session", lambda *_: made)
     return made
 

@@ -9,7 +9,8 @@ import pytest
 import yaml
 from world import BASE, ROLES, World, facts, matching
 
-from scs_deploy import clocks, paths, runner
+from scs_deploy import clocks, look, paths
+from scs_deploy.answers import Answers
 from scs_deploy.errors import DeployError, InputError, UsageError
 from scs_deploy.images.lock import LockedImage, write_lock
 from scs_deploy.secrets import password
@@ -26,8 +27,7 @@ class Nodes:
         self.clock = 0.0
         """Seconds by which the clock of n2 is ahead."""
 
-    def run(self, playbook, connections, payloads, on_node=None):
-        assert playbook == "observe.yml"
+    def ask(self, connections, payloads, on_node=None):
         self.asked.append(dict(payloads))
         answers = {}
         for name, payload in payloads.items():
@@ -43,13 +43,13 @@ class Nodes:
                 "unexpected": {},
                 "images": [],
             }
-        return runner.Answers(answers, {name: "no route" for name in payloads if name in self.unreachable}, {})
+        return Answers(answers, {name: "no route" for name in payloads if name in self.unreachable}, {})
 
 
 @pytest.fixture
 def nodes(monkeypatch) -> Nodes:
     made = Nodes()
-    monkeypatch.setattr(runner, "run", made.run)
+    monkeypatch.setattr(look, "ask", made.ask)
     return made
 
 

@@ -1,0 +1,140 @@
+"""How nodes are asked: what goes over the wire comes back, whatever else is said on the way; the node's own code is played."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scs_deploy import look
+from scs_deploy.answers import Answers
+from scs_deploy.errors import Interrupted
+from scs_deploy.ssh import Connection
+
+OBSERVE = """
+import os, sys, time
+
+def observe(asked, node):
+    what = asked.get("do")
+    if what == "fail":
+        raise ValueError("the disk is on fire")
+    if what == "hang":
+        open(asked["begun"], "w").close()
+        time.sleep(60)
+    if what == "die":
+        os._exit(3)
+    return {"v": 1, "asked": asked, "engine": node, "left": sorted(os.listdir(asked["folder"]))}
+"""
+NODE = """
+class Node:
+    @staticmethod
+    def local(engine):
+        return engine
+"""
+
+
+class Here(Connection):
+    """A node that is this machine: the login shell greets, then runs what it is given."""
+
+    def argv(self, command: Sequence[str], *, tty: bool = False, log: str = "") -> list[str]:
+        if self.host == "gone":
+            text = f"echo 'ssh: connect to host gone: No route to host' >{log}; exit 255"
+        else:
+            text = 'echo "Welcome to this machine"; exec "$@"'
+        return ["/bin/sh", "-c", text, "sh", sys.executable, *command[1:]]
+
+
+@pytest.fixture
+def side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A node's side that does as it is asked."""
+    folder = tmp_path / "side"
+    folder.mkdir()
+    shutil.copy(look._NODE_SIDE / "wire.py", folder)
+    (folder / "node.py").write_text(NODE)
+    (folder / "observe.py").write_text(OBSERVE)
+    monkeypatch.setattr(look, "_NODE_SIDE", folder)
+    look._code.cache_clear()
+    yield tmp_path
+    look._code.cache_clear()
+
+
+def ask(side: Path, told: dict[str, str] | None = None, **what: dict[str, Any]) -> Answers:
+    empty = side / "empty"
+    empty.mkdir(exist_ok=True)
+    questions = {name: {"v": 1, "engine": "podman", "folder": str(empty), **how} for name, how in what.items()}
+    connections = {name: Here(name, name, "/known") for name in what}
+    return look.ask(connections, questions, (told if told is not None else {}).__setitem__)
+
+
+def test_every_node_answers_what_it_was_asked_and_nothing_is_left(side: Path) -> None:
+    told: dict[str, str] = {}
+    got = ask(side, told, n1={"a": "é" * 70000}, n2={"a": 2})
+    assert {name: answer["asked"]["a"] for name, answer in got.answers.items()} == {"n1": "é" * 70000, "n2": 2}
+    assert got.answers["n1"]["engine"] == "podman"
+    assert got.answers["n1"]["left"] == []
+    assert told == {"n1": "ok", "n2": "ok"}
+    assert (got.unreachable, got.failed) == ({}, {})
+
+
+def test_nothing_asked_starts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subprocess, "Popen", None)
+    assert look.ask({}, {}) == Answers({}, {}, {})
+
+
+def test_who_cannot_answer_says_why_and_the_others_are_heard(side: Path) -> None:
+    told: dict[str, str] = {}
+    got = ask(side, told, n1={"do": "fail"}, n2={}, n3={"do": "die"}, gone={}, n4={"v": 7})
+    assert list(got.answers) == ["n2"]
+    assert got.failed["n1"].endswith("ValueError: the disk is on fire")
+    assert "exit code 3" in got.failed["n3"]
+    assert "format version 7" in got.failed["n4"]
+    assert got.unreachable == {"gone": "root@gone port 22: ssh: connect to host gone: No route to host"}
+    assert told == {"n1": "failed", "n2": "ok", "n3": "failed", "gone": "unreachable", "n4": "failed"}
+
+
+def test_an_interruption_ends_all_conversations(side: Path) -> None:
+    begun = side / "begun"
+
+    def stop(*_: Any) -> None:
+        raise Interrupted("interrupted")
+
+    def interrupt() -> None:
+        while not begun.exists():
+            pass
+        signal.raise_signal(signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGUSR1, stop)
+    started: list[subprocess.Popen[bytes]] = []
+    popen = subprocess.Popen.__init__
+
+    def noted(self: Any, *arguments: Any, **options: Any) -> None:
+        popen(self, *arguments, **options)
+        started.append(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subprocess.Popen, "__init__", noted)
+        threading.Thread(target=interrupt, daemon=True).start()
+        try:
+            with pytest.raises(Interrupted):
+                ask(side, None, n1={"do": "hang", "begun": str(begun)}, n2={})
+        finally:
+            signal.signal(signal.SIGUSR1, before)
+    assert started
+    assert all(process.returncode is not None for process in started)
+
+
+def test_the_real_node_side_is_whole_and_can_be_imported_from_the_zip(tmp_path: Path) -> None:
+    """Without what Ansible has and nodes need not have."""
+    packed = tmp_path / "code.zip"
+    packed.write_bytes(look._code())
+    imports = f"import sys; sys.path = [{str(packed)!r}, *(p for p in sys.path if 'site-packages' not in p)]; "
+    checked = f"from {look._PACKAGE} import observe, wire, node; print(observe.__file__)"
+    done = subprocess.run([sys.executable, "-I", "-c", imports + checked], capture_output=True, text=True, check=False)
+    assert done.stdout.startswith(str(packed)), done.stderr
