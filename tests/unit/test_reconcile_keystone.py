@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import importlib
 import json
+import shutil
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+
+from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils import node, owners
 
 FOLDER = Path(__file__).parents[2] / "roles" / "keystone" / "resources"
 KINDS = ("domain", "role", "project", "user", "role_assignment", "credential", "region", "service", "endpoint")
 STRICT = {"domains", "endpoints"}
 """Collections whose objects take no extra attributes (keystone 27)."""
+PAGED = {"users", "projects", "domains"}
+"""Collections that go on behind a marker, and end unsaid after the most that Keystone ever tells where nobody asks for a limit."""
+LIMITED = {*PAGED, "services", "regions", "credentials"}
+"""Collections that may be asked with a limit; the others refuse it."""
 
 
 class FakeKeystone:
@@ -32,6 +40,10 @@ class FakeKeystone:
         self.requests: list[tuple[str, str]] = []
         self.bodies: list[tuple[str, Any]] = []
         self.admin_password = "right"
+        self.most = 1000
+        self.list_limit = 0
+        self.hangs_up = False
+        self.connections: set[int] = set()
         self.add("domains", id="default", name="Default")
         self.add("projects", id="p-admin", name="admin", domain_id="default")
         for role in ("admin", "reader", "service"):
@@ -45,13 +57,31 @@ class FakeKeystone:
     def logins(self) -> int:
         return self.requests.count(("POST", "/auth/tokens"))
 
+    def listed(self, collection: str, query: dict[str, str]) -> tuple[int, Any]:
+        """A list as keystone 27 cuts it."""
+        if "limit" in query and collection not in LIMITED:
+            return 400, {"error": {"message": "'limit' was unexpected"}}
+        rows = self.store[collection]
+        limit = min(int(query.get("limit") or self.list_limit or self.most), self.most)
+        if collection in PAGED:
+            rows = sorted(rows, key=lambda one: str(one["id"]))
+            rows = [one for one in rows if one["id"] > query.get("marker", "")]
+        elif not self.list_limit and "limit" not in query:
+            return 200, {collection: rows, "links": {"next": None}}
+        rows, left = rows[:limit], len(rows) - limit
+        asked = "limit" in query or self.list_limit
+        cut = asked and (left >= 0 if collection in PAGED else left > 0)
+        following = f"https://elsewhere/v3/{collection}?limit={limit}&marker={rows[-1]['id']}" if cut and rows else None
+        return 200, {collection: rows, "links": {"next": following}} | ({"truncated": True} if cut else {})
+
     def handle(self, method: str, path: str, body: Any) -> tuple[int, Any]:
+        path, query = urlsplit(path).path, dict(parse_qsl(urlsplit(path).query))
         self.requests.append((method, path))
         self.bodies.append((method, body))
         parts = path.strip("/").split("/")
         if path == "/auth/tokens":
             user = body["auth"]["identity"]["password"]["user"]
-            known = {one["name"]: one["password"] for one in self.store["users"]} | {"admin": self.admin_password}
+            known = {one["name"]: one.get("password") for one in self.store["users"]} | {"admin": self.admin_password}
             if known.get(user["name"]) == user["password"]:
                 return 201, {"token": {}}
             return 401, {"error": {"message": "no"}}
@@ -75,7 +105,7 @@ class FakeKeystone:
             return 204, None
         collection = parts[0]
         if method == "GET":
-            return 200, {collection: self.store[collection]}
+            return self.listed(collection, query)
         if method == "DELETE":
             if collection == "regions" and parts[1] in {one["region_id"] for one in self.store["endpoints"]}:
                 return 403, {"error": {"message": "it has endpoints"}}
@@ -95,7 +125,11 @@ def fake() -> Iterator[FakeKeystone]:
     keystone = FakeKeystone()
 
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
         def _answer(self) -> None:
+            keystone.connections.add(self.client_address[1])
             length = int(self.headers.get("Content-Length") or 0)
             body = json.loads(self.rfile.read(length)) if length else None
             status, answer = keystone.handle(self.command, self.path.removeprefix("/v3"), body)
@@ -105,6 +139,9 @@ def fake() -> Iterator[FakeKeystone]:
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)
+            self.close_connection = (
+                keystone.hangs_up
+            )  # without a word, as a server that is stopped or waited long enough
 
         do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _answer  # noqa: N815
 
@@ -119,15 +156,21 @@ def fake() -> Iterator[FakeKeystone]:
     server.server_close()
 
 
+class Kinds:
+    """Modules imported afresh whenever one is named, as each look and each change of a node does."""
+
+    def __getitem__(self, kind: str) -> ModuleType:
+        for name in [name for name in sys.modules if name.startswith("keystone_resources")]:
+            del sys.modules[name]
+        package = ModuleType("keystone_resources")
+        package.__path__ = [str(FOLDER)]
+        sys.modules["keystone_resources"] = package
+        return importlib.import_module(f"keystone_resources.{kind}")
+
+
 @pytest.fixture
-def kinds(fake: FakeKeystone) -> dict[str, ModuleType]:
-    """Modules imported afresh, as each look of a node does."""
-    for name in [name for name in sys.modules if name.startswith("keystone_resources")]:
-        del sys.modules[name]
-    package = ModuleType("keystone_resources")
-    package.__path__ = [str(FOLDER)]
-    sys.modules["keystone_resources"] = package
-    return {kind: importlib.import_module(f"keystone_resources.{kind}") for kind in KINDS}
+def kinds() -> Kinds:
+    return Kinds()
 
 
 @pytest.fixture
@@ -159,20 +202,17 @@ WANTED: dict[str, list[dict[str, Any]]] = {
 }
 
 
-def create(kinds: dict[str, ModuleType], context: dict[str, Any]) -> None:
-    for kind in KINDS:
-        there = {one["name"] for one in kinds[kind].observe(context, WANTED[kind])}
-        missing = [{**one, "op": "create"} for one in WANTED[kind] if one["name"] not in there]
-        kinds[kind].apply(context, missing)
+def create(kinds: Kinds, context: dict[str, Any], wanted: dict[str, list[dict[str, Any]]] | None = None) -> None:
+    for kind, items in (wanted or WANTED).items():
+        there = {one["name"] for one in kinds[kind].observe(context, items)}
+        kinds[kind].apply(context, [{**one, "op": "create"} for one in items if one["name"] not in there])
 
 
-def test_nothing_is_told_before_it_exists(kinds: dict[str, ModuleType], context: dict[str, Any]) -> None:
+def test_nothing_is_told_before_it_exists(kinds: Kinds, context: dict[str, Any]) -> None:
     assert [kinds[kind].observe(context, WANTED[kind]) for kind in KINDS if kind != "role"] == [[]] * 8
 
 
-def test_what_was_created_is_as_wanted_and_nothing_is_left_to_do(
-    kinds: dict[str, ModuleType], context: dict[str, Any]
-) -> None:
+def test_what_was_created_is_as_wanted_and_nothing_is_left_to_do(kinds: Kinds, context: dict[str, Any]) -> None:
     create(kinds, context)
     for kind in KINDS:
         seen = kinds[kind].observe(context, WANTED[kind])
@@ -180,27 +220,139 @@ def test_what_was_created_is_as_wanted_and_nothing_is_left_to_do(
         assert sorted(seen, key=str) == sorted(expected, key=str)
 
 
-def test_one_look_at_all_kinds_logs_in_once_and_once_per_password(
-    fake: FakeKeystone, kinds: dict[str, ModuleType], context: dict[str, Any]
-) -> None:
-    create(kinds, context)
-    before = fake.logins()
-    for kind in KINDS:
-        kinds[kind].observe(context, WANTED[kind])
-    assert fake.logins() - before == 1
+Look = Callable[[dict[str, list[dict[str, Any]]]], dict[str, list[dict[str, Any]]]]
 
 
-def test_a_collection_is_listed_once_per_kind(
-    fake: FakeKeystone, kinds: dict[str, ModuleType], context: dict[str, Any]
+@pytest.fixture
+def look(context: dict[str, Any], tmp_path: Path) -> Look:
+    """Ask all kinds at once, as a node does."""
+    folder = tmp_path / "resources"
+    shutil.copytree(FOLDER, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "context.json").write_text(json.dumps(context))
+    host = node.Node.local("podman").host
+
+    def ask(wanted: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
+        listed = [{**one, "kind": kind} for kind, items in wanted.items() for one in items]
+        (folder / "wanted.json").write_text(json.dumps(listed))
+        answer = owners.observe_owner(host, "keystone", {"reconciler": str(folder), "kinds": list(KINDS)})
+        assert answer["state"] == "ok", answer["why"]
+        return dict(answer["items"])
+
+    return ask
+
+
+def more(count: int) -> dict[str, list[dict[str, Any]]]:
+    """What is wanted, and as many further objects of most kinds."""
+    names = [f"more{number}" for number in range(count)]
+    extra = {
+        "domain": [item(f"d-{one}") for one in names],
+        "role": [item(f"r-{one}") for one in names],
+        "project": [item(f"sales/p-{one}", domain="sales") for one in names],
+        "user": [item(one, default_project="service") for one in names],
+        "role_assignment": [item(f"{one} serves", user=one, role="service", project="service") for one in names],
+        "service": [item(one, type=one) for one in names],
+        "endpoint": [
+            item(f"{one} public", service=one, interface="public", region="box", url="https://x") for one in names
+        ],
+    }
+    return {kind: [*WANTED[kind], *extra.get(kind, [])] for kind in KINDS}
+
+
+@pytest.mark.parametrize("count", [0, 30])
+def test_one_look_lists_every_collection_once_and_logs_in_once_per_password(
+    fake: FakeKeystone, kinds: Kinds, context: dict[str, Any], look: Look, count: int
 ) -> None:
-    create(kinds, context)
+    wanted = more(count)
+    create(kinds, context, wanted)
     fake.requests.clear()
-    kinds["role_assignment"].observe(context, WANTED["role_assignment"])
-    assert len(fake.requests) == len(set(fake.requests))
+    seen = look(wanted)
+    lists = [("GET", f"/{kind}s") for kind in KINDS]
+    assert sorted(fake.requests) == sorted([*lists, *[("POST", "/auth/tokens")] * 2])
+    expected = {kind: sorted((one["name"], one["secret"]) for one in seen[kind]) for kind in KINDS}
+    assert expected == {kind: sorted((one["name"], one["digest"]) for one in wanted[kind]) for kind in KINDS}
+
+
+def test_the_password_of_our_own_account_is_proved_by_our_token(
+    fake: FakeKeystone, kinds: Kinds, context: dict[str, Any]
+) -> None:
+    fake.add("users", name="admin", domain_id="default", password="right")
+    ours = [item("admin", "right", "d1")]
+    assert [one["secret"] for one in kinds["user"].observe(context, ours)] == ["d1"]
+    assert fake.logins() == 1
+    assert [one["secret"] for one in kinds["user"].observe(context, [item("admin", "wrong", "d1")])] == ["differs"]
+
+
+def test_a_login_that_proves_a_password_asks_for_no_rights(
+    fake: FakeKeystone, kinds: Kinds, context: dict[str, Any]
+) -> None:
+    create(kinds, context)
+    fake.bodies.clear()
+    kinds["user"].observe(context, WANTED["user"])
+    scopes = [body["auth"].get("scope") for method, body in fake.bodies if method == "POST"]
+    assert scopes == [{"project": {"name": "admin", "domain": {"id": "default"}}}, "unscoped"]
+
+
+def test_a_change_ends_what_was_seen(fake: FakeKeystone, kinds: Kinds, context: dict[str, Any]) -> None:
+    role = kinds["role"]
+    assert [one["name"] for one in role.observe(context, WANTED["role"])] == ["admin"]
+    role.apply(context, [{**WANTED["role"][1], "op": "create"}])
+    assert [one["name"] for one in role.observe(context, WANTED["role"])] == ["admin", "lb-member"]
+
+
+@pytest.mark.parametrize("kind", sorted(PAGED))
+def test_what_is_behind_the_most_that_keystone_tells_is_seen(
+    fake: FakeKeystone, kinds: Kinds, context: dict[str, Any], kind: str
+) -> None:
+    """Where nobody asks for pages, keystone 27 leaves out what is beyond ``max_db_limit``, and does not say so."""
+    create(kinds, context)
+    one = kind.removesuffix("s")
+    name = WANTED[one][-1]["name"]
+    for number in range(20):
+        fake.add(kind, id=f"a{number:02}", name=f"stranger{number}", domain_id="default", password="x")
+    fake.most = 3
+    assert [seen["name"] for seen in kinds[one].observe(context, WANTED[one]) if seen["name"] == name] == [name]
+    assert name in {seen["name"] for seen in kinds[one].observe(context, [])}
+
+
+@pytest.mark.parametrize("kind", ["role", "service", "endpoint", "region", "credential"])
+def test_a_list_that_keystone_cuts_is_never_taken_for_whole(
+    fake: FakeKeystone, kinds: Kinds, context: dict[str, Any], kind: str
+) -> None:
+    create(kinds, context)
+    fake.add(f"{kind}s", **{**fake.store[f"{kind}s"][0], "id": "one more"})
+    fake.list_limit = len(fake.store[f"{kind}s"])
+    assert kinds[kind].observe(context, WANTED[kind])
+    fake.list_limit -= 1
+    with pytest.raises(RuntimeError, match=f"keystone keeps {kind}s back, and tells only .*: take list_limit out"):
+        kinds[kind].observe(context, WANTED[kind])
+
+
+def test_a_connection_is_kept_and_one_that_the_server_closed_is_replaced(
+    fake: FakeKeystone, kinds: Kinds, context: dict[str, Any], look: Look
+) -> None:
+    create(kinds, context)
+    fake.connections.clear()
+    assert look(WANTED)
+    assert len(fake.connections) == 1
+    fake.connections.clear()
+    fake.hangs_up = True
+    fake.requests.clear()
+    assert {kind: len(items) for kind, items in look(WANTED).items()} == {kind: len(WANTED[kind]) for kind in KINDS}
+    assert len(fake.connections) == len(fake.requests) == len(KINDS) + 2
+
+
+def test_a_change_is_sent_once_on_a_connection_of_its_own(
+    fake: FakeKeystone, kinds: Kinds, context: dict[str, Any]
+) -> None:
+    """On a kept one nobody can tell a change that was lost from one whose answer was."""
+    fake.hangs_up = True
+    kinds["role"].apply(context, [{**item(f"new{number}"), "op": "create"} for number in range(3)])
+    assert [one["name"] for one in fake.store["roles"]][-3:] == ["new0", "new1", "new2"]
+    assert fake.requests.count(("POST", "/roles")) == 3
 
 
 def test_a_changed_password_differs_until_it_is_set_again(
-    fake: FakeKeystone, kinds: dict[str, ModuleType], context: dict[str, Any]
+    fake: FakeKeystone, kinds: Kinds, context: dict[str, Any]
 ) -> None:
     create(kinds, context)
     fake.store["users"][0]["password"] = "by hand"
@@ -210,7 +362,7 @@ def test_a_changed_password_differs_until_it_is_set_again(
 
 
 def test_a_changed_attribute_is_shown_with_the_value_it_has(
-    fake: FakeKeystone, kinds: dict[str, ModuleType], context: dict[str, Any]
+    fake: FakeKeystone, kinds: Kinds, context: dict[str, Any]
 ) -> None:
     create(kinds, context)
     fake.store["endpoints"][0]["url"] = "https://old"
@@ -223,7 +375,7 @@ def test_a_changed_attribute_is_shown_with_the_value_it_has(
 
 @pytest.mark.parametrize("kind", ["domain", "project", "user", "service", "endpoint"])
 def test_what_somebody_switched_off_differs_and_is_switched_on(
-    fake: FakeKeystone, kinds: dict[str, ModuleType], context: dict[str, Any], kind: str
+    fake: FakeKeystone, kinds: Kinds, context: dict[str, Any], kind: str
 ) -> None:
     create(kinds, context)
     wanted = WANTED[kind][-1:]
@@ -246,7 +398,7 @@ def test_what_somebody_switched_off_differs_and_is_switched_on(
 
 @pytest.mark.parametrize("kind", ["domain", "role", "project", "user", "service"])
 def test_only_objects_of_ours_are_offered_for_removal_and_removed(
-    kind: str, fake: FakeKeystone, kinds: dict[str, ModuleType], context: dict[str, Any]
+    kind: str, fake: FakeKeystone, kinds: Kinds, context: dict[str, Any]
 ) -> None:
     fake.add(f"{kind}s", name="by-hand", domain_id="default", password="x", type="x")
     create(kinds, context)
@@ -259,9 +411,7 @@ def test_only_objects_of_ours_are_offered_for_removal_and_removed(
     assert not {name.rpartition("/")[2] for name in ours} & set(left)
 
 
-def test_a_right_that_nobody_wants_is_revoked(
-    fake: FakeKeystone, kinds: dict[str, ModuleType], context: dict[str, Any]
-) -> None:
+def test_a_right_that_nobody_wants_is_revoked(fake: FakeKeystone, kinds: Kinds, context: dict[str, Any]) -> None:
     create(kinds, context)
     fake.grants.append(("somebody", "r-admin", "projects", "p-admin"))
     keep = WANTED["role_assignment"][:1]
@@ -272,7 +422,7 @@ def test_a_right_that_nobody_wants_is_revoked(
 
 
 def test_credentials_are_made_anew_and_those_of_others_stay(
-    fake: FakeKeystone, kinds: dict[str, ModuleType], context: dict[str, Any]
+    fake: FakeKeystone, kinds: Kinds, context: dict[str, Any]
 ) -> None:
     create(kinds, context)
     fake.add(
@@ -288,9 +438,7 @@ def test_credentials_are_made_anew_and_those_of_others_stay(
     assert [json.loads(one["blob"])["access"] for one in fake.store["credentials"]] == ["by hand"]
 
 
-def test_endpoints_of_other_regions_are_left_alone(
-    fake: FakeKeystone, kinds: dict[str, ModuleType], context: dict[str, Any]
-) -> None:
+def test_endpoints_of_other_regions_are_left_alone(fake: FakeKeystone, kinds: Kinds, context: dict[str, Any]) -> None:
     create(kinds, context)
     service = fake.store["services"][0]["id"]
     fake.add("endpoints", service_id=service, interface="public", region_id="elsewhere", url="u")
@@ -300,7 +448,7 @@ def test_endpoints_of_other_regions_are_left_alone(
 
 
 def test_a_region_that_got_another_name_leaves_nothing_behind(
-    fake: FakeKeystone, kinds: dict[str, ModuleType], context: dict[str, Any]
+    fake: FakeKeystone, kinds: Kinds, context: dict[str, Any]
 ) -> None:
     fake.add("regions", id="elsewhere")
     create(kinds, context)
@@ -320,7 +468,7 @@ def test_a_region_that_got_another_name_leaves_nothing_behind(
 
 
 def test_nobody_locks_our_accounts_by_wrong_passwords(
-    fake: FakeKeystone, kinds: dict[str, ModuleType], context: dict[str, Any]
+    fake: FakeKeystone, kinds: Kinds, context: dict[str, Any]
 ) -> None:
     create(kinds, context)
     options = fake.store["users"][0]["options"]
@@ -333,9 +481,7 @@ def test_nobody_locks_our_accounts_by_wrong_passwords(
     assert [one["attrs"] for one in kinds["user"].observe(context, WANTED["user"])] == [WANTED["user"][0]["attrs"]]
 
 
-def test_a_password_that_is_right_is_not_set_again(
-    fake: FakeKeystone, kinds: dict[str, ModuleType], context: dict[str, Any]
-) -> None:
+def test_a_password_that_is_right_is_not_set_again(fake: FakeKeystone, kinds: Kinds, context: dict[str, Any]) -> None:
     """It would end all tokens of the account, and one of them is the reconciler's own."""
     create(kinds, context)
     own = {**WANTED["user"][0], "op": "update", "attrs": {"description": "changed"}}
@@ -346,7 +492,7 @@ def test_a_password_that_is_right_is_not_set_again(
     assert "password" not in sent
 
 
-def test_a_keystone_that_is_down_is_named(kinds: dict[str, ModuleType], context: dict[str, Any]) -> None:
+def test_a_keystone_that_is_down_is_named(kinds: Kinds, context: dict[str, Any]) -> None:
     with pytest.raises(ConnectionError, match=r"keystone at http://127\.0\.0\.1:1/v3 does not answer"):
         kinds["role"].observe({**context, "url": "http://127.0.0.1:1/v3"}, [])
 
@@ -362,7 +508,7 @@ def test_a_keystone_that_is_down_is_named(kinds: dict[str, ModuleType], context:
     ],
 )
 def test_a_refused_login_says_whether_it_is_locked_or_wrong(
-    fake: FakeKeystone, kinds: dict[str, ModuleType], context: dict[str, Any], tmp_path: Path, answer: str, told: str
+    fake: FakeKeystone, kinds: Kinds, context: dict[str, Any], tmp_path: Path, answer: str, told: str
 ) -> None:
     """``engine`` is asked for Keystone's own word; the password is not in its arguments."""
     fake.admin_password = "other"
@@ -375,6 +521,6 @@ def test_a_refused_login_says_whether_it_is_locked_or_wrong(
     assert (tmp_path / "arguments").read_text() == "exec --interactive keystone python3 -I -\n"
 
 
-def test_an_unknown_project_is_named(kinds: dict[str, ModuleType], context: dict[str, Any]) -> None:
+def test_an_unknown_project_is_named(kinds: Kinds, context: dict[str, Any]) -> None:
     with pytest.raises(LookupError, match="no project named nowhere"):
         kinds["user"].apply(context, [{**item("nova", default_project="nowhere"), "op": "create"}])

@@ -1,15 +1,15 @@
-"""A small client of Keystone's v3 API: one token, one list per collection, errors that a person can use."""
+"""A small client of Keystone's v3 API: one token and one list per collection for a look, errors that a person can use."""
 
 from __future__ import annotations
 
 import functools
+import http.client
 import json
 import ssl
 import threading
 import time
-import urllib.error
-import urllib.request
 from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 from ._refusal import why
 
@@ -19,7 +19,15 @@ TIMEOUT = 10.0
 PAUSES = (0.2, 1.0, 2.0)
 """Seconds before a question whose connection was dropped is asked again."""
 
+PAGE = 1000
+"""Objects asked for at a time where Keystone tells page by page: more than its ``max_db_limit``, 1000, it never tells."""
+
+PAGED = frozenset({"users", "projects", "domains"})
+"""Collections that end after ``max_db_limit`` objects, and say so only where a limit is asked for (keystone 27)."""
+
 _token_lock = threading.Lock()
+_looks: dict[str, Client] = {}
+_idle: dict[str, list[http.client.HTTPConnection]] = {}
 
 
 class RefusedError(RuntimeError):
@@ -36,19 +44,22 @@ class Client:
     def __init__(self, context: dict[str, Any]) -> None:
         self.context = context
         self.url: str = context["url"].rstrip("/")
-        self._tls = ssl.create_default_context(cafile=context["ca"]) if self.url.startswith("https") else None
         self._lists: dict[str, list[dict[str, Any]]] = {}
 
     def request(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
         """Send one request; raises ``RefusedError`` for an error status and ``ConnectionError`` when nobody answers."""
-        with _token_lock:
-            token = _token(tuple(self.context.items()))
-        return self._send(method, path, body, {"X-Auth-Token": token})[1]
+        if method != "GET":
+            _looks.clear()
+        return self._send(method, path, body, {"X-Auth-Token": self._token()})[1]
 
     def accepts(self, user: str, domain_id: str, password: str) -> bool:
-        """Tell whether a user can log in with a password."""
+        """Tell whether a user can log in with a password; that of our own account is proved by our token."""
+        if (user, domain_id, password) == (self.context["user"], "default", self.context["password"]):
+            return bool(self._token())
+        login = _password_login(user, domain_id, password)
+        login["auth"]["scope"] = "unscoped"  # else Keystone looks for roles in the user's default project
         try:
-            self._send("POST", "/auth/tokens", _password_login(user, domain_id, password), {})
+            self._send("POST", "/auth/tokens", login, {})
         except RefusedError as error:
             if error.status == 401:
                 return False
@@ -56,9 +67,9 @@ class Client:
         return True
 
     def all(self, collection: str) -> list[dict[str, Any]]:
-        """Return every object of a collection; asked once per client."""
+        """Return every object of a collection; asked once per client. Raises ``RuntimeError`` where Keystone keeps some back."""
         if collection not in self._lists:
-            self._lists[collection] = self.request("GET", f"/{collection}")[collection]
+            self._lists[collection] = self._pages(collection)
         return self._lists[collection]
 
     def forget(self, collection: str) -> None:
@@ -77,8 +88,36 @@ class Client:
             return name
         return self.id_of("domains", name)
 
+    def _pages(self, collection: str) -> list[dict[str, Any]]:
+        asked: dict[str, Any] = {"limit": PAGE} if collection in PAGED else {}
+        found: dict[str, dict[str, Any]] = {}
+        while True:
+            answer = self.request("GET", f"/{collection}" + (f"?{urlencode(asked)}" if asked else ""))
+            listed: list[dict[str, Any]] = answer[collection]
+            if not found and not answer.get("truncated"):
+                return listed
+            known = len(found)
+            found |= {one["id"]: one for one in listed}
+            following = urlsplit((answer.get("links") or {}).get("next") or "").query
+            if answer.get("truncated") and (collection not in PAGED or not following or len(found) == known):
+                raise RuntimeError(
+                    f"keystone keeps {collection} back, and tells only {len(listed)} of them: take list_limit out of its configuration"
+                )
+            if not following:
+                return list(found.values())
+            asked = {key: values[-1] for key, values in parse_qs(following).items()}
+
+    def _token(self) -> str:
+        with _token_lock:
+            return _token(tuple(self.context.items()))
+
     def _send(self, method: str, path: str, body: Any, headers: dict[str, str]) -> tuple[str, dict[str, Any]]:
-        return _send(self.url, self._tls, method, path, body, headers)
+        return _send(self.context, method, path, body, headers)
+
+
+def look(context: dict[str, Any]) -> Client:
+    """Return the client whose lists all kinds share that are looked at together; whoever changes something ends it."""
+    return _looks.setdefault(json.dumps(context, sort_keys=True), Client(context))
 
 
 @functools.lru_cache(maxsize=4)
@@ -87,9 +126,8 @@ def _token(items: tuple[tuple[str, Any], ...]) -> str:
     url, user = context["url"].rstrip("/"), context["user"]
     login = _password_login(user, "default", context["password"])
     login["auth"]["scope"] = {"project": {"name": context["project"], "domain": {"id": "default"}}}
-    tls = ssl.create_default_context(cafile=context["ca"]) if url.startswith("https") else None
     try:
-        return _send(url, tls, "POST", "/auth/tokens", login, {})[0]
+        return _send(context, "POST", "/auth/tokens", login, {})[0]
     except RefusedError as error:
         if error.status == 401:
             raise RefusedError(401, f"keystone at {url} refuses the login of {user}: {why(context)}") from error
@@ -102,40 +140,81 @@ def _password_login(user: str, domain_id: str, password: str) -> dict[str, Any]:
 
 
 def _send(
-    url: str, tls: ssl.SSLContext | None, method: str, path: str, body: Any, headers: dict[str, str]
+    context: dict[str, Any], method: str, path: str, body: Any, headers: dict[str, str]
 ) -> tuple[str, dict[str, Any]]:
     """Return the token of the answer's header, if any, and its body.
 
     A worker that is replaced drops its connections: what only asks is asked again.
     """
+    url, trust = context["url"].rstrip("/"), _trust(context["ca"]) if context["url"].startswith("https") else None
+    asks = method == "GET" or path == "/auth/tokens"
     data = None if body is None else json.dumps(body).encode()
-    asked = urllib.request.Request(  # noqa: S310 - the URL is ours
-        url + path, data, {"Content-Type": "application/json", "Accept": "application/json", **headers}, method=method
-    )
-    pauses = PAUSES if method == "GET" or path == "/auth/tokens" else ()
-    for pause in (*pauses, None):
+    sent = {"Content-Type": "application/json", "Accept": "application/json", **headers}
+    request = (method, urlsplit(url).path + path, data, sent)
+    for pause in (*(PAUSES if asks else ()), None):
         try:
-            return _once(asked, tls)
-        except urllib.error.HTTPError as error:
-            raise RefusedError(
-                error.code, f"keystone answers {error.code} to {method} {path}: {_message(error)}"
-            ) from error
-        except (OSError, TimeoutError) as error:
-            reason = getattr(error, "reason", None) or error
-            if pause is None or not isinstance(reason, (ConnectionResetError, ConnectionAbortedError)):
-                raise ConnectionError(f"keystone at {url} does not answer: {reason}") from error
+            answer, text = _exchange(url, trust, request, again=asks)
+        except (OSError, http.client.HTTPException) as error:
+            if pause is None or not isinstance(error, (ConnectionResetError, ConnectionAbortedError)):
+                raise ConnectionError(f"keystone at {url} does not answer: {error}") from error
             time.sleep(pause)
+            continue
+        if answer.status >= 300:
+            reason = _message(text) or answer.reason
+            raise RefusedError(answer.status, f"keystone answers {answer.status} to {method} {path}: {reason}")
+        return answer.headers.get("X-Subject-Token", ""), json.loads(text) if text else {}
     raise AssertionError("the last try returns or raises")
 
 
-def _once(asked: urllib.request.Request, tls: ssl.SSLContext | None) -> tuple[str, dict[str, Any]]:
-    with urllib.request.urlopen(asked, timeout=TIMEOUT, context=tls) as answer:  # noqa: S310
-        text = answer.read()
-        return answer.headers.get("X-Subject-Token", ""), json.loads(text) if text else {}
+def _exchange(
+    url: str, trust: ssl.SSLContext | None, request: tuple[str, str, bytes | None, dict[str, str]], *, again: bool
+) -> tuple[http.client.HTTPResponse, bytes]:
+    """Send a request on a kept connection; on a new one where there is none, where the server closed it, or where ``again`` is
+    false: what may not be sent twice cannot be tried on one that may be closed. What stays open is kept.
+    """
+    idle = _idle.setdefault(url, [])
+    connection = idle.pop() if idle and again else None
+    if connection:
+        try:
+            return _answer(connection, request, idle)
+        except TimeoutError:
+            raise
+        except (OSError, http.client.HTTPException):
+            pass
+    return _answer(_connection(url, trust), request, idle)
 
 
-def _message(error: urllib.error.HTTPError) -> str:
+def _answer(
+    connection: http.client.HTTPConnection,
+    request: tuple[str, str, bytes | None, dict[str, str]],
+    idle: list[http.client.HTTPConnection],
+) -> tuple[http.client.HTTPResponse, bytes]:
     try:
-        return str(json.loads(error.read())["error"]["message"])
+        connection.request(*request)
+        answer = connection.getresponse()
+        text = answer.read()
+    except BaseException:
+        connection.close()
+        raise
+    if connection.sock is not None:
+        idle.append(connection)
+    return answer, text
+
+
+def _connection(url: str, trust: ssl.SSLContext | None) -> http.client.HTTPConnection:
+    host, port = urlsplit(url).hostname or "", urlsplit(url).port
+    if trust:
+        return http.client.HTTPSConnection(host, port, timeout=TIMEOUT, context=trust)
+    return http.client.HTTPConnection(host, port, timeout=TIMEOUT)
+
+
+@functools.lru_cache(maxsize=4)
+def _trust(ca: str) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=ca)
+
+
+def _message(text: bytes) -> str:
+    try:
+        return str(json.loads(text)["error"]["message"])
     except (ValueError, KeyError, TypeError):
-        return str(error.reason)
+        return ""

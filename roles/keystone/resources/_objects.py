@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ._client import Client
+from ._client import Client, look
 
 MARK = "scs_deploy"
 
@@ -45,7 +45,7 @@ class Kind:
 
 def observe(kind: Kind, context: dict[str, Any], wanted: list[Item]) -> list[Item]:
     """Return wanted objects that exist and marked ones that nobody wants."""
-    client = Client(context)
+    client = look(context)
     found = client.all(kind.collection)
     items, known = [], set()
     for item in wanted:

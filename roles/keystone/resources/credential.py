@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ._client import Client
+from ._client import Client, look
 from ._objects import MARK
 
 Found = tuple[dict[str, Any], dict[str, Any]]
@@ -17,7 +17,7 @@ Found = tuple[dict[str, Any], dict[str, Any]]
 
 def observe(context: dict[str, Any], wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the wanted credentials that exist and ours that nobody wants."""
-    client = Client(context)
+    client = look(context)
     found, items = _found(client), []
     asked = {item["name"]: item for item in wanted}
     for name, (one, content) in found.items():

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import _objects
-from ._client import Client
+from ._client import Client, look
 
 
 def _label(client: Client, one: Mapping[str, Any]) -> str:
@@ -36,7 +36,7 @@ KIND = _objects.Kind(
 
 def observe(context: dict[str, Any], wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the wanted endpoints that exist and ours that nobody wants, in regions that are wanted or were."""
-    marked = {one["id"] for one in Client(context).all("regions") if one.get(_objects.MARK)}
+    marked = {one["id"] for one in look(context).all("regions") if one.get(_objects.MARK)}
     regions = marked | {item["attrs"]["region"] for item in wanted}
     names = {item["name"] for item in wanted}
     items = _objects.observe(KIND, context, wanted)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._client import Client
+from ._client import Client, look
 from ._objects import MARK, own_name
 
 Assignment = tuple[str, str, str, str]
@@ -17,7 +17,7 @@ Assignment = tuple[str, str, str, str]
 
 def observe(context: dict[str, Any], wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the wanted assignments that exist, and others of users that we made."""
-    client = Client(context)
+    client = look(context)
     existing = _existing(client)
     items, known = [], set()
     for item in wanted:
