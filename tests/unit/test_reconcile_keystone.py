@@ -116,8 +116,9 @@ class FakeKeystone:
             return 400, {"error": {"message": "Additional properties are not allowed"}}
         if method == "POST":
             return 201, {collection[:-1]: self.add(collection, **fields)}
-        next(one for one in self.store[collection] if one["id"] == parts[1]).update(fields)
-        return 200, {}
+        changed = next(one for one in self.store[collection] if one["id"] == parts[1])
+        changed |= fields
+        return 200, {collection[:-1]: changed}
 
 
 @pytest.fixture
@@ -339,6 +340,20 @@ def test_a_connection_is_kept_and_one_that_the_server_closed_is_replaced(
     fake.requests.clear()
     assert {kind: len(items) for kind, items in look(WANTED).items()} == {kind: len(WANTED[kind]) for kind in KINDS}
     assert len(fake.connections) == len(fake.requests) == len(KINDS) + 2
+
+
+def test_changes_of_a_kind_list_it_once(fake: FakeKeystone, kinds: Kinds, context: dict[str, Any]) -> None:
+    wanted = more(30)
+    create(kinds, context, {kind: wanted[kind] for kind in ("domain", "role")})
+    for kind, lists in (("project", ["/domains", "/projects"]), ("user", ["/projects", "/users"])):
+        fake.requests.clear()
+        kinds[kind].apply(context, [{**one, "op": "create"} for one in wanted[kind]])
+        listed = [path for method, path in fake.requests if method == "GET"]
+        assert (sorted(set(listed)), len(listed) <= 3) == (lists, True)
+        fake.requests.clear()
+        gone = [{"op": "delete", "name": one["name"], "attrs": {}} for one in wanted[kind][1:]]
+        assert len(kinds[kind].apply(context, [*gone, {**wanted[kind][1], "op": "create"}])) == len(wanted[kind])
+        assert sum(method == "GET" for method, _ in fake.requests) <= 3
 
 
 def test_a_change_is_sent_once_on_a_connection_of_its_own(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import http.client
 import json
+import queue
 import ssl
 import threading
 import time
@@ -27,7 +28,7 @@ PAGED = frozenset({"users", "projects", "domains"})
 
 _token_lock = threading.Lock()
 _looks: dict[str, Client] = {}
-_idle: dict[str, list[http.client.HTTPConnection]] = {}
+_idle: dict[str, queue.SimpleQueue[http.client.HTTPConnection]] = {}
 
 
 class RefusedError(RuntimeError):
@@ -71,9 +72,6 @@ class Client:
         if collection not in self._lists:
             self._lists[collection] = self._pages(collection)
         return self._lists[collection]
-
-    def forget(self, collection: str) -> None:
-        self._lists.pop(collection, None)
 
     def id_of(self, collection: str, name: str, **fields: str) -> str:
         """Return the ID of a named object; raises ``LookupError`` when there is none."""
@@ -172,11 +170,12 @@ def _exchange(
     """Send a request on a kept connection; on a new one where there is none, where the server closed it, or where ``again`` is
     false: what may not be sent twice cannot be tried on one that may be closed. What stays open is kept.
     """
-    idle = _idle.setdefault(url, [])
-    connection = idle.pop() if idle and again else None
-    if connection:
+    idle = _idle.setdefault(url, queue.SimpleQueue())
+    if again:
         try:
-            return _answer(connection, request, idle)
+            return _answer(idle.get_nowait(), request, idle)
+        except queue.Empty:
+            pass
         except TimeoutError:
             raise
         except (OSError, http.client.HTTPException):
@@ -187,7 +186,7 @@ def _exchange(
 def _answer(
     connection: http.client.HTTPConnection,
     request: tuple[str, str, bytes | None, dict[str, str]],
-    idle: list[http.client.HTTPConnection],
+    idle: queue.SimpleQueue[http.client.HTTPConnection],
 ) -> tuple[http.client.HTTPResponse, bytes]:
     try:
         connection.request(*request)
@@ -197,7 +196,7 @@ def _answer(
         connection.close()
         raise
     if connection.sock is not None:
-        idle.append(connection)
+        idle.put(connection)
     return answer, text
 
 

@@ -64,30 +64,31 @@ def observe(kind: Kind, context: dict[str, Any], wanted: list[Item]) -> list[Ite
 def apply(kind: Kind, context: dict[str, Any], changes: list[Item], secret_field: str = "") -> list[str]:
     """Carry out changes; raises what the client raises."""
     client, done = Client(context), []
+    found = client.all(kind.collection)
     for change in changes:
         name, attrs = change["name"], change.get("attrs") or {}
         if change["op"] == "delete":
-            for one in [one for one in client.all(kind.collection) if kind.label(client, one) == name]:
+            for one in [one for one in found if kind.label(client, one) == name]:
                 client.request("DELETE", f"/{kind.collection}/{one['id']}")
+                found.remove(one)
                 done.append(f"deleted {kind.singular} {name}")
-            client.forget(kind.collection)
             continue
         identity = kind.identity(client, name, attrs)
         body = {field: value(client, attrs[key]) for key, (field, value) in kind.fields.items() if key in attrs}
         if secret_field and change.get("secret"):
             body[secret_field] = change["secret"]
-        current = _find(client.all(kind.collection), identity)
+        current = _find(found, identity)
         if current and not body.get(secret_field) and _attrs(kind, client, attrs, current) == attrs:
             continue  # bootstrap made it as wanted, and some of what it makes may not be changed at all
         if current:
             if _flaw(kind, attrs, current):
                 body |= {"enabled": attrs.get("enabled", True)} | _options(kind)
-            client.request("PATCH", f"/{kind.collection}/{current['id']}", {kind.singular: {**body, **kind.mark(name)}})
+            path, sent = f"/{kind.collection}/{current['id']}", {**body, **kind.mark(name)}
+            current |= client.request("PATCH", path, {kind.singular: sent})[kind.singular]
         else:
             fresh = {**(kind.extra or {}), **_options(kind), **identity, **body, **kind.mark(name)}
-            client.request("POST", f"/{kind.collection}", {kind.singular: fresh})
+            found.append(client.request("POST", f"/{kind.collection}", {kind.singular: fresh})[kind.singular])
         done.append(f"{'updated' if current else 'created'} {kind.singular} {name}")
-        client.forget(kind.collection)
     return done
 
 

@@ -47,7 +47,6 @@ def apply(context: dict[str, Any], changes: list[dict[str, Any]]) -> list[str]:
             body = {"type": "ec2", "user_id": owner[0], "project_id": owner[1], "blob": content}
             client.request("POST", "/credentials", {"credential": body})
         done.append(f"{change['op']}d credential {name}")
-    client.forget("credentials")
     return done
 
 
