@@ -105,7 +105,7 @@ class Session:
 
     @cached_property
     def templates(self) -> TemplateSet:
-        return TemplateSet.load(self.catalogue)
+        return TemplateSet.load(self.catalogue, self.state / "templates")
 
     @cached_property
     def vault(self) -> Vault:

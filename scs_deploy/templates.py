@@ -1,14 +1,18 @@
-"""The texts of all roles, read once: templates, reconcilers and hooks; rendering afterwards touches no disk."""
+"""The texts of all roles, read once: templates, reconcilers and hooks; rendering afterwards touches at most its own cache."""
 
 from __future__ import annotations
 
 import hashlib
+import pickle
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import jinja2.meta
+from jinja2.bccache import Bucket
 
 from scs_deploy.catalogue.load import Catalogue
 from scs_deploy.errors import Finding, InputError
@@ -17,22 +21,52 @@ from scs_deploy.references import Reference
 
 FOLDERS = ("templates", "resources", "hooks")
 
+DAMAGED = (pickle.UnpicklingError, AttributeError, EOFError, ImportError, LookupError, OSError, TypeError, ValueError)
+"""What pickle raises for a file that is not one of its own."""
+
+
+class _Compiled(jinja2.FileSystemBytecodeCache):
+    """What templates were compiled to, kept between runs; where it cannot be read or written, they are compiled anew."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(str(folder))
+        self._compiler = f"{version('jinja2')}\n{Path(__file__).read_text(encoding='utf-8')}"
+        with suppress(OSError):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def get_source_checksum(self, source: str) -> str:
+        """Also of what compiles it, Jinja2 and how this module sets it up: what another version of them made does not count."""
+        return super().get_source_checksum(f"{self._compiler}\n{source}")
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        try:
+            super().load_bytecode(bucket)
+        except DAMAGED:
+            bucket.reset()
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        with suppress(OSError):
+            super().dump_bytecode(bucket)
+
 
 class TemplateSet:
     """Renders ``<service>/<folder>/<file>`` and strings of service.yml with one strict Jinja2 environment."""
 
-    def __init__(self, texts: Mapping[str, str], origins: Mapping[str, Path]) -> None:
+    def __init__(self, texts: Mapping[str, str], origins: Mapping[str, Path], cache: Path | None = None) -> None:
         self.texts, self._origins = texts, origins
         self._environment = jinja2.Environment(
             loader=jinja2.FunctionLoader(self._source),
             undefined=jinja2.StrictUndefined,
+            bytecode_cache=_Compiled(cache) if cache else None,
             autoescape=False,  # noqa: S701 - configuration files, not HTML
             trim_blocks=True,
             lstrip_blocks=True,
             keep_trailing_newline=True,
         )
-        self._environment.filters |= {"sha256": _sha256, "url": _url, "literal": literal}
+        filters = {"sha256": _sha256, "url": _url, "literal": literal}
+        self._environment.filters |= {name: _when_rendered(one) for name, one in filters.items()}
         self._strings: dict[str, jinja2.Template] = {}
+        self._expressions: dict[str, Callable[..., Any]] = {}
         self._used: dict[str, frozenset[str] | None] = {}
 
     def _source(self, name: str) -> tuple[str, str, Callable[[], bool]] | None:
@@ -40,8 +74,8 @@ class TemplateSet:
         return (self.texts[name], str(self._origins.get(name, name)), lambda: True) if name in self.texts else None
 
     @classmethod
-    def load(cls, catalogue: Catalogue) -> TemplateSet:
-        """Read the texts of every service's role folder."""
+    def load(cls, catalogue: Catalogue, cache: Path | None = None) -> TemplateSet:
+        """Read the texts of every service's role folder; ``cache``: a private folder for what Jinja2 compiles them to."""
         texts: dict[str, str] = {}
         origins: dict[str, Path] = {}
         for service in catalogue.services:
@@ -50,7 +84,7 @@ class TemplateSet:
                     if path.is_file() and "__pycache__" not in path.parts:
                         name = f"{service}/{path.relative_to(catalogue.folder(service))}"
                         texts[name], origins[name] = path.read_text(encoding="utf-8"), path
-        return cls(texts, origins)
+        return cls(texts, origins, cache)
 
     def file(self, service: str, name: str, context: Mapping[str, Any], folder: str = "templates") -> str:
         """Render a file of a role; raises ``InputError`` with the template's file and line."""
@@ -107,7 +141,7 @@ class TemplateSet:
     def value(self, service: str, expression: str, context: Mapping[str, Any]) -> Any:
         """Evaluate an expression of service.yml, such as the list of ``each``."""
         try:
-            found = self._environment.compile_expression(expression, undefined_to_none=False)(**context)
+            found = self._expression(expression)(**context)
             return str(found) if isinstance(found, jinja2.Undefined) else found  # which raises, as any use of it would
         except (jinja2.TemplateError, TypeError, KeyError, ValueError, AttributeError) as error:
             raise InputError(
@@ -117,6 +151,11 @@ class TemplateSet:
                     file=f"roles/{service}/service.yml",
                 )
             ) from error
+
+    def _expression(self, text: str) -> Callable[..., Any]:
+        if text not in self._expressions:
+            self._expressions[text] = self._environment.compile_expression(text, undefined_to_none=False)
+        return self._expressions[text]
 
     def _position(self, error: BaseException, full: str) -> tuple[str, int]:
         """Return file and line of the template that raised: Jinja2 puts frames of templates into the traceback."""
@@ -136,6 +175,16 @@ class TemplateSet:
             file=file,
             line=line,
         )
+
+
+def _when_rendered(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a filter that Jinja2 does not apply to constants when it compiles: what is compiled holds nothing of our filters."""
+
+    @jinja2.pass_context
+    def called(_context: object, *given: Any, **named: Any) -> Any:
+        return function(*given, **named)
+
+    return called
 
 
 def _url(text: str) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
-from scs_deploy.session import Session
+if TYPE_CHECKING:
+    from scs_deploy.session import Session
 
 RegionOption = Annotated[
     str | None,
@@ -39,6 +40,9 @@ err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 def session(region: str | None, vault_password: Path | None = None) -> Session:
     """Open a region; nothing is read before it is needed."""
+    # Imported here: --version and --help need this module's console, and of a region nothing.
+    from scs_deploy.session import Session
+
     return Session.open(region, vault_password)
 
 

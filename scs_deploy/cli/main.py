@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import signal
 import sys
@@ -13,25 +12,18 @@ from rich.markup import escape
 
 from scs_deploy import __version__
 from scs_deploy.cli import common
+from scs_deploy.cli.commands import Commands
 from scs_deploy.errors import DeployError, InputError, Interrupted
 
 app = typer.Typer(
     name="scs-deploy",
+    cls=Commands,
     help="Installs and keeps alive the base layer of a Sovereign Cloud Stack cloud.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Examples:  scs-deploy validate -r box    scs-deploy plan    scs-deploy apply --yes    scs-deploy status",
 )
-
-_COMMANDS = ("region", "change", "day2", "preflight", "credentials", "smoke")
-_GROUPS = {
-    "secrets": "Generate, edit, show and rotate the secrets of a region.",
-    "certs": "Show and renew the certificates of a region.",
-    "image": "Build container images.",
-    "lab": "A region on this one machine.",
-    "cloud": "What a deployed cloud holds.",
-}
 
 
 def _version(value: bool) -> None:
@@ -49,12 +41,6 @@ def _options(
 ) -> None:
     if verbose:
         os.environ["SCS_DEPLOY_VERBOSE"] = "1"
-
-
-for _name in _COMMANDS:
-    importlib.import_module(f"scs_deploy.cli.{_name}").register(app)
-for _name, _help in _GROUPS.items():
-    app.add_typer(importlib.import_module(f"scs_deploy.cli.{_name}").app, name=_name, help=_help)
 
 
 def main() -> None:

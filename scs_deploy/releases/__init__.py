@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from scs_deploy.errors import Finding, InputError
+from scs_deploy.model.yaml_data import Loader
 
 FOLDER = Path(__file__).parent
 USERS = "users"
@@ -113,7 +114,8 @@ Model = TypeVar("Model", bound=BaseModel)
 
 def _load(path: Path, model: type[Model]) -> Model:
     try:
-        return model.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        data = yaml.load(path.read_text(encoding="utf-8"), Loader=Loader)  # noqa: S506 - a subclass of the safe loader
+        return model.model_validate(data)
     except yaml.YAMLError as error:
         raise InputError(Finding("not valid YAML", file=str(path), why=str(error))) from error
     except ValidationError as error:

@@ -42,7 +42,8 @@ class Given:
     """Node -> facts, of the nodes whose facts are known."""
     standings: logins.Standings = field(default_factory=dict)
     """Secret -> under which of its two names its account logs in."""
-    _shared: dict[tuple[str, str], str] = field(default_factory=dict, repr=False, compare=False)
+    _first: dict[tuple[str, str], str] = field(default_factory=dict, repr=False, compare=False)
+    """Service and template -> what it was for the first instance: only a second one makes it worth to find out what it uses."""
 
     def secret_type(self, name: str) -> str:
         """Return the type of a secret; empty where no service declares it."""
@@ -83,12 +84,11 @@ class Given:
 
     def text(self, service: str, name: str, context: Mapping[str, Any]) -> str:
         """Render a template, once where every instance would get the same text: /etc/hosts has a line per node on every node."""
-        if (service, name) in self._shared:
-            return self._shared[service, name]
+        first = self._first.get((service, name))
+        if first is not None and (used := self.templates.uses(service, name)) is not None and used <= SHARED:
+            return first
         text = self.templates.file(service, name, context)
-        used = self.templates.uses(service, name)
-        if used is not None and used <= SHARED:
-            self._shared[service, name] = text
+        self._first.setdefault((service, name), text)
         return text
 
 

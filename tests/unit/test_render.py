@@ -7,9 +7,12 @@ import json
 import pytest
 from world import ROLES, World, facts
 
+from scs_deploy.context import Topology
 from scs_deploy.desired import Folder, Mounted
 from scs_deploy.errors import InputError
 from scs_deploy.references import find
+from scs_deploy.releases import load_users
+from scs_deploy.render import Given
 from scs_deploy.templates import TemplateSet
 
 APP = "/etc/scs-deploy/app"
@@ -332,6 +335,19 @@ def test_what_is_the_same_everywhere_is_rendered_once(world: World):
     assert texts[0] is texts[1] is texts[2]
     assert texts[0].count("\n") == 4
     assert world.file("n1/app", "app.conf").text != world.file("n2/app", "app.conf").text
+
+
+def test_what_a_template_uses_matters_from_its_second_instance_on(world: World, monkeypatch):
+    asked: list[str] = []
+    before = TemplateSet.uses
+    monkeypatch.setattr(TemplateSet, "uses", lambda self, *names: asked.append(names[-1]) or before(self, *names))
+    topology = Topology(world.region, world.catalogue, world.placement, load_users())
+    given = Given(topology, TemplateSet.load(world.catalogue), {}, {}, {})
+    scopes = [given.scope(placed) for placed in world.placement.placed if placed.component == "ground-hosts"]
+    first = scopes[0].text("hosts.j2")
+    assert not asked
+    assert scopes[1].text("hosts.j2") is first
+    assert asked == ["hosts.j2"]
 
 
 ODD = "components:\n  odd: {kind: host, group: all, files: [{template: odd.conf, target: /etc/odd}]}\n"
