@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 from ._refusal import why
 
-TIMEOUT = 10.0
+TIMEOUT = 30.0
 """Seconds that one request may take."""
 
 PAUSES = (0.2, 1.0, 2.0)
