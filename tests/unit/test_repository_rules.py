@@ -318,6 +318,14 @@ def test_every_module_opens_with_what_it_is_for():
             assert doc and len(doc) > 20, path.relative_to(ROOT)  # noqa: PT018
 
 
+def test_messages_name_pages_where_they_are():
+    """``docs/`` is in a checkout only: an installed program has its pages elsewhere, which ``paths.page`` knows."""
+    for path in shared_code():
+        if path.name != "reference.py" and NODE_SIDE not in str(path):
+            found = re.search(r"\bdocs/[\w-]+\.md", code_of(path))
+            assert not found, f"{path.relative_to(ROOT)}: {found and found.group(0)}"
+
+
 def test_library_code_neither_prints_nor_exits():
     wrong = re.compile(r"(?<![\w.])(print\(|sys\.exit\(|exit\()")
     for path in shared_code():
