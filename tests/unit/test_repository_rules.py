@@ -310,6 +310,12 @@ def test_no_link_leads_out_of_the_repository():
     assert not [link for link in links if not link.resolve().is_relative_to(ROOT)]
 
 
+def test_links_between_pages_lead_somewhere():
+    for page in tracked("*.md"):
+        for target in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.relative_to(ROOT)}: {target}"
+
+
 def test_every_module_opens_with_what_it_is_for():
     for path in tracked("*.py"):
         text = path.read_text()

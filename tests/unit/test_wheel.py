@@ -104,6 +104,8 @@ def test_the_wheel_holds_what_git_holds_and_nothing_else(installed: Installed):
     }
     with zipfile.ZipFile(installed.wheel) as archive:
         found = {name for name in archive.namelist() if ".dist-info/" not in name}
+        (license_file,) = (name for name in archive.namelist() if name.endswith("/licenses/LICENSE"))
+        assert archive.read(license_file) == (ROOT / "LICENSE").read_bytes()
     assert found == wanted
 
 
