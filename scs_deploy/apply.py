@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from scs_deploy import payload, runner
+from scs_deploy import paths, payload, runner
 from scs_deploy.answers import Answers
 from scs_deploy.engine import find_engine
 from scs_deploy.events import EventLog
@@ -185,7 +185,7 @@ def _result(step: Step, got: Answers, log: EventLog) -> Result:
         error = {
             "what": "Ansible ended before the node answered",
             "why": got.lost[step.node],
-            "fix": "run the same command again: it goes on where this one stopped; see docs/troubleshooting.md",
+            "fix": f"run the same command again: it goes on where this one stopped; see {paths.page('troubleshooting.md')}",
         }
         result = Result(step, "failed", error=error)
     elif answer is None:

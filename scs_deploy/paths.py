@@ -23,10 +23,14 @@ def cache_dir() -> Path:
 
 
 def share_dir() -> Path:
-    """The folder that holds roles/ and playbooks/: ``scs_deploy/share`` of a wheel, else the repository checkout."""
+    """The folder that holds roles/, playbooks/, docs/ and inventories/: ``scs_deploy/share`` of a wheel, else the checkout."""
     package = Path(__file__).resolve().parent
-    installed = package / "share"
-    return installed if installed.is_dir() else package.parent
+    return package / "share" if _from_wheel() else package.parent
+
+
+def page(name: str) -> str:
+    """Where a page of the documentation is, for messages: ``docs/<name>`` in a checkout, else its whole path."""
+    return str(share_dir() / "docs" / name) if _from_wheel() else f"docs/{name}"
 
 
 def roles_search() -> tuple[Path, ...]:
@@ -35,9 +39,19 @@ def roles_search() -> tuple[Path, ...]:
 
 
 def inventories_search() -> tuple[Path, ...]:
-    """Folders of region folders: ``$SCS_DEPLOY_INVENTORIES``, then ``./inventories``, then our own; no folder twice."""
-    found = (*_listed("SCS_DEPLOY_INVENTORIES"), Path.cwd() / "inventories", share_dir() / "inventories")
-    return tuple(dict.fromkeys(found))
+    """Folders of region folders: ``$SCS_DEPLOY_INVENTORIES``, then ``./inventories``, then a checkout's; no folder twice."""
+    found = (*_listed("SCS_DEPLOY_INVENTORIES"), Path.cwd() / "inventories")
+    # A wheel's regions are to be copied: what is generated for a region lies beside it, and would be lost with the next version.
+    return tuple(dict.fromkeys(found if _from_wheel() else (*found, examples())))
+
+
+def examples() -> Path:
+    """Folder of regions to start from."""
+    return share_dir() / "inventories"
+
+
+def _from_wheel() -> bool:
+    return (Path(__file__).parent / "share").is_dir()
 
 
 def _listed(variable: str) -> tuple[Path, ...]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import http.client
+import contextlib
 import json
 import re
-import socket
 import ssl
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
+from scs_deploy.cloud import access
 from scs_deploy.credentials import Login
 from scs_deploy.errors import DeployError
 
@@ -21,7 +24,7 @@ PAUSE_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What came back with the token; the token itself is not kept. ``expires`` as the API says it (ISO 8601, UTC)."""
+    """What came back with the token; the token itself is not kept. ``expires`` in ISO 8601, UTC."""
 
     url: str
     address: str
@@ -35,24 +38,6 @@ class Proof:
 
 class NoAnswerError(DeployError):
     """No answer, or the load balancer's word that nobody is there: a moment after a restart that is normal."""
-
-
-class _Connection(http.client.HTTPSConnection):
-    """Connects to an address and verifies the certificate against a name that this machine may not be able to resolve."""
-
-    def __init__(self, login: Login, context: ssl.SSLContext, timeout: float) -> None:
-        super().__init__(login.host, login.port, timeout=timeout, context=context)
-        self._login, self._tls = login, context
-        self.version = ""
-
-    def connect(self) -> None:
-        plain = socket.create_connection((self._login.address, self._login.port), timeout=self.timeout)
-        try:
-            secure = self._tls.wrap_socket(plain, server_hostname=self._login.host)
-        except BaseException:
-            plain.close()
-            raise
-        self.sock, self.version = secure, secure.version() or ""
 
 
 def token_within(login: Login, seconds: float) -> Proof:
@@ -69,80 +54,75 @@ def token_within(login: Login, seconds: float) -> Proof:
 
 def token(login: Login, *, timeout: float = TIMEOUT_SECONDS) -> Proof:
     """Log in; raises ``DeployError`` when the endpoint cannot be trusted or says no, ``NoAnswerError`` without an answer."""
+    from keystoneauth1 import exceptions
+
     began = time.monotonic()
-    connection = _Connection(login, ssl.create_default_context(cadata=login.ca_pem or None), timeout)
-    try:
-        connection.request(
-            "POST", "/v3/auth/tokens", json.dumps(_question(login)), {"Content-Type": "application/json"}
-        )
-        answer = connection.getresponse()
-        body = answer.read()
-    except ssl.SSLCertVerificationError as error:
-        raise _failed(
+    versions: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="scs-prove-") as folder:
+        names, ca = {login.host: login.address}, access.ca_file(login, Path(folder))
+        http = access.http_session(names, ca, retries=0, connected=lambda one: versions.append(one.version() or ""))
+        with http:
+            session = access.keystone_session(login, http, timeout=timeout, redirect=False)
+            try:
+                found = session.auth.get_access(session)
+                return _proof(login, found, versions[-1], time.monotonic() - began)
+            except exceptions.ConnectionError as error:
+                raise _no_answer(login, error) from error
+            except (exceptions.HttpError, exceptions.InvalidResponse) as error:
+                response: Any = error.response
+                raise _no_token(login, response.status_code, response.content) from error
+            except KeyError as error:  # the header or a part of the body, all of which keystoneauth takes for granted
+                raise _no_token(login, HTTPStatus.CREATED, b"") from error
+
+
+def _proof(login: Login, found: Any, tls: str, seconds: float) -> Proof:
+    services = tuple(
+        (service["type"], next((one["url"] for one in service["endpoints"] if _here(login, one)), ""))
+        for service in found.service_catalog.catalog
+    )
+    return Proof(
+        login.url, login.address, tls, found.username, f"{found.expires:%Y-%m-%dT%H:%M:%SZ}", services, seconds
+    )
+
+
+def _no_answer(login: Login, error: BaseException) -> DeployError:
+    """By what went wrong at the bottom, without the frames that each library puts around it."""
+    why = error
+    while why.__context__:
+        why = why.__context__
+    if isinstance(why, ssl.SSLCertVerificationError):
+        return _failed(
             login,
             "the certificate is not valid",
-            error.verify_message or str(error),
+            why.verify_message or str(why),
             "run scs-deploy apply: it issues what is missing",
-        ) from error
-    except (OSError, http.client.HTTPException) as error:
-        fix = "see scs-deploy status; a lab in a namespace of its own is reached by scs-deploy lab exec only"
-        raise NoAnswerError(
-            "no answer", where=_where(login), why=str(error) or type(error).__name__, fix=fix
-        ) from error
-    finally:
-        connection.close()
-    if answer.status == http.HTTPStatus.UNAUTHORIZED:
-        raise _failed(
+        )
+    fix = "see scs-deploy status; a lab in a namespace of its own is reached by scs-deploy lab exec only"
+    return NoAnswerError("no answer", where=_where(login), why=str(why) or type(why).__name__, fix=fix)
+
+
+def _no_token(login: Login, status: int, body: bytes) -> DeployError:
+    if status == HTTPStatus.UNAUTHORIZED:
+        return _failed(
             login,
             f"the login of {login.user} is refused",
             f"{_message(body)} (no outsider is told whether the password is wrong or the account is locked)",
             "the log of the identity service says which; of the toolkit's own account scs-deploy plan does",
         )
-    if answer.status == http.HTTPStatus.SERVICE_UNAVAILABLE:
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
         fix = "see scs-deploy status: no member behind the load balancer is healthy"
-        raise NoAnswerError("no token: HTTP 503", where=_where(login), why=_message(body), fix=fix)
-    if answer.status != http.HTTPStatus.CREATED or not answer.getheader("X-Subject-Token"):
-        raise _failed(login, f"no token: HTTP {answer.status}", _message(body), "see scs-deploy logs of this service")
-    return _proof(login, _body(body), connection.version, time.monotonic() - began)
-
-
-def _question(login: Login) -> dict[str, Any]:
-    domain = {"name": "Default"}
-    user = {"name": login.user, "domain": domain, "password": str(login.password)}
-    return {
-        "auth": {
-            "identity": {"methods": ["password"], "password": {"user": user}},
-            "scope": {"project": {"name": login.project, "domain": domain}},
-        }
-    }
-
-
-def _proof(login: Login, body: dict[str, Any], tls: str, seconds: float) -> Proof:
-    found = body.get("token") or {}
-    services = tuple(
-        (str(service.get("type")), next((one["url"] for one in service["endpoints"] if _here(login, one)), ""))
-        for service in found.get("catalog") or ()
-    )
-    user = str(found.get("user", {}).get("name", ""))
-    return Proof(login.url, login.address, tls, user, str(found.get("expires_at", "")), services, seconds)
+        return NoAnswerError("no token: HTTP 503", where=_where(login), why=_message(body), fix=fix)
+    return _failed(login, f"no token: HTTP {status}", _message(body), "see scs-deploy logs of this service")
 
 
 def _here(login: Login, endpoint: Mapping[str, Any]) -> bool:
     return (endpoint["interface"], endpoint["region_id"]) == ("public", login.region)
 
 
-def _body(body: bytes) -> dict[str, Any]:
-    try:
-        data = json.loads(body)
-    except ValueError:
-        return {}
-    return data if isinstance(data, dict) else {}
-
-
 def _message(body: bytes) -> str:
-    error = _body(body).get("error")
-    if isinstance(error, dict):
-        return str(error.get("message", ""))
+    """What the server said: Keystone's JSON, or the page of a load balancer without its tags."""
+    with contextlib.suppress(ValueError, TypeError, KeyError):
+        return str(json.loads(body)["error"]["message"])
     return " ".join(re.sub(r"<[^>]*>", " ", body[:500].decode(errors="replace")).split())
 
 

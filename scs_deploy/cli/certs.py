@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from scs_deploy import certificates, pki
+from scs_deploy import certificates, paths, pki
 from scs_deploy.certificates import Row
 from scs_deploy.cli import common
 from scs_deploy.cli.change import ServiceOption, YesOption, carry_out, confirm, make, refused_error
@@ -69,7 +69,7 @@ def renew(
     ] = None,
     due: Annotated[
         bool,
-        typer.Option("--due", help="Only those that the next apply would renew: for a timer, see docs/secrets.md."),
+        typer.Option("--due", help="Only those that the next apply would renew: for a timer."),
     ] = False,
     authority: Annotated[bool, typer.Option("--ca", help="The internal CA itself: refused, with what to do.")] = False,
     yes: YesOption = False,
@@ -118,7 +118,8 @@ def import_key(
         raise InputError(
             "region.yml names no public certificate",
             where=str(session.folder / "region.yml"),
-            fix="put its file into that folder and write public_tls: {certificate: FILE}; see docs/secrets.md",
+            fix="put its file into that folder and write public_tls: {certificate: FILE}; see "
+            + paths.page("secrets.md"),
         )
     pem = pki.plain_key(_key(key))
     if not pki.belongs(pem, public.chain_pem):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import ssl
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -51,11 +52,7 @@ class Access:
 
     @cached_property
     def ca(self) -> Path:
-        if not self.login.ca_pem:
-            return pki.system_cas()
-        path = Path(self._folder.name) / "ca.pem"
-        path.write_text(self.login.ca_pem, encoding="utf-8")
-        return path
+        return ca_file(self.login, Path(self._folder.name))
 
     def admin(self) -> Cloud:
         return self.cloud(self.login)
@@ -77,20 +74,7 @@ class Cloud:
 
     @cached_property
     def session(self) -> Any:
-        from keystoneauth1 import session as keystone_session
-        from keystoneauth1.identity import v3
-
-        auth = v3.Password(
-            self.login.url,
-            username=self.login.user,
-            password=self.login.password,
-            project_name=self.login.project,
-            user_domain_name="Default",
-            project_domain_name="Default",
-        )
-        return keystone_session.Session(
-            auth=auth, session=self.http, verify=str(self._ca), timeout=TIMEOUT_SECONDS, app_name="scs-deploy"
-        )
+        return keystone_session(self.login, self.http, timeout=TIMEOUT_SECONDS)
 
     @cached_property
     def http(self) -> Any:
@@ -154,19 +138,65 @@ def vip_names(region: Region) -> dict[str, str]:
     }
 
 
-def http_session(names: Mapping[str, str], ca: Path) -> Any:
-    """A ``requests`` session that connects to the region's VIPs and verifies the certificates against their names."""
+def ca_file(login: Login, folder: Path) -> Path:
+    """The CAs that the endpoints are verified with; those of the region itself are written to ``folder``."""
+    if not login.ca_pem:
+        return pki.system_cas()
+    path = folder / "ca.pem"
+    path.write_text(login.ca_pem, encoding="utf-8")
+    return path
+
+
+def keystone_session(login: Login, http: Any, **options: Any) -> Any:
+    """keystoneauth's session of one user, over a session of ``http_session``."""
+    from keystoneauth1 import session
+    from keystoneauth1.identity import v3
+
+    auth = v3.Password(
+        login.url,
+        username=login.user,
+        password=login.password,
+        project_name=login.project,
+        user_domain_name="Default",
+        project_domain_name="Default",
+    )
+    return session.Session(auth=auth, session=http, verify=http.verify, app_name="scs-deploy", **options)
+
+
+def http_session(
+    names: Mapping[str, str],
+    ca: Path,
+    *,
+    retries: int = RETRIES,
+    connected: Callable[[ssl.SSLSocket], object] = lambda connection: None,
+) -> Any:
+    """A ``requests`` session that connects to the region's VIPs and verifies the certificates against their names.
+
+    ``connected`` is told of each connection that was made and verified.
+    """
     import requests
     from requests.adapters import HTTPAdapter
+    from urllib3.connection import HTTPSConnection
     from urllib3.util.retry import Retry
 
+    class Told(HTTPSConnection):
+        def connect(self) -> None:
+            super().connect()
+            if isinstance(self.sock, ssl.SSLSocket):
+                connected(self.sock)
+
     class ByAddress(HTTPAdapter):
+        def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+            pool = super().get_connection_with_tls_context(*args, **kwargs)
+            pool.ConnectionCls = Told
+            return pool
+
         def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
             where, tls = super().build_connection_pool_key_attributes(request, verify, cert)
             name = where["host"]
             if name in names:
                 where["host"] = names[name]
-                tls["server_hostname"] = tls["assert_hostname"] = name
+                tls["server_hostname"] = name
             return where, tls
 
         def add_headers(self, request: Any, **kwargs: Any) -> None:
@@ -175,7 +205,7 @@ def http_session(names: Mapping[str, str], ca: Path) -> Any:
             request.headers.setdefault("Host", request.url.partition("://")[2].partition("/")[0])
 
     retry = Retry(
-        total=RETRIES,
+        total=retries,
         other=0,  # a certificate does not become valid by asking again
         backoff_factor=0.5,
         status_forcelist=(502, 503, 504),

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from scs_deploy import paths
 from scs_deploy.catalogue.load import Catalogue
 from scs_deploy.errors import Finding, InputError, UsageError
 from scs_deploy.model.checks import check_region
@@ -45,7 +46,7 @@ def find_region(name_or_path: str | None, search: Sequence[Path]) -> Path:
             raise UsageError(
                 "there is no region",
                 why=f"looked in {places}",
-                fix="name a folder that holds region.yml: --region PATH",
+                fix=f"name a folder that holds region.yml: --region PATH; to start from, copy one of {paths.examples()}",
             )
         raise UsageError(
             "several regions are there", why=f"found {', '.join(sorted(known))}", fix="choose one: --region NAME"
@@ -63,7 +64,7 @@ def find_region(name_or_path: str | None, search: Sequence[Path]) -> Path:
         if close
         else "name one of: " + ", ".join(sorted(known))
         if known
-        else "give the path of its folder"
+        else f"give the path of its folder; to start from, copy one of {paths.examples()}"
     )
     raise UsageError(
         f"there is no region {name_or_path}", why=f"no such folder with a {FILE}, here or in {places}", fix=fix

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from scs_deploy import pki
+from scs_deploy import paths, pki
 from scs_deploy.errors import Finding
 from scs_deploy.model.fields import Section
 
@@ -51,5 +51,6 @@ class PublicCertificate:
 
     def _finding(self, what: str, severity: str = "error") -> Finding:
         at = self.place
-        fix = "put a new one in its place (docs/secrets.md), or leave public_tls out: then the internal CA makes one"
+        page = paths.page("secrets.md")
+        fix = f"put a new one in its place ({page}), or leave public_tls out: then the internal CA makes one"
         return Finding(what, fix, "", at.path, at.file, at.line, at.column, severity)  # type: ignore[arg-type]

@@ -45,13 +45,20 @@ class Identity(BaseHTTPRequestHandler):
             return
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         password = asked["auth"]["identity"]["password"]["user"]["password"]
+        if password == "silent":
+            return
         code, body = {
+            "tokenless": (201, {"token": {**TOKEN, "catalog": CATALOG}}),
+            "strange": (201, {"token": {}}),
+            "elsewhere": (307, {}),
             "right": (201, {"token": {**TOKEN, "catalog": CATALOG}}),
             "broken": (503, {"error": {"message": "database is away"}}),
         }.get(password, (401, {"error": {"message": "not you"}}))
         self.send_response(code)
-        if code == 201:
+        if password in {"right", "strange"}:
             self.send_header("X-Subject-Token", "gAAAA-very-secret")
+        if code == 307:
+            self.send_header("Location", "http://127.0.0.1:1/v3/auth/tokens")
         self.end_headers()
         self.wfile.write(json.dumps(body).encode())
 
@@ -89,6 +96,10 @@ def test_a_token_with_the_catalogue_and_without_secrets(endpoint: Login):
     [
         ({"password": "wrong"}, "login of admin is refused", "not you (no outsider is told whether"),
         ({"password": "broken"}, "HTTP 503", "database is away"),
+        ({"password": "silent"}, "no answer", "Remote end closed connection without response"),
+        ({"password": "tokenless"}, "no token: HTTP 201", ""),
+        ({"password": "strange"}, "no token: HTTP 201", ""),
+        ({"password": "elsewhere"}, "no token: HTTP 307", ""),
         ({"host": "api.else.test"}, "certificate is not valid", "Hostname mismatch"),
         ({"port": 1}, "no answer", "refused"),
     ],

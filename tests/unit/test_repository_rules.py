@@ -310,12 +310,26 @@ def test_no_link_leads_out_of_the_repository():
     assert not [link for link in links if not link.resolve().is_relative_to(ROOT)]
 
 
+def test_links_between_pages_lead_somewhere():
+    for page in tracked("*.md"):
+        for target in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.relative_to(ROOT)}: {target}"
+
+
 def test_every_module_opens_with_what_it_is_for():
     for path in tracked("*.py"):
         text = path.read_text()
         if text.strip() and "fixtures" not in path.parts:
             doc = ast.get_docstring(ast.parse(text))
             assert doc and len(doc) > 20, path.relative_to(ROOT)  # noqa: PT018
+
+
+def test_messages_name_pages_where_they_are():
+    """``docs/`` is in a checkout only: an installed program has its pages elsewhere, which ``paths.page`` knows."""
+    for path in shared_code():
+        if path.name != "reference.py" and NODE_SIDE not in str(path):
+            found = re.search(r"\bdocs/[\w-]+\.md", code_of(path))
+            assert not found, f"{path.relative_to(ROOT)}: {found and found.group(0)}"
 
 
 def test_library_code_neither_prints_nor_exits():
