@@ -43,8 +43,10 @@ class Observer:
     clock: Callable[[], float] = time.time
     _clocks: dict[str, float] = field(default_factory=dict)
 
-    def observe(self, nodes: Mapping[str, Node], progress: Progress | None = None) -> Observation:
-        """Look at every node once.
+    def observe(
+        self, nodes: Mapping[str, Node], progress: Progress | None = None, *, resources: bool = True
+    ) -> Observation:
+        """Look at every node once; without ``resources`` no owner is asked, whose answers cost the most.
 
         A node seen for the first time, and one whose facts have changed, is looked at a second time with what its facts make of
         it; ``rounds`` tells.
@@ -54,11 +56,12 @@ class Observer:
         met, lost = self._ask(strangers, _nothing(), progress)
         self.facts.learn(met)
         sealed = self.render()
-        answers, unreachable = self._ask({n: node for n, node in nodes.items() if n not in lost}, sealed, progress)
+        known = {n: node for n, node in nodes.items() if n not in lost}
+        answers, unreachable = self._ask(known, sealed, progress, resources)
         changed = self.facts.learn(answers)
         if changed:
             sealed = self.render()
-            again, gone = self._ask({name: nodes[name] for name in changed}, sealed, progress)
+            again, gone = self._ask({name: nodes[name] for name in changed}, sealed, progress, resources)
             answers = {name: answer for name, answer in {**answers, **again}.items() if name not in gone}
             unreachable |= gone
         unreachable |= lost
@@ -77,10 +80,16 @@ class Observer:
         return Observation(answers, unreachable, _nothing(), 1, clocks=dict(self._clocks))
 
     def _ask(
-        self, nodes: Mapping[str, Node], sealed: Sealed, progress: Progress | None
+        self, nodes: Mapping[str, Node], sealed: Sealed, progress: Progress | None, resources: bool = True
     ) -> tuple[dict[str, Mapping[str, Any]], dict[str, str]]:
         questions = {
-            name: payload.observe(name, node.engine, sealed, str(self.facts.get(name).get("facts_digest", "")))
+            name: payload.observe(
+                name,
+                node.engine,
+                sealed,
+                str(self.facts.get(name).get("facts_digest", "")),
+                resources=resources,
+            )
             for name, node in nodes.items()
             if node.state != "maintenance"
         }

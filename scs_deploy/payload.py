@@ -15,8 +15,8 @@ from scs_deploy.seal import Sealed, content
 VERSION = 1
 
 
-def observe(node: str, engine: str, sealed: Sealed, facts_digest: str) -> dict[str, Any]:
-    """Return the question for one node: expected digests, no content."""
+def observe(node: str, engine: str, sealed: Sealed, facts_digest: str, *, resources: bool = True) -> dict[str, Any]:
+    """Return the question for one node: expected digests, no content; owners are asked only for ``resources``."""
     desired = sealed.desired
     return {
         "v": VERSION,
@@ -27,7 +27,7 @@ def observe(node: str, engine: str, sealed: Sealed, facts_digest: str) -> dict[s
         "owners": {
             name: {"reconciler": f"/etc/scs-deploy/{owner.instance}/resources", "kinds": list(owner.kinds)}
             for name, owner in desired.owners.items()
-            if owner.node == node
+            if owner.node == node and resources
         },
         "images": sorted({instance.image for instance in desired.on(node) if instance.image}),
     }

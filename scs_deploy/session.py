@@ -211,10 +211,15 @@ class Session:
 
     # -- observe -----------------------------------------------------------------------------------------------------------
 
-    def observe(self, limit: Iterable[str] = (), progress: Progress | None = None) -> Observation:
-        """Look at every node, or at those of ``limit`` (nodes, groups, racks); raises ``UsageError`` for unknown names."""
+    def observe(
+        self, limit: Iterable[str] = (), progress: Progress | None = None, *, resources: bool = True
+    ) -> Observation:
+        """Look at every node, or at those of ``limit`` (nodes, groups, racks); raises ``UsageError`` for unknown names.
+
+        Without ``resources`` nothing behind APIs is looked at, and a plan of it says nothing of them.
+        """
         chosen = self.limited(limit)
-        return self._observer().observe(chosen, progress)
+        return self._observer().observe(chosen, progress, resources=resources)
 
     def destruction(self, progress: Progress | None = None) -> Observation:
         """Look at the nodes as if nothing were wanted on them: all that is managed there is then unexpected."""

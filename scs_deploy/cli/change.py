@@ -83,7 +83,13 @@ def plan_command(
 
 
 def make(
-    session: Session, limit: list[str], purge: bool, services: Sequence[str] = (), *, keep: bool = True
+    session: Session,
+    limit: list[str],
+    purge: bool,
+    services: Sequence[str] = (),
+    *,
+    keep: bool = True,
+    resources: bool = True,
 ) -> tuple[Plan, Observation]:
     """Observe all nodes (with a spinner on a terminal) and make the plan; ``keep``: certificates that it takes are saved."""
     seen: list[str] = []
@@ -94,7 +100,7 @@ def make(
             seen.append(node)
             status.update(f"observing: {len(seen)}/{total} answered")
 
-        observation = session.observe(limit, progress)
+        observation = session.observe(limit, progress, resources=resources)
     plan = session.plan(observation, limit, purge, services)
     if keep:
         session.may_certify(observation)

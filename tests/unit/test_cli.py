@@ -49,7 +49,7 @@ class Region:
     def keep(self) -> None:
         self.kept += 1
 
-    def observe(self, limit=(), progress=None) -> Observation:
+    def observe(self, limit=(), progress=None, *, resources=True) -> Observation:
         return Observation(self.observed, self.unreachable, self.world.sealed, 1)
 
     def plan(self, observation, limit=(), purge=False, services=()):

@@ -97,6 +97,14 @@ def test_facts_that_changed_cost_one_more_look_at_that_node(session: Session, no
     assert "memory 8192" in text
 
 
+def test_a_look_without_resources_asks_no_owner(session: Session, nodes: Nodes):
+    session.observe()
+    assert any(asked["owners"] for one in nodes.asked for asked in one.values()), "owners are asked otherwise"
+    nodes.asked.clear()
+    session.observe(resources=False)
+    assert [asked["owners"] for one in nodes.asked for asked in one.values()] == [{}] * 4
+
+
 def test_no_secret_is_asked_or_cached(session: Session, nodes: Nodes):
     session.observe()
     value = session.vault.get("app-database")
