@@ -45,7 +45,8 @@ def status(
 ) -> None:
     """Show every instance: whether it is healthy, since when it runs, and what a plan would do to it.
 
-    Users, endpoints and other resources behind APIs are looked at by plan and drift only. Exits with 1 when something is unhealthy or absent, or a node does not answer.
+    Users, endpoints and other resources behind APIs are looked at by plan and drift only. Exits with 1 when something is
+    unhealthy or absent, or a node does not answer.
     """
     session = common.session(region, vault_password)
     plan, observation = make(session, limit or [], purge=False, keep=False, resources=False)
