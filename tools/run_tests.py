@@ -83,7 +83,7 @@ def phases(options: argparse.Namespace) -> Iterator[tuple[Phase, ...]]:
     if options.fast:
         return
     own = {"SCS_DEPLOY_STATE_DIR": str(INTEGRATION)}
-    integration = pytest("integration", "tests/integration", options, "-v", limit=4200, env=own)
+    integration = pytest("integration", "tests/integration", options, "-v", limit=4700, env=own)
     # On Molecule's lab, where all services run.
     cloud = pytest("cloud", "tests/cloud", options, "-v", limit=2700)
     if options.k:
