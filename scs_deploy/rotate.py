@@ -162,7 +162,8 @@ def _accounts_lag(desired: Desired, observation: Observation, names: Collection[
             continue
         answer = observation.observed.get(desired.owners[item.owner].node, {}).get("owners", {}).get(item.owner, {})
         there = {one["name"]: one for one in answer.get("items", {}).get(item.kind, ())}
-        if there.get(item.name, {}).get("secret") != observation.sealed.items[item.id]:
+        found = there.get(item.name, {})
+        if found.get("secret") != observation.sealed.items[item.id] or found.get("differences"):
             yield f"{item.owner}: {item.kind} {item.name} is not set"
         base = item.name.removesuffix(SECOND)
         for name in {base, base + SECOND} & there.keys():

@@ -117,9 +117,18 @@ def _difference(item: Item, seen: Mapping[str, Any], wanted_secret: str) -> str:
     parts = [
         f"{key}: {attrs.get(key)!r} becomes {value!r}" for key, value in item.attrs.items() if attrs.get(key) != value
     ]
-    if wanted_secret and seen.get("secret") != wanted_secret:
-        parts.append("secret is set anew")
+    for one in seen.get("differences", ()):  # an owner that was not updated yet has reconcilers that tell of none
+        what, is_, wanted = (_plain(one[key]) for key in ("what", "is", "wanted"))
+        parts.append(f"{what}: {is_}, wanted {wanted}")
+    untried = seen.get("secret") == "unknown"
+    if wanted_secret and seen.get("secret") != wanted_secret and (parts or not untried):
+        parts.append("secret is set anew" + (", since it cannot be tried" if untried else ""))
     return "; ".join(parts)
+
+
+def _plain(text: str) -> str:
+    """What stands behind an API may be anybody's words: nothing of it reaches a terminal but what can be printed."""
+    return text if text and text.isprintable() else repr(text)
 
 
 def _operation(item: Item, op: str, inputs: Inputs) -> dict[str, Any]:

@@ -83,6 +83,18 @@ def test_a_changed_resource_is_drift_and_a_changed_wish_is_not(state: Path):
     assert any(" resources of " in one for one in pending)
 
 
+def test_what_differs_beyond_the_wanted_attributes_is_drift_and_is_named(state: Path):
+    world = World()
+    observed = world.observed()
+    user = next(one for one in observed["n1"]["owners"]["store"]["items"]["user"] if one["name"] == "app")
+    user["differences"] = [{"what": "tags", "is": "administrator", "wanted": "none"}]
+    found = drift.look(world.plan(observed), world.sealed, state)
+    (step,) = found.as_json()["drift"]
+    assert step["changes"] == [{"what": "user app", "how": "tags: administrator, wanted none", "diff": ""}]
+    assert 'scs_deploy_drift_steps{region="world"} 1\n' in found.metrics(0)
+    assert found.pending.empty
+
+
 def test_what_nothing_declares_is_drift_unless_it_was_declared_until_now(state: Path):
     world = World()
     strange = world.observed()

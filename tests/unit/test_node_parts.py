@@ -175,6 +175,27 @@ def test_reconcilers_are_loaded_by_path_and_leave_nothing_behind(tmp_path: Path)
     assert owners.observe_owner(host, "db", asked)["state"] == "unknown"
 
 
+@pytest.mark.parametrize(
+    ("differences", "state"),
+    [
+        ([], "ok"),
+        ([{"what": "tags", "is": "administrator", "wanted": "none"}], "ok"),
+        ([{"what": "size", "is": 2, "wanted": 3}], "unknown"),
+        ([{"what": "size", "is": "2"}], "unknown"),
+    ],
+)
+def test_differences_are_texts_or_their_owner_is_unknown(
+    tmp_path: Path, differences: list[dict[str, Any]], state: str
+) -> None:
+    folder, item = tmp_path / "resources", {"name": "nova", "attrs": {}, "differences": differences}
+    folder.mkdir()
+    (folder / "user.py").write_text(f"def observe(context, wanted): return [{item!r}]\n")
+    answer = owners.observe_owner(FakeHost(tmp_path), "db", {"reconciler": "/resources", "kinds": ["user"]})
+    assert answer["state"] == state
+    assert answer["items"] == ({"user": [item]} if state == "ok" else {})
+    assert ("user nova tells a difference that is not texts" in answer["why"]) == (state == "unknown")
+
+
 def test_a_change_waits_for_an_owner_that_answers_again(tmp_path: Path) -> None:
     folder = tmp_path / "etc/scs-deploy/db/resources"
     folder.mkdir(parents=True)

@@ -249,6 +249,13 @@ def other_secret(observed: dict) -> None:
     )
 
 
+def disabled(observed: dict) -> None:
+    users = observed["n1"]["owners"]["store"]["items"]["user"]
+    next(one for one in users if one["name"] == "app")["differences"] = [
+        {"what": "enabled", "is": "no", "wanted": "yes"}
+    ]
+
+
 @pytest.mark.parametrize(
     ("change", "who"),
     [
@@ -258,6 +265,7 @@ def other_secret(observed: dict) -> None:
         (away, "n2/app: its node was not looked at"),
         (unset, "user app~b is not set"),
         (other_secret, "user app is not set"),
+        (disabled, "user app is not set"),
     ],
 )
 def test_who_lags_behind_is_named(change, who):

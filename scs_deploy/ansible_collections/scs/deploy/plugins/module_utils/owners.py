@@ -97,9 +97,20 @@ def _items(folder: Path, kinds: list[str]) -> dict[str, list[dict[str, Any]]]:
     context = _json(folder, "context.json", {})
     wanted = _json(folder, "wanted.json", [])
     _forget(folder)
-    return {
+    found = {
         kind: _load(folder, kind).observe(context, [item for item in wanted if item["kind"] == kind]) for kind in kinds
     }
+    for kind, items in found.items():
+        for item in items:
+            _check(kind, item)
+    return found
+
+
+def _check(kind: str, item: dict[str, Any]) -> None:
+    """Raise TypeError where an item tells differences in another form than the contract's."""
+    for one in item.get("differences", ()):
+        if set(one) != {"what", "is", "wanted"} or not all(isinstance(text, str) for text in one.values()):
+            raise TypeError(f"{kind} {item['name']} tells a difference that is not texts named what, is and wanted")
 
 
 def _json(folder: Path, name: str, default: Any) -> Any:
