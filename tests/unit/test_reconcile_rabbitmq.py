@@ -61,25 +61,58 @@ def rights(name: str = "nova", on: str = "/", **changes: str) -> dict[str, str]:
 
 def test_a_user_that_is_as_wanted_is_told_in_the_words_of_the_wanted_item() -> None:
     (item,) = user.items([row()], [rights(), rights("other")], [WANTED])
-    assert item == {"name": "nova", "attrs": WANTED["attrs"], "secret": "d1"}
+    assert item == {"name": "nova", "attrs": WANTED["attrs"], "differences": [], "secret": "d1"}
 
 
 @pytest.mark.parametrize(
-    ("rows", "permissions"),
+    ("tags", "permissions", "told"),
     [
-        ([row(tags=["a"])], [rights()]),
-        ([row()], []),
-        ([row()], [rights(), rights(on="second")]),
-        ([row()], [rights(write="")]),
-        ([row("other")], [rights()]),
-        ([row(hashing_algorithm="rabbit_password_hashing_md5")], [rights()]),
-        ([row(password_hash="")], [rights()]),
+        (["administrator"], [rights()], ["tags: administrator, wanted none"]),
+        (["scs-deploy", "administrator"], [rights()], ["tags: administrator, wanted none"]),
+        ([], [], ["vhost: none, wanted /"]),
+        ([], [rights(), rights(on="second")], ["vhost: / and second, wanted /"]),
+        ([], [rights(on="second")], ["vhost: second, wanted /"]),
+        ([], [rights(write="^$", read="")], ["write: ^$, wanted .*", "read: none, wanted .*"]),
     ],
-    ids=["tags", "no rights", "rights on a second vhost", "fewer rights", "password", "algorithm", "no password"],
+    ids=["tags", "tags beside ours", "no rights", "a second vhost", "another vhost", "fewer rights"],
 )
-def test_every_other_state_is_a_difference(rows: list[dict[str, Any]], permissions: list[dict[str, str]]) -> None:
-    (item,) = user.items(rows, permissions, [WANTED])
-    assert (item["attrs"], item["secret"]) != (WANTED["attrs"], "d1")
+@pytest.mark.parametrize("secret", [{"secret": "pw", "digest": "d1"}, {}], ids=["secret", "without"])
+def test_what_the_item_does_not_name_is_told_by_its_name_and_not_as_another_secret(
+    tags: list[str], permissions: list[dict[str, str]], told: list[str], secret: dict[str, str]
+) -> None:
+    (item,) = user.items([row(tags=tags)], permissions, [{"name": "nova", **secret}])
+    assert item["secret"] == secret.get("digest", "differs")
+    assert [f"{one['what']}: {one['is']}, wanted {one['wanted']}" for one in item["differences"]] == told
+
+
+@pytest.mark.parametrize(
+    ("attrs", "tags", "permissions"),
+    [
+        ({"tags": "b,a"}, ["a"], [rights()]),
+        ({"vhost": "/"}, [], []),
+        ({"vhost": "/"}, [], [rights(), rights(on="second")]),
+        ({"write": ".*"}, [], [rights(write="")]),
+    ],
+    ids=["tags", "no rights", "rights on a second vhost", "fewer rights"],
+)
+def test_what_the_item_names_is_told_as_its_attribute(
+    attrs: dict[str, Any], tags: list[str], permissions: list[dict[str, str]]
+) -> None:
+    (item,) = user.items([row(tags=tags)], permissions, [{**WANTED, "attrs": attrs}])
+    assert item["attrs"].keys() == attrs.keys()
+    assert item["attrs"] != attrs
+    assert not {one["what"] for one in item["differences"]} & attrs.keys()
+    assert item["secret"] == "d1"
+
+
+@pytest.mark.parametrize(
+    "found",
+    [row("other"), row(hashing_algorithm="rabbit_password_hashing_md5"), row(password_hash="")],
+    ids=["password", "algorithm", "no password"],
+)
+def test_another_password_is_another_secret_and_nothing_else(found: dict[str, Any]) -> None:
+    (item,) = user.items([found], [rights()], [WANTED])
+    assert item == {"name": "nova", "attrs": WANTED["attrs"], "differences": [], "secret": "differs"}
 
 
 def test_only_our_own_users_and_vhosts_are_told_when_nobody_wants_them() -> None:

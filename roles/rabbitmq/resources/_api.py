@@ -71,3 +71,12 @@ def tags(value: object) -> list[str]:
 def told(wanted: Mapping[str, Any], actual: Mapping[str, Any], same: Mapping[str, bool]) -> dict[str, Any]:
     """Return attributes as the wanted item spells them where they mean the same, else the actual ones."""
     return {key: value if same.get(key, False) else actual.get(key) for key, value in wanted.items()}
+
+
+def difference(what: str, actual: object, wanted: object) -> dict[str, str]:
+    """Return what differs beyond the attributes that an item names; nothing is told as ``none``."""
+
+    def said(value: object) -> str:
+        return (" and ".join(value) if isinstance(value, list) else str(value)) or "none"
+
+    return {"what": what, "is": said(actual), "wanted": said(wanted)}

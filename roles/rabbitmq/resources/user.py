@@ -35,18 +35,19 @@ def items(
 
 def _compared(item: dict[str, Any], row: dict[str, Any], rights: dict[str, dict[str, str]]) -> dict[str, Any]:
     attrs = item.get("attrs", {})
-    vhost, expected = attrs.get("vhost", "/"), _rights(attrs)
+    vhost = attrs.get("vhost", "/")
+    wanted = {"vhost": [vhost], "tags": _api.tags(attrs.get("tags")), **_rights(attrs)}
     held = rights.get(vhost, dict.fromkeys(_RIGHTS, ""))
-    actual = {"vhost": ", ".join(sorted(rights)), "tags": _api.tags(row.get("tags")), **held}
-    same = {
-        "vhost": set(rights) == {vhost},
-        "tags": actual["tags"] == _api.tags(attrs.get("tags")),
-        **{key: held[key] == expected[key] for key in _RIGHTS},
+    actual = {"vhost": sorted(rights), "tags": _api.tags(row.get("tags")), **held}
+    same = {key: actual[key] == wanted[key] for key in wanted}
+    untold = [key for key in wanted if key not in attrs and not same[key] and (vhost in rights or key not in _RIGHTS)]
+    accepted = matches(row, item.get("secret", ""))
+    return {
+        "name": item["name"],
+        "attrs": _api.told(attrs, actual, same),
+        "differences": [_api.difference(key, actual[key], wanted[key]) for key in untold],
+        "secret": item.get("digest", "") if accepted else "differs",
     }
-    shown = _api.told(attrs, actual, same)
-    untold = [key for key, good in same.items() if not good and key not in attrs]
-    accepted = not untold and matches(row, item.get("secret", ""))
-    return {"name": item["name"], "attrs": shown, "secret": item.get("digest", "") if accepted else "differs"}
 
 
 def matches(row: dict[str, Any], password: str) -> bool:
