@@ -32,7 +32,8 @@ def wanted_user(**attrs: Any) -> dict[str, Any]:
 
 def row(**changes: Any) -> dict[str, Any]:
     given = {"user": "nova", "host": "%", "plugin": "mysql_native_password", "hash": user.native_hash("pw")}
-    return {**given, "tls": "ANY", "ours": 1, "everywhere": None, **changes}
+    there = {"tls": "ANY", "ours": 1, "everywhere": None, "grants": "N", "expired": "N", "locked": None}
+    return {**given, **there, **changes}
 
 
 def grant(name: str, **changes: str) -> dict[str, Any]:
@@ -46,31 +47,61 @@ def test_the_hash_is_the_one_mysql_stores() -> None:
 def test_a_user_that_is_as_wanted_is_told_in_the_words_of_the_wanted_item() -> None:
     wanted = wanted_user(databases=["nova_api", "nova"], privileges="all")
     (item,) = user.items([row()], [grant("nova"), grant(r"nova\_api")], [wanted])
-    assert item == {"name": "nova", "attrs": wanted["attrs"], "secret": "d1"}
+    assert item == {"name": "nova", "attrs": wanted["attrs"], "differences": [], "secret": "d1"}
+
+
+LESS = "CREATE TEMPORARY TABLES, SELECT, SHOW VIEW"
+NAMED = {"database": "nova", "privileges": "ALL"}
 
 
 @pytest.mark.parametrize(
-    ("changes", "grants"),
+    ("attrs", "grants", "seen"),
     [
-        ({}, []),
-        ({}, [grant("nova"), grant("keystone")]),
-        ({}, [grant("nova", Insert_priv="N")]),
-        ({"everywhere": "SUPER"}, [grant("nova")]),
+        (NAMED, [], {"database": "", "privileges": "ALL"}),
+        (NAMED, [grant("nova"), grant("keystone")], {"database": "keystone, nova", "privileges": "ALL"}),
+        (NAMED, [grant("nova", Insert_priv="N")], {"database": "nova", "privileges": LESS}),
+        ({"databases": ["nova"]}, [grant("keystone")], {"databases": ["keystone"]}),
     ],
-    ids=["no grant", "one too many", "not all", "a global privilege"],
+    ids=["no grant", "one too many", "not all", "another one"],
 )
-@pytest.mark.parametrize("attrs", [{"database": "nova"}, {"database": "nova", "privileges": "ALL"}])
-def test_other_rights_than_wanted_are_a_difference(
-    changes: dict[str, Any], grants: list[dict[str, Any]], attrs: dict[str, Any]
+def test_rights_that_the_item_names_are_told_as_its_attributes(
+    attrs: dict[str, Any], grants: list[dict[str, Any]], seen: dict[str, Any]
+) -> None:
+    (item,) = user.items([row()], grants, [wanted_user(**attrs)])
+    assert item == {"name": "nova", "attrs": seen, "differences": [], "secret": "d1"}
+
+
+@pytest.mark.parametrize(
+    ("attrs", "changes", "grants", "told"),
+    [
+        ({"database": "nova"}, {}, [grant("nova", Insert_priv="N")], f"privileges on nova: {LESS}, wanted ALL"),
+        ({"database": "nova"}, {"everywhere": "SUPER"}, [grant("nova")], "privileges everywhere: SUPER, wanted none"),
+        (NAMED, {"everywhere": "SUPER"}, [grant("nova")], "privileges everywhere: SUPER, wanted none"),
+        (NAMED, {}, [grant("nova", Grant_priv="Y")], "grant option on nova: yes, wanted no"),
+        (NAMED, {"grants": "Y"}, [grant("nova")], "grant option everywhere: yes, wanted no"),
+        ({}, {}, [grant("keystone")], "databases: keystone, wanted none"),
+        ({}, {"tls": ""}, [], "TLS: not required, wanted required"),
+        (NAMED, {"tls": ""}, [grant("nova")], "TLS: not required, wanted required"),
+        (NAMED, {"tls": "X509"}, [grant("nova")], "TLS: X509, wanted required"),
+        (NAMED, {"locked": "1"}, [grant("nova")], "locked: yes, wanted no"),
+        (NAMED, {"locked": "0", "expired": "Y"}, [grant("nova")], "password: expired, wanted valid"),
+    ],
+)
+def test_what_the_item_does_not_name_is_told_by_its_name_and_not_as_another_secret(
+    attrs: dict[str, Any], changes: dict[str, Any], grants: list[dict[str, Any]], told: str
 ) -> None:
     (item,) = user.items([row(**changes)], grants, [wanted_user(**attrs)])
-    assert item["attrs"] != attrs
+    assert (item["attrs"], item["secret"]) == (attrs, "d1")
+    assert [f"{one['what']}: {one['is']}, wanted {one['wanted']}" for one in item["differences"]] == [told]
 
 
-@pytest.mark.parametrize("changes", [{"hash": "*0"}, {"plugin": "ed25519"}, {"tls": ""}])
-def test_a_wrong_password_and_an_account_without_tls_differ(changes: dict[str, Any]) -> None:
-    (item,) = user.items([row(**changes)], [grant("nova")], [wanted_user(database="nova")])
-    assert item["secret"] == "differs"
+def test_another_password_is_another_secret_and_one_that_cannot_be_compared_is_unknown() -> None:
+    def told(**changes: Any) -> tuple[list[str], str]:
+        (item,) = user.items([row(**changes)], [grant("nova")], [wanted_user(database="nova")])
+        return [one["what"] for one in item["differences"]], item["secret"]
+
+    assert told(hash="*0") == ([], "differs")
+    assert told(plugin="unix_socket", hash="") == (["plugin"], "unknown")
 
 
 def test_only_our_own_accounts_are_told_when_nobody_wants_them() -> None:
@@ -89,7 +120,7 @@ def test_statements_carry_no_password_and_escape_names() -> None:
     assert "pw'" not in text
     assert user.native_hash("pw'") in text
     assert r"ON `nova\_api`.* TO 'o''neil'@'%'" in text
-    assert re.search("ALTER USER .* REQUIRE SSL", text)
+    assert re.search("ALTER USER .* REQUIRE SSL ACCOUNT UNLOCK", text)
 
 
 def test_who_had_other_rights_connects_anew_and_who_had_another_password_does_not() -> None:
@@ -99,15 +130,13 @@ def test_who_had_other_rights_connects_anew_and_who_had_another_password_does_no
         return user.reconnecting({**change, "op": op}, user.items([row(**changes)], grants, [change]))
 
     assert told([grant("nova", Insert_priv="N")]) == ["KILL USER 'nova'@'%'"]
+    assert told([grant("nova"), grant("keystone")]) == ["KILL USER 'nova'@'%'"]
     assert told([grant("nova")], everywhere="SELECT") == ["KILL USER 'nova'@'%'"]
+    assert told([grant("nova", Grant_priv="Y")]) == ["KILL USER 'nova'@'%'"]
     assert told([grant("nova")], hash="*0") == []
+    assert told([grant("nova")], tls="", locked="1", plugin="unix_socket", expired="Y") == []
     assert told([], "delete") == []
     assert user.reconnecting({**change, "op": "create"}, []) == []
-
-
-def test_a_right_on_everything_is_named() -> None:
-    (item,) = user.items([row(everywhere="SELECT")], [grant("nova")], [wanted_user(database="nova")])
-    assert item["attrs"] == {"database": "everywhere: SELECT, nova: ALL"}
 
 
 def test_the_servers_own_accounts_and_users_without_secret_are_refused() -> None:

@@ -1,6 +1,6 @@
 """Users of services: attributes ``database`` (or ``databases``), ``host`` (default ``%``) and ``privileges`` (default ALL).
 
-Every user must use TLS. The password is stored with ``mysql_native_password``, the only method that PyMySQL speaks without more
+Every user must use TLS, is not locked and may not grant. The password is stored with ``mysql_native_password``, the only method that PyMySQL speaks without more
 packages; the secret is compared by its hash, and statements carry the hash, never the password.
 """
 
@@ -14,6 +14,8 @@ from ._server import MARK, name, text
 
 _USERS = (
     "SELECT u.User AS user, u.Host AS host, u.plugin AS plugin, u.authentication_string AS hash, u.ssl_type AS tls, "
+    "u.Grant_priv AS grants, u.password_expired AS expired, "
+    "(SELECT JSON_VALUE(g.Priv, '$.account_locked') FROM mysql.global_priv g WHERE g.User = u.User AND g.Host = u.Host) AS locked, "
     "EXISTS (SELECT 1 FROM mysql.roles_mapping r WHERE r.User = u.User AND r.Host = u.Host AND r.Role = 'scs_deploy') AS ours, "
     "(SELECT GROUP_CONCAT(p.PRIVILEGE_TYPE) FROM information_schema.USER_PRIVILEGES p "
     "WHERE p.GRANTEE = CONCAT('''', u.User, '''@''', u.Host, '''') AND p.PRIVILEGE_TYPE <> 'USAGE') AS everywhere "
@@ -22,6 +24,10 @@ _USERS = (
 _GRANTS = "SELECT * FROM mysql.db"
 _SPELT = {"CREATE TMP TABLE": "CREATE TEMPORARY TABLES"}
 _PROTECTED = frozenset({"root", "mysql", "mariadb.sys", MARK})
+_PLUGIN = "mysql_native_password"
+
+LOGIN = frozenset({"TLS", "locked", "password", "plugin"})
+"""Differences of how a user logs in, not of what it may do."""
 
 
 def observe(context: dict[str, Any], wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -37,40 +43,63 @@ def items(
     found = []
     for row in users:
         key = (row["user"], row["host"])
-        rights = {
-            _unescape(grant["Db"]): privileges(grant) for grant in grants if (grant["User"], grant["Host"]) == key
-        }
+        own = {_unescape(grant["Db"]): grant for grant in grants if (grant["User"], grant["Host"]) == key}
         if key in asked:
-            found.append(_compared(asked[key], row, rights))
+            found.append(_compared(asked[key], row, own))
         elif row["ours"]:
-            attrs = {"databases": sorted(rights), "host": row["host"]}
+            attrs = {"databases": sorted(own), "host": row["host"]}
             found.append({"name": _full_name(*key), "attrs": attrs, "secret": ""})
     return found
 
 
-def _compared(item: dict[str, Any], row: dict[str, Any], rights: dict[str, str]) -> dict[str, Any]:
+def _compared(item: dict[str, Any], row: dict[str, Any], grants: dict[str, dict[str, Any]]) -> dict[str, Any]:
     attrs = item.get("attrs", {})
     databases, expected = _databases(attrs), _privileges(attrs)
-    granted = sorted(set(rights.values())) or ["none"]
-    shown = {**rights, "everywhere": row["everywhere"]} if row["everywhere"] else rights
+    held = {one: privileges(grants[one]) for one in databases if one in grants}
+    wrong = {one: names for one, names in held.items() if names != expected}
+    alike = sorted(grants) == databases
     actual = {
-        "database": ", ".join(f"{one}: {shown[one]}" for one in sorted(shown)),
-        "databases": {one: shown[one] for one in sorted(shown)},
+        "database": ", ".join(sorted(grants)),
+        "databases": sorted(grants),
         "host": row["host"],
-        "privileges": " / ".join(granted) + (f", everywhere {row['everywhere']}" if row["everywhere"] else ""),
+        "privileges": " / ".join(sorted(set(held.values()))),
     }
-    entitled = granted == ([expected] if databases else ["none"]) and not row["everywhere"]
-    alike = set(rights) == set(databases) and (entitled or "privileges" in attrs)
-    same = {"database": alike, "databases": alike, "host": True, "privileges": entitled}
-    return {"name": item["name"], "attrs": _server.told(attrs, actual, same), "secret": _secret_state(item, row)}
+    same = {"database": alike, "databases": alike, "host": True, "privileges": not wrong}
+    rest: list[tuple[str, str, str]] = []
+    if not alike and not attrs.keys() & {"database", "databases"}:
+        rest.append(("databases", actual["database"], "none"))
+    if "privileges" not in attrs:
+        rest += [(f"privileges on {one}", names or "none", expected) for one, names in wrong.items()]
+    if row["everywhere"]:
+        rest.append(("privileges everywhere", row["everywhere"], "none"))
+    rest += [(f"grant option on {one}", "yes", "no") for one in sorted(grants) if grants[one]["Grant_priv"] == "Y"]
+    if row["grants"] == "Y":
+        rest.append(("grant option everywhere", "yes", "no"))
+    return {
+        "name": item["name"],
+        "attrs": _server.told(attrs, actual, same),
+        "differences": [{"what": what, "is": is_, "wanted": wanted} for what, is_, wanted in [*rest, *_login(row)]],
+        "secret": _secret_state(item, row),
+    }
+
+
+def _login(row: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Return what differs in how the account logs in, but for its password: what, is, wanted."""
+    found = [
+        ("TLS", {"": "not required", "ANY": "required"}.get(row["tls"], row["tls"]), "required"),
+        ("locked", "yes" if row["locked"] == "1" else "no", "no"),
+        ("password", "expired" if row["expired"] == "Y" else "valid", "valid"),
+        ("plugin", row["plugin"] or "none", _PLUGIN),
+    ]
+    return [(what, is_, wanted) for what, is_, wanted in found if is_ != wanted]
 
 
 def _secret_state(item: dict[str, Any], row: dict[str, Any]) -> str:
     if not item.get("secret"):
         return ""
-    """An account that may log in without TLS counts as one whose secret differs: the update sets both."""
-    hashed = row["plugin"] == "mysql_native_password" and row["hash"] == native_hash(item["secret"])
-    return item.get("digest", "") if hashed and row["tls"] == "ANY" else "differs"
+    if row["plugin"] != _PLUGIN:
+        return "unknown"
+    return str(item.get("digest", "")) if row["hash"] == native_hash(item["secret"]) else "differs"
 
 
 def apply(context: dict[str, Any], changes: list[dict[str, Any]]) -> list[str]:
@@ -97,7 +126,7 @@ def statements(change: dict[str, Any]) -> list[str]:
         return [f"DROP USER IF EXISTS {account}"]
     if not change.get("secret"):
         raise ValueError(f"user {user} has no secret: it could not log in, or anybody could")
-    how = f"IDENTIFIED VIA mysql_native_password USING {text(native_hash(change['secret']))} REQUIRE SSL"
+    how = f"IDENTIFIED VIA {_PLUGIN} USING {text(native_hash(change['secret']))} REQUIRE SSL ACCOUNT UNLOCK"
     return [
         f"CREATE USER IF NOT EXISTS {account} {how}",
         f"ALTER USER {account} {how}",
@@ -111,11 +140,13 @@ def reconnecting(change: dict[str, Any], there: list[dict[str, Any]]) -> list[st
     """Return the SQL that ends the connections of a user whose rights are others than wanted.
 
     A connection keeps the rights that it found when it chose its database, and services keep connections for an hour. Where only
-    the password differs, nothing is ended: connections that are open go on, and new ones with the old password would be refused.
+    the login differs, nothing is ended: connections that are open go on, and new ones with the old password would be refused.
     """
     attrs = change.get("attrs", {})
     found = [one for one in there if one["name"] == change["name"]]
-    if change["op"] != "update" or not found or found[0]["attrs"] == attrs:
+    if change["op"] != "update" or not found:
+        return []
+    if found[0]["attrs"] == attrs and LOGIN.issuperset(one["what"] for one in found[0]["differences"]):
         return []
     host = _host(attrs)
     return [f"KILL USER {text(change['name'].removesuffix(f'@{host}'))}@{text(host)}"]
