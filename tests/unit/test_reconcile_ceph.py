@@ -35,6 +35,10 @@ def prefixes(commands):
     return [command["prefix"] for command, _ in commands]
 
 
+def told(item):
+    return [f"{one['what']}: {one['is']}, wanted {one['wanted']}" for one in item.get("differences", ())]
+
+
 # -- keys ------------------------------------------------------------------------------------------------------------------
 
 CAPS = {"mon": "profile rbd", "osd": "profile rbd pool=images"}
@@ -45,8 +49,16 @@ def test_a_key_is_compared_with_the_wanted_one(load, key, secret):
     wanted = [{"name": "client.glance", "attrs": {"caps": CAPS}, "secret": "AQ==", "digest": "digest"}]
     rows = [{"entity": "client.glance", "key": key, "caps": CAPS}, {"entity": "osd.0", "key": "x", "caps": {}}]
     assert load("key").items(rows, set(), wanted) == [
-        {"name": "client.glance", "attrs": {"caps": CAPS}, "secret": secret}
+        {"name": "client.glance", "attrs": {"caps": CAPS}, "differences": [], "secret": secret}
     ]
+
+
+def test_caps_that_nobody_asked_for_are_told(load):
+    wanted = [{"name": "client.glance", "attrs": {}, "secret": "AQ==", "digest": "digest"}]
+    rows = [{"entity": "client.glance", "key": "AQ==", "caps": CAPS}]
+    (item,) = load("key").items(rows, set(), wanted)
+    assert (item["attrs"], item["secret"]) == ({}, "digest")
+    assert told(item) == ["caps: mon profile rbd, osd profile rbd pool=images, wanted none"]
 
 
 def test_only_keys_of_ours_are_told_as_no_longer_wanted(load):
@@ -73,41 +85,54 @@ def test_users_of_the_cluster_itself_are_left_alone(load, name):
 def test_a_pool_as_wanted_differs_in_nothing(load):
     wanted = [{"name": "images", "attrs": {"application": "rbd"}}]
     (item,) = load("pool").items(CONTEXT, [ROW], RULES, set(), wanted)
-    assert item == {"name": "images", "attrs": {"application": "rbd"}, "secret": ""}
+    assert item == {"name": "images", "attrs": {"application": "rbd"}, "differences": [], "secret": ""}
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "expected"),
     [
-        ({"size": 1}, "rbd (size 1)"),
-        ({"crush_rule": 0}, "rbd (rule replicated_rule)"),
-        ({"application_metadata": {}}, ""),
-        ({"pg_num_target": 512}, "rbd"),
+        ({"size": 2, "min_size": 1}, ["size: 2, wanted 3", "min_size: 1, wanted 2"]),
+        ({"crush_rule": 0}, ["rule: replicated_rule, wanted scs-rack"]),
+        ({"crush_rule": 7}, ["rule: none, wanted scs-rack"]),
+        ({"pg_num_target": 512}, []),
     ],
 )
-def test_a_default_that_is_not_kept_is_a_difference_too(load, change, told):
-    wanted = [{"name": "images", "attrs": {"application": "rbd"}}]
+@pytest.mark.parametrize("attrs", [{"application": "rbd"}, {}], ids=["application", "nothing named"])
+def test_a_default_that_is_not_kept_is_a_difference_too(load, attrs, change, expected):
+    wanted = [{"name": "images", "attrs": attrs}]
     (item,) = load("pool").items(CONTEXT, [{**ROW, **change}], RULES, set(), wanted)
-    assert item["attrs"]["application"] == told
+    assert (item["attrs"], told(item)) == (attrs, expected)
+
+
+def test_an_application_that_is_gone_is_told_whether_it_is_named_or_not(load):
+    def seen(attrs):
+        row = {**ROW, "application_metadata": {}}
+        (item,) = load("pool").items(CONTEXT, [row], RULES, set(), [{"name": "images", "attrs": attrs}])
+        return item["attrs"], told(item)
+
+    assert seen({"application": "rbd"}) == ({"application": ""}, [])
+    assert seen({}) == ({}, ["application: none, wanted rbd"])
 
 
 def test_what_is_named_is_compared_by_its_name(load):
     wanted = [{"name": "images", "attrs": {"application": "rbd", "size": 2, "pg_num": 16}}]
     (item,) = load("pool").items(CONTEXT, [ROW], RULES, set(), wanted)
-    assert item["attrs"] == {"application": "rbd (min_size 2)", "size": 3, "pg_num": 32}
+    assert item["attrs"] == {"application": "rbd", "size": 3, "pg_num": 32}
+    assert told(item) == ["min_size: 2, wanted 1"]
 
 
-def test_a_pool_that_somebody_deleted_is_told_of_and_not_made_anew_silently(load):
-    pool, wanted = load("pool"), [{"name": "images", "attrs": {"application": "rbd"}}]
+@pytest.mark.parametrize("attrs", [{"application": "rbd"}, {}], ids=["application", "nothing named"])
+def test_a_pool_that_somebody_deleted_is_told_of_and_not_made_anew_silently(load, attrs):
+    pool, wanted = load("pool"), [{"name": "images", "attrs": attrs}]
     assert pool.items(CONTEXT, [], RULES, set(), wanted) == [], "it was never made"
     (item,) = pool.items(CONTEXT, [], RULES, {"pool/images"}, wanted)
-    assert item["attrs"] == {"application": pool.LOST}
-    made = pool.commands(CONTEXT, {"op": "update", "name": "images", "attrs": {"application": "rbd"}}, False)
+    assert (item["attrs"], told(item)) == (attrs, [f"pool: {pool.LOST}, wanted kept"])
+    made = pool.commands(CONTEXT, {"op": "update", "name": "images", "attrs": {"application": "rbd"}}, None)
     assert "osd pool create" in prefixes(made)
 
 
 def test_a_pool_is_made_with_its_rule_and_small(load):
-    made = load("pool").commands(CONTEXT, {"op": "create", "name": "images", "attrs": {"application": "rbd"}}, False)
+    made = load("pool").commands(CONTEXT, {"op": "create", "name": "images", "attrs": {"application": "rbd"}}, None)
     rule, create = made[0][0], made[1][0]
     assert rule == {
         "prefix": "osd crush rule create-replicated", "name": "scs-rack", "root": "default", "type": "rack"
@@ -118,8 +143,18 @@ def test_a_pool_is_made_with_its_rule_and_small(load):
 
 def test_a_pool_is_made_with_another_min_size_than_it_would_have(load):
     attrs = {"application": "rbd", "min_size": 1}
-    made = load("pool").commands(CONTEXT, {"op": "create", "name": "images", "attrs": attrs}, False)
+    made = load("pool").commands(CONTEXT, {"op": "create", "name": "images", "attrs": attrs}, None)
     assert [(command["var"], command["val"]) for command, _ in made if "var" in command] == [("min_size", "1")]
+
+
+def test_an_application_that_a_pool_should_not_have_is_taken_away(load):
+    attrs = {"application": "rbd"}
+    row = {**ROW, "application_metadata": {"rbd": {}, "rgw": {}}}
+    (item,) = load("pool").items(CONTEXT, [row], RULES, set(), [{"name": "images", "attrs": attrs}])
+    assert item["attrs"] == {"application": "rbd rgw"}
+    made = load("pool").commands(CONTEXT, {"op": "update", "name": "images", "attrs": attrs}, ["rbd", "rgw"])
+    applications = [(one["prefix"].rpartition(" ")[2], one["app"]) for one, _ in made if "app" in one]
+    assert applications == [("enable", "rbd"), ("disable", "rgw")]
 
 
 class Monitors:
@@ -154,7 +189,7 @@ def test_pools_are_made_side_by_side_and_deleted_one_after_the_other(load, monke
 
 
 def test_one_copy_is_said_twice(load):
-    commands = load("pool").commands({**CONTEXT, "size": "1"}, {"op": "update", "name": "a", "attrs": {}}, True)
+    commands = load("pool").commands({**CONTEXT, "size": "1"}, {"op": "update", "name": "a", "attrs": {}}, ["rbd"])
     (size,) = [command for command, _ in commands if command.get("var") == "size"]
     assert (size["val"], size["yes_i_really_mean_it"]) == ("1", True)
 

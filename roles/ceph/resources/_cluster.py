@@ -94,6 +94,11 @@ def unmark(kind: str, name: str) -> tuple[Command, str]:
     return {"prefix": "config-key rm", "key": f"{MARK}{kind}/{name}"}, ""
 
 
+def difference(what: str, actual: object, wanted: object) -> dict[str, str]:
+    """Return what differs beyond the attributes that an item names."""
+    return {"what": what, "is": str(actual) or "none", "wanted": str(wanted) or "none"}
+
+
 def told(wanted: Sequence[str] | Mapping[str, Any], actual: Mapping[str, Any]) -> dict[str, Any]:
     """Return those of the actual attributes that were asked about."""
     return {key: actual.get(key) for key in wanted}

@@ -23,9 +23,17 @@ def items(rows: list[dict[str, Any]], marks: set[str], wanted: list[dict[str, An
     for row in rows:
         name, caps = row["entity"], {"caps": row["caps"]}
         if item := asked.get(name):
-            same = row["key"] == item.get("secret")
-            secret = item.get("digest", "") if same else "differs"
-            found.append({"name": name, "attrs": _cluster.told(item.get("attrs", {}), caps), "secret": secret})
+            attrs = item.get("attrs", {})
+            unasked = "caps" not in attrs and row["caps"]
+            held = ", ".join(f"{daemon} {text}" for daemon, text in sorted(row["caps"].items()))
+            found.append(
+                {
+                    "name": name,
+                    "attrs": _cluster.told(attrs, caps),
+                    "differences": [_cluster.difference("caps", held, "none")] if unasked else [],
+                    "secret": item.get("digest", "") if row["key"] == item.get("secret") else "differs",
+                }
+            )
         elif f"key/{name}" in marks:
             found.append({"name": name, "attrs": caps, "secret": ""})
     return found

@@ -1,4 +1,4 @@
-"""Pools: attributes ``application`` (rbd), ``size``, ``min_size`` and ``pg_num``; what is left out follows the settings."""
+"""Pools: attributes ``application`` (rbd), ``size``, ``min_size``, ``rule`` and ``pg_num``; what is left out follows the settings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def items(
 ) -> list[dict[str, Any]]:
     """Compare the answer of ``osd pool ls detail`` with what is wanted.
 
-    A default that the item does not name shows as part of ``application``, so that another value of it is a difference too.
+    Another value of a default that the item does not name is a difference too, but of ``pg_num``: Ceph scales it.
     """
     asked = {item["name"]: item.get("attrs", {}) for item in wanted}
     names = {rule["rule_id"]: rule["rule_name"] for rule in rules}
@@ -42,10 +42,13 @@ def items(
         }
         if name in asked:
             full = defaults(context, asked[name])
-            other = [f"{key} {actual[key]}" for key in ("size", "min_size", "rule") if actual[key] != full[key]]
-            if hidden := [one for one in other if one.partition(" ")[0] not in asked[name]]:
-                actual["application"] += f" ({', '.join(hidden)})"
-            found.append({"name": name, "attrs": _cluster.told(asked[name], actual), "secret": ""})
+            differences = [
+                _cluster.difference(key, actual[key], full[key])
+                for key in ("application", "size", "min_size", "rule")
+                if key not in asked[name] and actual[key] != full[key]
+            ]
+            attrs = _cluster.told(asked[name], actual)
+            found.append({"name": name, "attrs": attrs, "differences": differences, "secret": ""})
         elif f"pool/{name}" in marks:
             found.append({"name": name, "attrs": actual, "secret": ""})
     return found
@@ -54,8 +57,10 @@ def items(
 def _lost(rows: list[dict[str, Any]], marks: set[str], asked: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """Wanted pools that we made and somebody deleted: told as changed, since a new one does not bring back what they held."""
     there = {row["pool_name"] for row in rows}
-    lost = [name for name, attrs in asked.items() if attrs and name not in there and f"pool/{name}" in marks]
-    return [{"name": name, "attrs": dict.fromkeys(asked[name], LOST), "secret": ""} for name in lost]
+    lost = [name for name in asked if name not in there and f"pool/{name}" in marks]
+    gone = _cluster.difference("pool", LOST, "kept")
+    # Of a pool that is not there, no attribute is another one.
+    return [{"name": name, "attrs": asked[name], "differences": [gone], "secret": ""} for name in lost]
 
 
 def defaults(context: dict[str, Any], attrs: dict[str, Any]) -> dict[str, Any]:
@@ -72,20 +77,26 @@ def defaults(context: dict[str, Any], attrs: dict[str, Any]) -> dict[str, Any]:
 
 def apply(context: dict[str, Any], changes: list[dict[str, Any]]) -> list[str]:
     """Create, change or delete; deleting takes the data along, so it is only asked for with --purge."""
-    there = {row["pool_name"] for row in _cluster.look(context)["pools"]}
+    there = {row["pool_name"]: list(row.get("application_metadata", ())) for row in _cluster.look(context)["pools"]}
     # Deleting is allowed by an option of all monitors, so two of them must not run side by side.
     for change in changes:
         if change["op"] == "delete":
             _delete(context, change["name"], change["name"] in there)
     wanted = [change for change in changes if change["op"] != "delete"]
     if wanted:
-        _cluster.run_groups(context, [commands(context, change, change["name"] in there) for change in wanted])
+        _cluster.run_groups(context, [commands(context, change, there.get(change["name"])) for change in wanted])
     past = {"create": "created", "update": "updated", "delete": "deleted with its data"}
     return [f"pool {change['name']}: {past[change['op']]}" for change in changes]
 
 
-def commands(context: dict[str, Any], change: dict[str, Any], there: bool) -> list[tuple[Command, str]]:
-    """Return the monitor commands that create or change a pool; running them twice does no harm."""
+def commands(
+    context: dict[str, Any], change: dict[str, Any], applications: list[str] | None
+) -> list[tuple[Command, str]]:
+    """Return the monitor commands that create or change a pool; running them twice does no harm.
+
+    ``applications`` are those that it has now; None: there is no such pool.
+    """
+    there = applications is not None
     name = change["name"]
     wanted = defaults(context, change.get("attrs", {}))
     rule = {
@@ -108,7 +119,11 @@ def commands(context: dict[str, Any], change: dict[str, Any], there: bool) -> li
     if there and wanted["pg_num"]:
         found.append((_set(name, "pg_num", wanted["pg_num"]), ""))
     enable = {"prefix": "osd pool application enable", "pool": name, "app": wanted["application"]}
-    return [*found, ({**enable, "yes_i_really_mean_it": True}, ""), _cluster.mark("pool", name)]
+    found.append(({**enable, "yes_i_really_mean_it": True}, ""))
+    for other in sorted({*(applications or ())} - {wanted["application"]}):
+        disable = {"prefix": "osd pool application disable", "pool": name, "app": other}
+        found.append(({**disable, "yes_i_really_mean_it": True}, ""))
+    return [*found, _cluster.mark("pool", name)]
 
 
 def _create(name: str, wanted: dict[str, Any]) -> Command:
