@@ -81,7 +81,8 @@ class FakeKeystone:
         parts = path.strip("/").split("/")
         if path == "/auth/tokens":
             user = body["auth"]["identity"]["password"]["user"]
-            known = {one["name"]: one.get("password") for one in self.store["users"]} | {"admin": self.admin_password}
+            users = [one for one in self.store["users"] if one.get("enabled") is not False]
+            known = {one["name"]: one.get("password") for one in users} | {"admin": self.admin_password}
             if known.get(user["name"]) == user["password"]:
                 return 201, {"token": {}}
             return 401, {"error": {"message": "no"}}
@@ -186,6 +187,10 @@ def item(name: str, secret: str = "", digest: str = "", **attrs: Any) -> dict[st
     return {"name": name, "attrs": attrs, "secret": secret, "digest": digest}
 
 
+def told(seen: dict[str, Any]) -> list[str]:
+    return [f"{one['what']}: {one['is']}, wanted {one['wanted']}" for one in seen.get("differences", ())]
+
+
 WANTED: dict[str, list[dict[str, Any]]] = {
     "domain": [item("sales", description="Sales")],
     "role": [item("admin"), item("lb-member")],
@@ -217,8 +222,9 @@ def test_what_was_created_is_as_wanted_and_nothing_is_left_to_do(kinds: Kinds, c
     create(kinds, context)
     for kind in KINDS:
         seen = kinds[kind].observe(context, WANTED[kind])
-        expected = [{"name": one["name"], "attrs": one["attrs"], "secret": one["digest"]} for one in WANTED[kind]]
-        assert sorted(seen, key=str) == sorted(expected, key=str)
+        expected = [(one["name"], one["attrs"], one["digest"], []) for one in WANTED[kind]]
+        found = [(one["name"], one["attrs"], one["secret"], told(one)) for one in seen]
+        assert sorted(found, key=str) == sorted(expected, key=str)
 
 
 Look = Callable[[dict[str, list[dict[str, Any]]]], dict[str, list[dict[str, Any]]]]
@@ -402,13 +408,54 @@ def test_what_somebody_switched_off_differs_and_is_switched_on(
     def own() -> dict[str, Any]:
         return next(one for one in kinds[kind].observe(context, wanted) if one["name"] == wanted[0]["name"])
 
-    assert "(disabled)" in str(own()["attrs"])
+    assert own()["attrs"] == wanted[0]["attrs"]
+    assert told(own()) == ["enabled: no, wanted yes"]
     kinds[kind].apply(context, [{**wanted[0], "op": "update"}])
     assert there["enabled"] is True
-    assert own()["attrs"] == wanted[0]["attrs"]
-    off = [{**wanted[0], "attrs": {**wanted[0]["attrs"], "enabled": False}}]
+    assert (own()["attrs"], told(own())) == (wanted[0]["attrs"], [])
     there["enabled"] = False
-    assert "(disabled)" not in str(kinds[kind].observe(context, off))
+    wanted[0] = {**wanted[0], "attrs": {**wanted[0]["attrs"], "enabled": False}}
+    assert (own()["attrs"], told(own())) == (wanted[0]["attrs"], [])
+
+
+def test_a_disabled_user_without_attributes_is_told_and_its_password_is_not_called_wrong(
+    fake: FakeKeystone, kinds: Kinds, context: dict[str, Any]
+) -> None:
+    plain = [item("glance", "pw", "d1")]
+    create(kinds, context, {"user": plain})
+    (there,) = fake.store["users"]
+    there |= {"enabled": False, "password": "by hand"}
+    (seen,) = kinds["user"].observe(context, plain)
+    assert (seen["secret"], told(seen)) == ("unknown", ["enabled: no, wanted yes"])
+    kinds["user"].apply(context, [{**plain[0], "op": "update"}])
+    assert (there["enabled"], there["password"]) == (True, "pw")
+    (seen,) = kinds["user"].observe(context, plain)
+    assert (seen["secret"], told(seen)) == ("d1", [])
+
+
+def test_a_user_of_a_disabled_domain_is_not_told_to_have_another_password(
+    fake: FakeKeystone, kinds: Kinds, context: dict[str, Any]
+) -> None:
+    clerk = [item("sales/clerk", "pw", "d1", domain="sales")]
+    create(kinds, context, {"domain": WANTED["domain"], "user": clerk})
+    assert [one["secret"] for one in kinds["user"].observe(context, clerk)] == ["d1"]
+    fake.store["domains"][-1]["enabled"] = False
+    (seen,) = kinds["user"].observe(context, clerk)
+    assert (seen["attrs"], seen["secret"], told(seen)) == (clerk[0]["attrs"], "unknown", [])
+
+
+def test_only_what_differs_is_put_right(fake: FakeKeystone, kinds: Kinds, context: dict[str, Any]) -> None:
+    create(kinds, context)
+    fake.store["services"][0]["enabled"] = False
+    fake.store["users"][0]["options"] = {}
+    fake.bodies.clear()
+    for kind in ("service", "user"):
+        kinds[kind].apply(context, [{**WANTED[kind][0], "op": "update"}])
+    service, user = (next(iter(body.values())) for method, body in fake.bodies if method == "PATCH")
+    assert service["enabled"] is True
+    assert "options" not in service
+    assert "enabled" not in user
+    assert set(user["options"]) == {"ignore_lockout_failure_attempts", "ignore_password_expiry"}
 
 
 @pytest.mark.parametrize("kind", ["domain", "role", "project", "user", "service"])
@@ -448,6 +495,11 @@ def test_credentials_are_made_anew_and_those_of_others_stay(
     assert [one["secret"] for one in credential.observe(context, changed)] == ["differs"]
     credential.apply(context, [{**changed[0], "op": "update"}])
     assert [one["secret"] for one in credential.observe(context, changed)] == ["d3"]
+    ours = next(one for one in fake.store["credentials"] if one["id"] != "other")
+    namesake = fake.add("users", id="namesake", name="nova", domain_id="sales")
+    ours |= {"user_id": namesake["id"], "project_id": "p-admin"}
+    credential = kinds["credential"]
+    assert [one["attrs"] for one in credential.observe(context, changed)] == [{"user": "namesake", "project": "admin"}]
     assert [one["name"] for one in credential.observe(context, [])] == ["nova-s3"]
     credential.apply(context, [{"op": "delete", "name": "nova-s3", "attrs": {}}])
     assert [json.loads(one["blob"])["access"] for one in fake.store["credentials"]] == ["by hand"]
@@ -490,10 +542,11 @@ def test_nobody_locks_our_accounts_by_wrong_passwords(
     assert options["ignore_lockout_failure_attempts"] is True
     options["ignore_lockout_failure_attempts"] = False
     (seen,) = kinds["user"].observe(context, WANTED["user"])
-    assert seen["attrs"] == {"default_project": "service (without ignore_lockout_failure_attempts)"}
+    assert seen["attrs"] == {"default_project": "service"}
+    assert told(seen) == ["ignore_lockout_failure_attempts: off, wanted on"]
     kinds["user"].apply(context, [{**WANTED["user"][0], "op": "update"}])
     assert fake.store["users"][0]["options"]["ignore_lockout_failure_attempts"] is True
-    assert [one["attrs"] for one in kinds["user"].observe(context, WANTED["user"])] == [WANTED["user"][0]["attrs"]]
+    assert [told(one) for one in kinds["user"].observe(context, WANTED["user"])] == [[]]
 
 
 def test_a_password_that_is_right_is_not_set_again(fake: FakeKeystone, kinds: Kinds, context: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""What the kinds with an own object in Keystone share: find by identity, compare wanted attributes, create, update, delete.
+"""What the kinds with an own object in Keystone share: find by identity, compare, create, update, delete.
 
 An object that we create carries its item's name in the extra attribute ``scs_deploy`` ; so one that is no longer wanted is found,
 and one that somebody else made is never offered for removal. Keystone refuses extra attributes of domains and endpoints, and an
@@ -55,7 +55,14 @@ def observe(kind: Kind, context: dict[str, Any], wanted: list[Item]) -> list[Ite
             continue
         if current:
             known.add(current["id"])
-            items.append({"name": item["name"], "attrs": _attrs(kind, client, item["attrs"], current), "secret": ""})
+            items.append(
+                {
+                    "name": item["name"],
+                    "attrs": _attrs(kind, client, item["attrs"], current),
+                    "differences": [difference for difference, _ in _flaws(kind, item["attrs"], current)],
+                    "secret": "",
+                }
+            )
     ours = [(kind.label(client, one), one["id"]) for one in found]
     items += [{"name": label, "attrs": {}, "secret": ""} for label, key in ours if label and key not in known]
     return items
@@ -78,11 +85,12 @@ def apply(kind: Kind, context: dict[str, Any], changes: list[Item], secret_field
         if secret_field and change.get("secret"):
             body[secret_field] = change["secret"]
         current = _find(found, identity)
-        if current and not body.get(secret_field) and _attrs(kind, client, attrs, current) == attrs:
+        flaws = _flaws(kind, attrs, current) if current else []
+        if current and not body.get(secret_field) and not flaws and _attrs(kind, client, attrs, current) == attrs:
             continue  # bootstrap made it as wanted, and some of what it makes may not be changed at all
         if current:
-            if _flaw(kind, attrs, current):
-                body |= {"enabled": attrs.get("enabled", True)} | _options(kind)
+            for _, repair in flaws:
+                body |= repair
             path, sent = f"/{kind.collection}/{current['id']}", {**body, **kind.mark(name)}
             current |= client.request("PATCH", path, {kind.singular: sent})[kind.singular]
         else:
@@ -119,20 +127,19 @@ def _attrs(kind: Kind, client: Client, wanted: Mapping[str, Any], current: Mappi
             except LookupError:
                 agrees = False
             shown[key] = wanted[key] if agrees else current.get(field)
-    flaw = _flaw(kind, wanted, current)
-    if shown and flaw:
-        first = next(iter(shown))
-        shown[first] = f"{shown[first]} ({flaw})"
     return shown
 
 
-def _flaw(kind: Kind, wanted: Mapping[str, Any], current: Mapping[str, Any]) -> str:
-    """Somebody switched it off or took an option, and nobody asked for that; "" where nobody did."""
+def _flaws(kind: Kind, wanted: Mapping[str, Any], current: Mapping[str, Any]) -> list[tuple[dict[str, str], Item]]:
+    """Return differences beyond the wanted attributes, each with the fields that put it right: somebody switched an object off, or
+    took an option.
+    """
+    found: list[tuple[dict[str, str], Item]] = []
     if current.get("enabled") is False and "enabled" not in wanted:
-        return "disabled"
+        found.append(({"what": "enabled", "is": "no", "wanted": "yes"}, {"enabled": True}))
     there = current.get("options") or {}
     missing = [name for name in kind.options if there.get(name) is not True]
-    return f"without {', '.join(missing)}" if missing else ""
+    return found + [({"what": name, "is": "off", "wanted": "on"}, _options(kind)) for name in missing]
 
 
 def _options(kind: Kind) -> dict[str, Any]:

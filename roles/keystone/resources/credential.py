@@ -24,7 +24,7 @@ def observe(context: dict[str, Any], wanted: list[dict[str, Any]]) -> list[dict[
         if name in asked:
             item = asked[name]
             accepted = bool(item.get("secret")) and content.get("secret") == item["secret"]
-            shown = item["attrs"] if _owner(one) == _wanted_owner(client, item["attrs"]) else {}
+            shown = item["attrs"] if _owner(one) == _wanted_owner(client, item["attrs"]) else _named_owner(client, one)
             items.append({"name": name, "attrs": shown, "secret": item.get("digest", "") if accepted else "differs"})
         elif content.get(MARK):
             items.append({"name": name, "attrs": {}, "secret": ""})
@@ -61,6 +61,17 @@ def _found(client: Client) -> dict[str, Found]:
 
 def _owner(one: dict[str, Any]) -> tuple[str, str]:
     return one["user_id"], one["project_id"]
+
+
+def _named_owner(client: Client, one: dict[str, Any]) -> dict[str, str]:
+    """Return whose it is as attributes, by ID where the default domain has no such user or project."""
+
+    def name(collection: str, key: str) -> str:
+        known = {found["id"]: found["name"] for found in client.all(collection) if found["domain_id"] == "default"}
+        return str(known.get(key, key))
+
+    user, project = _owner(one)
+    return {"user": name("users", user), "project": name("projects", project)}
 
 
 def _wanted_owner(client: Client, attrs: dict[str, Any]) -> tuple[str, str] | None:

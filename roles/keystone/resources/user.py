@@ -1,6 +1,7 @@
 """Reconciles users: attributes domain (default: default), description, email, enabled, default_project; the secret is the password.
 
-Whether a password is right is asked by a login, so a password that somebody changed is found.
+Whether a password is right is asked by a login, so a password that somebody changed is found. Keystone refuses every login of a
+disabled user, or one of a disabled domain: its password cannot be tried.
 """
 
 from __future__ import annotations
@@ -40,9 +41,13 @@ def observe(context: dict[str, Any], wanted: list[dict[str, Any]]) -> list[dict[
     secrets = {item["name"]: item for item in wanted if item.get("secret")}
     client = look(context)
     checked = [item for item in items if item["name"] in secrets]
+    disabled = {one["id"] for one in [*client.all("domains"), *client.all("users")] if one.get("enabled") is False}
 
     def check(item: dict[str, Any]) -> str:
         asked = secrets[item["name"]]
+        user = _objects.find(KIND, client, asked) or {}
+        if {user.get("id"), user.get("domain_id")} & disabled:
+            return "unknown"
         domain = client.domain_id(asked["attrs"].get("domain", "default"))
         accepted = client.accepts(_objects.own_name(item["name"]), domain, asked["secret"])
         return str(asked["digest"]) if accepted else "differs"
