@@ -18,7 +18,7 @@ def ceph(*words: str) -> str:
 SURE, VERY_SURE = "--yes-i-really-mean-it", "--yes-i-really-really-mean-it"
 ALLOW = ceph("config set mon mon_allow_pool_delete")
 DAMAGES = (
-    Damage("pool's size", "images", ceph("osd pool set images size 2"), f"{STEP} glance", "size 2", "api"),
+    Damage("pool's size", "images", ceph("osd pool set images size 2"), f"{STEP} glance", "size: 2, wanted ", "api"),
     Damage(
         "pool's groups",
         "default.rgw.log",

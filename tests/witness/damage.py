@@ -237,7 +237,7 @@ DATABASE = (
         "keystone may not INSERT",
         sql("REVOKE INSERT ON keystone.* FROM keystone"),
         "n1/mariadb resources of keystone",
-        "user keystone",
+        "privileges on keystone: ",
         "api",
     ),
     Damage(
@@ -245,7 +245,7 @@ DATABASE = (
         "keystone may read everything",
         sql("GRANT SELECT ON *.* TO keystone"),
         "n1/mariadb resources of keystone",
-        "'everywhere': 'SELECT'",
+        "privileges everywhere: SELECT, wanted none",
         "api",
     ),
     Damage(
@@ -253,7 +253,7 @@ DATABASE = (
         "keystone in MariaDB",
         sql("ALTER USER keystone REQUIRE NONE"),
         "n1/mariadb resources of keystone",
-        "secret is set anew",
+        "TLS: not required, wanted required",
         "api",
     ),
 )
@@ -280,7 +280,7 @@ CATALOGUE = (
         "identity",
         sql("UPDATE keystone.service SET enabled = 0 WHERE type = 'identity'"),
         "n1/keystone resources of keystone",
-        "service keystone",
+        "enabled: no, wanted yes",
         "api",
     ),
 )
@@ -291,7 +291,7 @@ QUEUE = (
         "keystone is an administrator",
         rabbitmqctl("set_user_tags", "keystone", "scs-deploy", "administrator"),
         "n1/rabbitmq resources of keystone",
-        "user keystone",
+        "tags: administrator, wanted none",
         "api",
     ),
     Damage(
@@ -299,7 +299,7 @@ QUEUE = (
         "keystone may write nothing",
         rabbitmqctl("set_permissions", "keystone", "'.*'", "'^$'", "'.*'"),
         "n1/rabbitmq resources of keystone",
-        "user keystone",
+        "write: ^$, wanted .*",
         "api",
     ),
     Damage(
