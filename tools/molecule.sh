@@ -63,8 +63,8 @@ if ! { scs-deploy image build && scs-deploy lab up && scs-deploy apply --yes; } 
     exit 1
 fi
 printf '%-16s %4d s\n' deployment $((SECONDS - began))
-# What each scenario's create would look for again.
-export SCS_MOLECULE_READY=1
+# Without what each scenario's destroy and create would do and look for again.
+export SCS_MOLECULE_SEQUENCE='[side_effect, converge, idempotence, verify]'
 
 passed=0 failed=0
 for scenario in "${scenarios[@]}"; do
