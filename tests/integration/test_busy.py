@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,3 +69,39 @@ def test_a_router_that_died_is_started_anew_and_the_api_goes_on(settled: Cloud) 
     settled.on_node(f"kill -KILL {router}")
     until(lambda: processes(settled, "http") not in ([], [router]), "another router runs")
     until(lambda: greeted(settled), "it shakes hands")
+
+
+ONE_AFTER_THE_OTHER = r"""
+import http.client, json, ssl, sys
+folder, (identity,) = "/etc/scs-deploy/keystone/etc", sys.argv[1:]
+link = http.client.HTTPSConnection(identity, 5000, context=ssl.create_default_context(cafile=f"{folder}/scs-tls/ca.pem"), timeout=60)
+
+def call(method, path, body=None, **headers):
+    link.request(method, path, json.dumps(body) if body else None, {"Content-Type": "application/json", **headers})
+    answer = link.getresponse()
+    return answer.status, answer.headers, answer.read()
+
+user = {"name": "admin", "domain": {"id": "default"}, "password": open(f"{folder}/keystone/bootstrap/admin").read().strip()}
+scope = {"project": {"name": "admin", "domain": {"id": "default"}}}
+asked = {"auth": {"identity": {"methods": ["password"], "password": {"user": user}}, "scope": scope}}
+_, headers, text = call("POST", "/v3/auth/tokens", asked)
+login, token = {"X-Auth-Token": headers["X-Subject-Token"]}, json.loads(text)["token"]
+role = json.loads(call("POST", "/v3/roles", {"role": {"name": "one-after-the-other"}}, **login)[2])["role"]["id"]
+place = f"/v3/projects/{token['project']['id']}/users/{token['user']['id']}/roles/{role}"
+lost, answers = 0, set()
+for _ in range(100):
+    for method in ("PUT", "DELETE"):
+        try:
+            answers.add(call(method, place, **login)[0])
+        except ConnectionError:
+            lost += 1
+            link.close()
+call("GET", "/v3", **login)
+call("DELETE", f"/v3/roles/{role}", **login)
+print(json.dumps([lost, sorted(answers)]))
+"""
+
+
+def test_what_follows_an_answer_without_a_body_on_the_same_connection_is_answered(settled: Cloud) -> None:
+    found = settled.on_node(f"python3 - api-int.{settled.session().region.domain}", ONE_AFTER_THE_OTHER)
+    assert json.loads(found) == [0, [204]]
