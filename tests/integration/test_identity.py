@@ -98,7 +98,7 @@ def test_the_plan_says_why_the_program_is_refused(settled: Cloud) -> None:
 
         try:
             put(options={"ignore_lockout_failure_attempts": False})
-            assert "without ignore_lockout_failure_attempts" in json.dumps(settled.plan())
+            assert "ignore_lockout_failure_attempts: off, wanted on" in json.dumps(settled.plan())
             guess(settled, OWN)
             assert "refuses the login of scs-deploy: the account is locked by wrong passwords" in refusal(settled)
             settled.sql(UNLOCK)
