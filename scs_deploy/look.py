@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from scs_deploy import private
 from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils import wire
 from scs_deploy.answers import Answer, Answers, OnNode
 from scs_deploy.errors import DeployError, Interrupted
@@ -56,6 +57,7 @@ def ask(
     answers: dict[str, Answer] = {}
     unreachable: dict[str, str] = {}
     failed: dict[str, str] = {}
+    private.sweep()  # what a killed run left may hold secrets
     if not questions:
         return Answers({}, {}, {})
     with _talks() as talk, ThreadPoolExecutor(min(AT_A_TIME, len(questions))) as pool:

@@ -18,6 +18,7 @@ VERSION = 1
 def observe(node: str, engine: str, sealed: Sealed, facts_digest: str, *, resources: bool = True) -> dict[str, Any]:
     """Return the question for one node: expected digests, no content; owners are asked only for ``resources``."""
     desired = sealed.desired
+    units = {instance.name: instance.unit for instance in desired.on(node)}
     return {
         "v": VERSION,
         "engine": engine,
@@ -25,7 +26,11 @@ def observe(node: str, engine: str, sealed: Sealed, facts_digest: str, *, resour
         "instances": {instance.name: _expected(instance, sealed) for instance in desired.on(node)},
         "jobs": {job.name: sealed.jobs[job.id] for job in desired.jobs if job.node == node},
         "owners": {
-            name: {"reconciler": f"/etc/scs-deploy/{owner.instance}/resources", "kinds": list(owner.kinds)}
+            name: {
+                "reconciler": f"/etc/scs-deploy/{owner.instance}/resources",
+                "unit": units.get(owner.instance, ""),
+                "kinds": list(owner.kinds),
+            }
             for name, owner in desired.owners.items()
             if owner.node == node and resources
         },

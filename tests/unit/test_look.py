@@ -88,6 +88,14 @@ def test_nothing_asked_starts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert look.ask({}, {}) == Answers({}, {}, {})
 
 
+def test_what_a_killed_run_left_is_swept(side: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCS_DEPLOY_STATE_DIR", str(side / "state"))
+    left = side / "state/private/run-killed"
+    left.mkdir(parents=True)
+    ask(side, None, n1={})
+    assert not left.exists()
+
+
 def test_who_cannot_answer_says_why_and_the_others_are_heard(side: Path) -> None:
     told: dict[str, str] = {}
     got = ask(side, told, n1={"do": "fail"}, n2={}, n3={"do": "die"}, gone={}, n4={"v": 7})

@@ -34,8 +34,8 @@ from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.engine impor
 from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.failure import StepError
 from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.host import Done, Host
 from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.mask import mask
-from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.observe import observe
-from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.systemd import Systemd
+from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.observe import _patiently, observe
+from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.systemd import Systemd, Unit
 
 
 def test_wire_returns_what_it_was_given_and_refuses_the_rest() -> None:
@@ -215,6 +215,39 @@ def test_a_change_waits_for_an_owner_that_answers_again(tmp_path: Path) -> None:
         Repaired(tmp_path), {**step, "changes": [{"kind": "user", "op": "create", "name": "nova"}]}, done
     )
     assert done == ["create nova"]
+
+
+@pytest.mark.parametrize(
+    ("since", "error", "wanted", "slept"),
+    [
+        (990.0, "ConnectionRefusedError", "ok", True),  # has just been started
+        (1.0, "ConnectionRefusedError", "unknown", False),  # has been down for long
+        (0.0, "ConnectionRefusedError", "unknown", False),  # does not run
+        (990.0, "PermissionError", "unknown", False),  # answers, and refuses: asking again could lock the account
+    ],
+)
+def test_a_look_waits_for_an_owner_that_has_just_been_started(
+    tmp_path: Path, since: float, error: str, wanted: str, slept: bool
+) -> None:
+    folder = tmp_path / "resources"
+    folder.mkdir()
+    text = "import pathlib\ndef observe(context, wanted):\n    if pathlib.Path({!r}).exists(): raise {}('no')\n    return []\n"
+    starting = tmp_path / "starting"
+    starting.touch()
+    (folder / "user.py").write_text(text.format(str(starting), error))
+
+    class Ready(FakeHost):
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            if self.clock > 1_010.0:
+                starting.unlink(missing_ok=True)
+
+    host, asked = Ready(tmp_path), {"reconciler": "/resources", "kinds": ["user"]}
+    unit = Unit(load="loaded", active="active" if since else "inactive", since=since)
+    answer = _patiently(host, "db", asked, owners.observe_owner(host, "db", asked), unit)
+    assert answer["state"] == wanted
+    assert "silent" not in answer
+    assert (host.clock > 1_000.0) == slept
 
 
 def test_owners_are_asked_while_others_import(tmp_path: Path) -> None:

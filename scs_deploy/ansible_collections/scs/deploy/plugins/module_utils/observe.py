@@ -10,6 +10,7 @@ from typing import Any
 
 from . import facts, files, health, live, lock, owners, packages, records, wire
 from .engine import EngineError, EngineMissingError, Managed
+from .host import Host
 from .node import Node
 from .paths import CONFIG_ROOT, DATA_ROOT
 from .systemd import Unit
@@ -109,13 +110,27 @@ def observe(payload: dict[str, Any], node: Node) -> dict[str, Any]:
             "instances": dict(zip(expected, instances, strict=True)),
             "unexpected": unexpected,
             "jobs": {name: records.job(host, name) for name in payload.get("jobs", {})},
-            "owners": {name: asked.result() for name, asked in asked_owners.items()},
+            "owners": {
+                name: _patiently(host, name, asked, asked_owners[name].result(), units.get(asked.get("unit", "")))
+                for name, asked in payload.get("owners", {}).items()
+            },
             "images": engines.wanted.images,
         }
     if answer["facts_digest"] == payload.get("facts_digest"):
         answer["facts"] = None
     known = {*expected, *unexpected["instances"]}
     unexpected["containers"] = sorted({found.instance for found in engines.managed} - known)
+    return answer
+
+
+def _patiently(
+    host: Host, name: str, asked: dict[str, Any], answer: dict[str, Any], unit: Unit | None
+) -> dict[str, Any]:
+    """Ask again an owner that has just been started, as all are after a boot: it answers when it is ready."""
+    until = (unit.since + owners.PATIENCE) if unit and unit.running else 0.0
+    while answer.pop("silent", False) and host.now() < until:
+        host.sleep(owners.PAUSE_SECONDS)
+        answer = owners.observe_owner(host, name, asked)
     return answer
 
 

@@ -28,7 +28,10 @@ class _UnknownError(Exception):
 
 
 def observe_owner(host: Host, owner: str, asked: dict[str, Any]) -> dict[str, Any]:
-    """Return what exists behind an owner's API; a backend that is down or too slow is "unknown", never an exception."""
+    """Return what exists behind an owner's API; a backend that is down or too slow is "unknown", never an exception.
+
+    ``silent`` is in the answer when nobody was heard at all.
+    """
     answer: dict[str, Any] = {"state": "unknown", "why": f"no answer within {PATIENCE:.0f} s", "items": {}}
 
     def ask() -> None:
@@ -38,6 +41,8 @@ def observe_owner(host: Host, owner: str, asked: dict[str, Any]) -> dict[str, An
             answer = {"state": "ok", "why": "", "items": items}
         except Exception as error:  # noqa: BLE001 - a reconciler is a service's own code and its libraries raise anything
             answer = {"state": "unknown", "why": _told(error), "items": {}}
+            if isinstance(error, ConnectionError | TimeoutError):
+                answer["silent"] = True
 
     thread = threading.Thread(target=ask, name=f"owner-{owner}", daemon=True)
     thread.start()
