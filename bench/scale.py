@@ -33,8 +33,9 @@ from nodes.field import Field, FieldError, new_folder, sweep  # noqa: E402
 from nodes.meter import CommandError, Cost, Meter  # noqa: E402
 from world import nothing  # noqa: E402
 
-from scs_deploy import diff, payload, runner  # noqa: E402
+from scs_deploy import diff, payload  # noqa: E402
 from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils import wire  # noqa: E402
+from scs_deploy.answers import AT_A_TIME  # noqa: E402
 from scs_deploy.apply import Leg  # noqa: E402
 from scs_deploy.errors import DeployError  # noqa: E402
 from scs_deploy.facts import FactsCache  # noqa: E402
@@ -45,7 +46,7 @@ BIN = Path(sys.executable).parent
 SIZES = (1, 10, 50, 100, 300)
 MOST = 300
 COMMAND_SECONDS = 280.0
-FORKS = runner.FORKS
+FORKS = AT_A_TIME
 SSH, PING, PLAN, CHANGE = "ssh true", "ansible -m ping", "plan, nothing to do", "apply of one setting"
 
 

@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+AT_A_TIME = 50
+"""Nodes that are spoken with side by side, whoever speaks."""
+
 Answer = Mapping[str, Any]
 OnNode = Callable[[str, str], None]
 """Called with node and one of ``ok``, ``failed``, ``unreachable`` as answers come in."""

@@ -18,12 +18,9 @@ from typing import Any
 
 from scs_deploy import private
 from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils import wire
-from scs_deploy.answers import Answer, Answers, OnNode
+from scs_deploy.answers import AT_A_TIME, Answer, Answers, OnNode
 from scs_deploy.errors import DeployError, Interrupted
 from scs_deploy.ssh import Connection
-
-AT_A_TIME = 50
-"""Nodes, as Ansible's forks."""
 
 _NODE_SIDE = Path(__file__).parent / "ansible_collections/scs/deploy/plugins/module_utils"
 _PACKAGE = "scs_deploy_node"

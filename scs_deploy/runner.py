@@ -18,11 +18,10 @@ import ansible_runner
 import yaml
 
 from scs_deploy import paths, private
-from scs_deploy.answers import Answer, Answers, OnNode
+from scs_deploy.answers import AT_A_TIME, Answer, Answers, OnNode
 from scs_deploy.errors import Interrupted
 from scs_deploy.ssh import Connection
 
-FORKS = 50
 _POLL_SECONDS = 0.1
 _ENDS = {"runner_on_ok": "ok", "runner_on_failed": "failed", "runner_on_unreachable": "unreachable"}
 """Events with which a node's part of a wave ends."""
@@ -171,7 +170,7 @@ def _environment(folder: Path, count: int) -> dict[str, str]:
         "ANSIBLE_CONFIG": str(paths.share_dir() / "ansible.cfg"),
         "ANSIBLE_HOME": str(folder / "tmp"),
         "ANSIBLE_COLLECTIONS_PATH": str(Path(__file__).parent),
-        "ANSIBLE_FORKS": str(min(FORKS, count)),
+        "ANSIBLE_FORKS": str(min(AT_A_TIME, count)),
         "ANSIBLE_LOCAL_TEMP": str(folder / "tmp"),
         "ANSIBLE_PIPELINING": "1",
         "ANSIBLE_HOST_KEY_CHECKING": "1",

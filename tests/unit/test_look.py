@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -19,7 +20,7 @@ from scs_deploy.errors import Interrupted
 from scs_deploy.ssh import Connection
 
 OBSERVE = """
-import os, sys, time
+import os, signal
 
 def observe(asked, node):
     what = asked.get("do")
@@ -27,7 +28,8 @@ def observe(asked, node):
         raise ValueError("the disk is on fire")
     if what == "hang":
         open(asked["begun"], "w").close()
-        time.sleep(60)
+        signal.alarm(30)  # ends it where nobody does
+        signal.pause()
     if what == "die":
         os._exit(3)
     return {"v": 1, "asked": asked, "engine": node, "left": sorted(os.listdir(asked["folder"]))}
@@ -109,13 +111,13 @@ def test_who_cannot_answer_says_why_and_the_others_are_heard(side: Path) -> None
 
 def test_an_interruption_ends_all_conversations(side: Path) -> None:
     begun = side / "begun"
+    os.mkfifo(begun)
 
     def stop(*_: Any) -> None:
         raise Interrupted("interrupted")
 
     def interrupt() -> None:
-        while not begun.exists():
-            pass
+        begun.read_bytes()  # until the node's side has opened and closed it
         signal.raise_signal(signal.SIGUSR1)
 
     before = signal.signal(signal.SIGUSR1, stop)
@@ -135,7 +137,8 @@ def test_an_interruption_ends_all_conversations(side: Path) -> None:
         finally:
             signal.signal(signal.SIGUSR1, before)
     assert started
-    assert all(process.returncode is not None for process in started)
+    assert None not in (ended := [process.returncode for process in started])
+    assert -signal.SIGKILL in ended
 
 
 def test_the_real_node_side_is_whole_and_can_be_imported_from_the_zip(tmp_path: Path) -> None:
