@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +26,7 @@ LAYOUT = "/var/lib/scs-lab/layout"
 EXITS = Path("/run/libpod/exits")
 """Where Podman's monitors leave the exit codes of root's containers."""
 
-RESTART_SECONDS = 2
+RESTART_SECONDS, END_SECONDS = 2, 60
 
 ENGINE_DATA = ("/var/lib/containers", "/var/lib/docker")
 
@@ -47,6 +50,15 @@ class NodeContainer:
         except FileNotFoundError:
             return False
         return state not in ("Z", "X")
+
+    @property
+    def monitored(self) -> bool:
+        """Whether Podman's monitor of the container lives."""
+        done = engine.podman(["inspect", "--format", "{{.State.ConmonPid}}", self.name], check=False)
+        try:
+            return self.id in Path(f"/proc/{done.stdout.strip() or 0}/cmdline").read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return False
 
     def runs_in(self, namespace: Path) -> bool:
         """Whether its first process is alive and in that network namespace."""
@@ -129,15 +141,31 @@ def repair(there: NodeContainer, names: LabNames) -> bool:
 
 def restart(there: NodeContainer) -> None:
     """Stop what is left of a node and start it; its data is kept."""
+    _speak_for_monitor(there)
     if there.alive:
         engine.podman(["stop", "--time", "5", there.name], timeout=60)
-    elif there.state in ("running", "stopping"):
-        # Podman waits for the monitor's word on how the container ended; the monitor was killed, so we give it.
-        (EXITS / there.id).write_text("137")
     engine.podman(["start", there.name], timeout=60)
 
 
-def remove(containers: Sequence[str]) -> None:
+def remove(containers: Iterable[NodeContainer]) -> None:
     """Remove containers with their volumes, whatever state they are in; missing ones are fine."""
-    if containers:
-        engine.podman(["rm", "--force", "--ignore", "--volumes", "--time", "0", *containers], timeout=120)
+    found = list(containers)
+    for there in found:
+        _speak_for_monitor(there)
+    if found:
+        names = [there.name for there in found]
+        engine.podman(["rm", "--force", "--ignore", "--volumes", "--time", "0", *names], timeout=120)
+
+
+def _speak_for_monitor(there: NodeContainer) -> None:
+    """Podman waits for the monitor's word on how a container ended: where the monitor was killed, end the node and give it."""
+    if there.state not in ("running", "stopping") or there.monitored:
+        return
+    if there.alive:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(there.pid, signal.SIGKILL)
+    # A first process is the last of its node to go: until then the kernel ends all others.
+    deadline = time.monotonic() + END_SECONDS
+    while there.alive and time.monotonic() < deadline:
+        time.sleep(0.1)
+    (EXITS / there.id).write_text("137")

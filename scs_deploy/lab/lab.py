@@ -94,7 +94,7 @@ class Lab:
         with locked(self.files.lock, remove=True):
             there = container.listed(self.names).values()
             container.check_owner(there, self.files.folder)
-            container.remove([node.name for node in there])
+            container.remove(there)
             self.network.down()
             disks.detach(self.files.folder)
             if self.files.folder.exists():
@@ -255,7 +255,7 @@ class Lab:
             shutil.rmtree(self.files.node(name), ignore_errors=True)
 
     def _forget(self, node: str) -> None:
-        container.remove([self.names.container(node)])
+        container.remove(there for name, there in container.listed(self.names).items() if name == node)
         disks.detach(self.files.node(node))
         shutil.rmtree(self.files.node(node) / "disks", ignore_errors=True)
         self.network.forget(node)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -127,7 +128,7 @@ def test_the_password_of_the_program_is_rotated_as_others_are(settled: Cloud) ->
         assert [one.name for one in identity.users() if one.name.startswith(OWN)] == [after.user]
 
 
-def test_a_region_with_another_name_in_the_catalogue_leaves_nothing_behind(settled: Cloud) -> None:
+def test_a_region_with_another_name_in_the_catalogue_leaves_nothing_behind(settled: Cloud, tmp_path: Path) -> None:
     own = settled.session().region.name
     with administrator(settled) as identity:
         elsewhere = identity.create_region(id="elsewhere")
@@ -139,22 +140,22 @@ def test_a_region_with_another_name_in_the_catalogue_leaves_nothing_behind(settl
         with settled.services(keystone={"settings": {"region_id": "RegionOne"}}):
             settled.apply()
             settled.assert_settled()
-            _named(settled, "RegionOne", own)
+            _named(settled, tmp_path, "RegionOne", own)
     finally:
         settled.apply()
-        _named(settled, own, own)
+        _named(settled, tmp_path, own, own)
         with administrator(settled) as identity:
             identity.delete_endpoint(other)
             identity.delete_region(elsewhere)
 
 
-def _named(cloud: Cloud, region: str, own: str) -> None:
+def _named(cloud: Cloud, out: Path, region: str, own: str) -> None:
     with administrator(cloud) as identity:
         assert {one.id for one in identity.regions()} == {region, "elsewhere"}
         found = sorted((one.region_id, one.interface) for one in identity.endpoints())
         assert found == sorted([*((region, name) for name in ("admin", "internal", "public")), ("elsewhere", "public")])
-    cloud.run("credentials", code=0)
+    cloud.run("credentials", "--out", str(out), code=0)
     cloud.run("prove", code=0)
     cloud.run("cloud", "setup", "--dry-run", code=0)
-    clouds = yaml.safe_load((cloud.folder / "clouds.yaml").read_text())["clouds"]
+    clouds = yaml.safe_load((out / "clouds.yaml").read_text())["clouds"]
     assert {name: one["region_name"] for name, one in clouds.items()} == {own: region}

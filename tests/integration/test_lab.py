@@ -152,15 +152,20 @@ def test_a_reboot_keeps_nics_and_data_clears_the_rest_and_starts_enabled_units(l
     assert output(lab, "n1", "ip link show stray 2>/dev/null; nft list tables; ls /run/stray 2>/dev/null; true") == ""
 
 
+def monitor(there: container.NodeContainer) -> str:
+    return engine.podman(["inspect", "--format", "{{.State.ConmonPid}}", there.name]).stdout.strip()
+
+
 @pytest.mark.parametrize(
-    "damage", ["first-process", "monitor-too", "stop", "bridge", "cable", "namespace", "container"]
+    "damage",
+    ["first-process", "monitor-too", "monitor-and-namespace", "stop", "bridge", "cable", "namespace", "container"],
 )
 def test_up_repairs(lab: Lab, damage: str) -> None:
     there = container.listed(lab.names)["n2"]
-    monitor = engine.podman(["inspect", "--format", "{{.State.ConmonPid}}", there.name]).stdout.strip()
     commands = {
         "first-process": [f"kill -9 {there.pid}"],
-        "monitor-too": [f"kill -9 {monitor}", f"kill -9 {there.pid}"],
+        "monitor-too": [f"kill -9 {monitor(there)}", f"kill -9 {there.pid}"],
+        "monitor-and-namespace": [f"kill -9 {monitor(there)}", f"umount --lazy {lab.names.namespace('n2')}"],
         "bridge": [f"ip link delete {lab.names.bridge('api')}"],
         "cable": [f"ip link delete {lab.names.link('n2', 'tunnel')}"],
         "namespace": [f"umount --lazy {lab.names.namespace('n2')}"],
@@ -185,7 +190,9 @@ def test_a_pulled_cable_cuts_one_network_only(lab: Lab) -> None:
 
 
 def test_a_reset_node_is_fresh_and_keeps_its_host_key(lab: Lab) -> None:
+    """Also where nobody can tell the engine any more how the old one ended."""
     output(lab, "n1", "touch /root/gone /var/lib/scs-deploy/gone; dd if=/etc/hostname of=/dev/scs-disk0 conv=notrunc")
+    host.run(["kill", "-9", monitor(container.listed(lab.names)["n1"])])
     lab.reset("n1")
     healthy(lab)
     assert (
