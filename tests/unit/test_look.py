@@ -118,7 +118,9 @@ def test_an_interruption_ends_all_conversations(side: Path) -> None:
 
     def interrupt() -> None:
         begun.read_bytes()  # until the node's side has opened and closed it
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)  # what the other threads wait in goes on
+        signal.pthread_kill(
+            threading.main_thread().ident or 0, signal.SIGUSR1
+        )  # what the other threads wait in goes on
 
     before = signal.signal(signal.SIGUSR1, stop)
     started: list[subprocess.Popen[bytes]] = []
