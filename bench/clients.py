@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from scs_deploy.cloud.access import Access, Cloud
-from scs_deploy.session import Session
+from scs_deploy.operations.session import Session
 from scs_deploy.smoke import compute, network, tenant
 from scs_deploy.smoke.bench import Bench
 from scs_deploy.smoke.cleanup import Cleaner

@@ -27,7 +27,7 @@ sys.path[:0] = [str(ROOT / "bench"), str(ROOT)]
 
 import pages  # noqa: E402
 
-from scs_deploy.paths import state_dir  # noqa: E402
+from scs_deploy.machine.paths import state_dir  # noqa: E402
 from tests.deployment import Cloud, deploy, remove, write_region  # noqa: E402
 from tests.kills import moment, points, targets, walk  # noqa: E402
 

@@ -32,11 +32,11 @@ sys.path[:0] = [str(ROOT / "bench"), str(ROOT)]
 from clients import Call, Crowd  # noqa: E402
 from pages import markdown  # noqa: E402
 
-from scs_deploy import credentials  # noqa: E402
+from scs_deploy.catalogue.release import load_release  # noqa: E402
+from scs_deploy.cloud import credentials  # noqa: E402
 from scs_deploy.cloud.access import Access  # noqa: E402
 from scs_deploy.images import guest  # noqa: E402
-from scs_deploy.releases import load_release  # noqa: E402
-from scs_deploy.session import Session  # noqa: E402
+from scs_deploy.operations.session import Session  # noqa: E402
 
 FIGURES = ROOT / "docs" / "measurements" / "load.json"
 PAGE = FIGURES.with_suffix(".md")

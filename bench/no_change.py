@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from scs_deploy.session import Session
+from scs_deploy.operations.session import Session
 
 BIN = Path(sys.executable).parent
 

@@ -27,18 +27,18 @@ sys.path[:0] = [str(ROOT / "inventories"), str(ROOT / "tests/unit")]
 import generate_region  # noqa: E402
 from world import facts, matching  # noqa: E402
 
-from scs_deploy import payload  # noqa: E402
 from scs_deploy.catalogue.load import load_catalogue  # noqa: E402
-from scs_deploy.context import Topology  # noqa: E402
-from scs_deploy.diff import Inputs, make_plan  # noqa: E402
-from scs_deploy.model.load import load_region  # noqa: E402
-from scs_deploy.model.region import Node  # noqa: E402
-from scs_deploy.order import order_of  # noqa: E402
-from scs_deploy.placement import place  # noqa: E402
-from scs_deploy.releases import load_users  # noqa: E402
+from scs_deploy.catalogue.release import load_users  # noqa: E402
+from scs_deploy.nodes import messages  # noqa: E402
+from scs_deploy.plan.dependencies import order_of  # noqa: E402
+from scs_deploy.plan.make import Inputs, make_plan  # noqa: E402
+from scs_deploy.region.load import load_region  # noqa: E402
+from scs_deploy.region.placement import place  # noqa: E402
+from scs_deploy.region.region import Node  # noqa: E402
 from scs_deploy.render import ImageChoice, Renderer  # noqa: E402
-from scs_deploy.seal import seal  # noqa: E402
-from scs_deploy.templates import TemplateSet  # noqa: E402
+from scs_deploy.render.context import Topology  # noqa: E402
+from scs_deploy.render.digests import seal  # noqa: E402
+from scs_deploy.render.templates import TemplateSet  # noqa: E402
 
 GOALS = {300: 10.0, 1000: 35.0}
 """Nodes -> seconds that observing everything as settled may cost the controller, Ansible not counted."""
@@ -125,7 +125,7 @@ def pipeline(nodes: int, timer: Timer) -> dict[str, int]:
     with timer.stage("seal"):
         sealed = seal(desired, resolver)
     with timer.stage("questions"):
-        questions = [payload.observe(node.name, node.engine, sealed, "") for node in region.nodes]
+        questions = [messages.observe(node.name, node.engine, sealed, "") for node in region.nodes]
     observed = {node.name: matching(node.name, sealed) for node in region.nodes}
     with timer.stage("plan"):
         plan = make_plan(Inputs(region, sealed, order, observed, {}))
@@ -140,7 +140,7 @@ def pipeline(nodes: int, timer: Timer) -> dict[str, int]:
     with timer.stage("payloads of change"):
         for wave in plan.waves:
             for name in wave.nodes:
-                payload.converge("r", wave, name, "podman", "me", sealed, resolver, False)
+                messages.converge("r", wave, name, "podman", "me", sealed, resolver, False)
     print(f"    {len(placement.placed)} instances; {plan.summary()}")
     sizes = {QUESTION: max(len(json.dumps(one)) for one in questions)}
     for file in (file for node in region.nodes for one in desired.on(node.name) for file in one.files):

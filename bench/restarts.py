@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scs_deploy import names
-from scs_deploy.session import Session
+from scs_deploy.catalogue import names
+from scs_deploy.operations.session import Session
 from scs_deploy.smoke import reach
 from scs_deploy.smoke.run import kept
 

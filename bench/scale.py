@@ -33,14 +33,15 @@ from nodes.field import Field, FieldError, new_folder, sweep  # noqa: E402
 from nodes.meter import CommandError, Cost, Meter  # noqa: E402
 from world import nothing  # noqa: E402
 
-from scs_deploy import diff, payload  # noqa: E402
-from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils import wire  # noqa: E402
-from scs_deploy.answers import AT_A_TIME  # noqa: E402
-from scs_deploy.apply import Leg  # noqa: E402
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils import wire  # noqa: E402
 from scs_deploy.errors import DeployError  # noqa: E402
-from scs_deploy.facts import FactsCache  # noqa: E402
-from scs_deploy.plan import Step  # noqa: E402
-from scs_deploy.session import Session  # noqa: E402
+from scs_deploy.nodes import messages  # noqa: E402
+from scs_deploy.nodes.answers import AT_A_TIME  # noqa: E402
+from scs_deploy.nodes.facts_cache import FactsCache  # noqa: E402
+from scs_deploy.operations.apply import Leg  # noqa: E402
+from scs_deploy.operations.session import Session  # noqa: E402
+from scs_deploy.plan import make  # noqa: E402
+from scs_deploy.plan.plan import Step  # noqa: E402
 
 BIN = Path(sys.executable).parent
 SIZES = (1, 10, 50, 100, 300)
@@ -111,14 +112,14 @@ class Bench:
         sealed = session.render()
         session.keep()
         observed = {name: {**nothing(name, sealed), "images": [regions.IMAGE]} for name in session.nodes}
-        plan = diff.make_plan(diff.Inputs(session.region, sealed, session.order, observed, {}))
+        plan = make.make_plan(make.Inputs(session.region, sealed, session.order, observed, {}))
         resolver = session.resolver(sealed.desired)
         steps: dict[str, list[Step]] = {}
         for step in plan.steps:
             steps.setdefault(step.node, []).append(step)
         simulated.prime(
             {
-                name: payload.converge("first", Leg(1, tuple(own), 1), name, "podman", "me", sealed, resolver, False)
+                name: messages.converge("first", Leg(1, tuple(own), 1), name, "podman", "me", sealed, resolver, False)
                 for name, own in steps.items()
             }
         )

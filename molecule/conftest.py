@@ -14,8 +14,8 @@ import pytest
 import testinfra
 
 from scs_deploy.catalogue.service import Component
-from scs_deploy.desired import Instance
-from scs_deploy.session import Session
+from scs_deploy.operations.session import Session
+from scs_deploy.render.desired import Instance
 
 sys.path.insert(0, str(Path(__file__).parent / "base"))
 from cloud import Cloud

@@ -17,12 +17,11 @@ from typing import Any
 
 import yaml
 
-from scs_deploy import logins
 from scs_deploy.catalogue.load import load_catalogue
 from scs_deploy.lab import Lab, LabSpec, container
-from scs_deploy.paths import state_dir
-from scs_deploy.secrets import Vault
-from scs_deploy.session import Session
+from scs_deploy.machine.paths import state_dir
+from scs_deploy.operations.session import Session
+from scs_deploy.secrets import Vault, account_names
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PROGRAM = (sys.executable, "-m", "scs_deploy.cli")
@@ -176,7 +175,7 @@ class Cloud:
 
     def login_name(self, name: str, secret: str) -> str:
         """Return the name under which an account logs in at present: rotations give it its two names in turns."""
-        return name + logins.names(secret, Vault.open(self.folder).standings)[0].suffix
+        return name + account_names.names(secret, Vault.open(self.folder).standings)[0].suffix
 
     def state(self) -> dict[str, Any]:
         """``end``: the node's canonical state; ``starts``: when containers and units were started."""

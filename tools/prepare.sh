@@ -1,7 +1,7 @@
 # Sourced by quickstart and run-tests: is this machine fit, install what is missing, make the venv. Needs bash only.
 # shellcheck shell=bash
 
-# What the caller's shell holds has no influence; scs_deploy/environment.py does the same for the program. CDPATH makes cd print.
+# What the caller's shell holds has no influence; scs_deploy/machine/environment.py does the same for the program. CDPATH makes cd print.
 unset CDPATH GREP_OPTIONS GREP_COLORS POSIXLY_CORRECT PIP_USER PIP_TARGET PIP_PREFIX PIP_REQUIRE_VIRTUALENV \
     "${!ANSIBLE_@}" "${!MOLECULE_@}" "${!GIT_@}" "${!PYTHON@}" "${!LC_@}" LANG LANGUAGE
 export LC_ALL=C.UTF-8 HOME=${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)}

@@ -17,7 +17,7 @@ def _interrupted(*_: object) -> None:
 
 signal.signal(signal.SIGINT, _interrupted)
 
-from scs_deploy import environment
+from scs_deploy.machine import environment
 
 environment.settle()
 
@@ -35,7 +35,7 @@ from scs_deploy.cli import change, cloud, common, credentials, image, lab, secre
 from scs_deploy.cli.main import fail
 from scs_deploy.errors import DeployError, Interrupted
 from scs_deploy.lab import Lab, LabSpec
-from scs_deploy.session import Session
+from scs_deploy.operations.session import Session
 from scs_deploy.smoke import reach
 from scs_deploy.smoke.run import kept
 

@@ -310,11 +310,11 @@ def clean_up() -> None:
 
 
 def clean_state(state: Path) -> None:
-    from scs_deploy import private
     from scs_deploy.errors import DeployError
     from scs_deploy.lab import Lab
+    from scs_deploy.nodes import run_folder
 
-    private.sweep()
+    run_folder.sweep()
     for record in sorted((state / "labs").glob("*/lab.json")):
         source = Path(json.loads(record.read_text())["source"])
         lab = Lab.recorded(source)

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.engine import Managed
-from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.engine_podman import PodmanEngine
-from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.host import Done, Host
-from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.paths import labels_file
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.engine import Managed
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.engine_podman import PodmanEngine
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.host import Done, Host
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.paths import labels_file
 
 UNITS, CONTAINERS = "/run/units", "/run/containers"
 """One file per unit, as ``systemctl show`` prints it; one per container, holding the labels it was started with."""

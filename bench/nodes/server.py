@@ -23,10 +23,10 @@ from typing import Any
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 
 from nodes import kernel, recorded  # noqa: E402
-from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils import facts, packages  # noqa: E402
-from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.converge import converge  # noqa: E402
-from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.node import Node  # noqa: E402
-from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.systemd import Systemd  # noqa: E402
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils import facts, packages  # noqa: E402
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.converge import converge  # noqa: E402
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.node import Node  # noqa: E402
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.systemd import Systemd  # noqa: E402
 
 SOCKET = "podman/podman.sock"
 SSHD = ["/usr/sbin/sshd", "-i", "-e", "-f", "/etc/ssh/simulated"]

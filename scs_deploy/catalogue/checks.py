@@ -10,12 +10,12 @@ from pathlib import Path
 
 import jsonschema
 
+from scs_deploy.catalogue.release import load_users
 from scs_deploy.catalogue.service import Component, Job, Service
+from scs_deploy.documents.fields import NETWORK_NAMES
+from scs_deploy.documents.findings import choose, of_jsonschema
+from scs_deploy.documents.source import PathTuple, Source
 from scs_deploy.errors import Finding
-from scs_deploy.model.fields import NETWORK_NAMES
-from scs_deploy.model.findings import choose, of_jsonschema
-from scs_deploy.model.source import PathTuple, Source
-from scs_deploy.releases import load_users
 
 BUILT_IN_IMAGES = ("base", "openstack")
 

@@ -13,10 +13,10 @@ from pydantic import ValidationError
 
 from scs_deploy.catalogue.checks import Loaded, cross_check
 from scs_deploy.catalogue.service import Component, Service
+from scs_deploy.catalogue.setting_formats import FORMATS
+from scs_deploy.documents.findings import of_pydantic
+from scs_deploy.documents.source import scan_yaml
 from scs_deploy.errors import Finding, InputError
-from scs_deploy.model.findings import of_pydantic
-from scs_deploy.model.formats import FORMATS
-from scs_deploy.model.source import scan_yaml
 
 FILE = "service.yml"
 

@@ -1,6 +1,6 @@
 """The model of ``roles/<service>/service.yml``: a service is a description, and this is its whole vocabulary.
 
-String values marked *(template)* are Jinja2 and see the context documented in ``scs_deploy/context.py``.
+String values marked *(template)* are Jinja2 and see the context documented in ``scs_deploy/render/context.py``.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class ConfigFile(Description):
     target: str = Field(description="Path inside the container; for a host component, on the node")
     format: Literal["ini", "uwsgi", "ceph", "my", "yaml", "json", "python", "raw"] = Field(
         "raw",
-        description="Who reads it, and so how values are spelled: scs_deploy/formats.py; ini is that of oslo.config",
+        description="Who reads it, and so how values are spelled: scs_deploy/documents/config_formats.py; ini is that of oslo.config",
     )
     user: str = Field("root", description="Owner, by its name in the UID table")
     group: str = Field("", description="Group, by its name in the UID table; default: that of the component's user")

@@ -1,6 +1,6 @@
 """``scs-deploy``, also as ``python -m scs_deploy.cli``: settles the process before anything else is imported."""
 
-from scs_deploy import environment
+from scs_deploy.machine import environment
 
 
 def main() -> None:

@@ -11,16 +11,18 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from scs_deploy import certificates, paths, pki
-from scs_deploy.certificates import Row
 from scs_deploy.cli import common
 from scs_deploy.cli.change import ServiceOption, YesOption, carry_out, confirm, make, refused_error
 from scs_deploy.cli.common import JsonOption, RegionOption, VaultOption
 from scs_deploy.cli.plan_text import print_plan
 from scs_deploy.errors import DeployError, InputError, UsageError
-from scs_deploy.locks import RegionLock
+from scs_deploy.machine import paths
+from scs_deploy.machine.locks import RegionLock
+from scs_deploy.operations import certificates
+from scs_deploy.operations.certificates import Row
+from scs_deploy.operations.session import Session, unreachable_error
+from scs_deploy.secrets import pki
 from scs_deploy.secrets.vault import FILE, PUBLIC_KEY
-from scs_deploy.session import Session, unreachable_error
 
 app = typer.Typer(no_args_is_help=True)
 

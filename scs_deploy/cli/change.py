@@ -12,18 +12,19 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from scs_deploy import certificates, pki
-from scs_deploy.apply import Report, Result, apply
 from scs_deploy.cli import common
 from scs_deploy.cli.common import JsonOption, LimitOption, RegionOption, VaultOption
 from scs_deploy.cli.plan_page import page
 from scs_deploy.cli.plan_text import print_plan, title
 from scs_deploy.cli.progress import Progress
 from scs_deploy.errors import CHANGES_PENDING, DeployError, InputError, LockedError, StalePlanError, UsageError
-from scs_deploy.events import EventLog, new_run
-from scs_deploy.locks import RegionLock
-from scs_deploy.plan import Plan, Saved, read_saved, saved
-from scs_deploy.session import Observation, Session, unreachable_error
+from scs_deploy.machine.locks import RegionLock
+from scs_deploy.nodes.events import EventLog, new_run
+from scs_deploy.operations import certificates
+from scs_deploy.operations.apply import Report, Result, apply
+from scs_deploy.operations.session import Observation, Session, unreachable_error
+from scs_deploy.plan.plan import Plan, Saved, read_saved, saved
+from scs_deploy.secrets import pki
 
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 ServiceOption = Annotated[

@@ -9,16 +9,16 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from scs_deploy import credentials
 from scs_deploy.cli import common
 from scs_deploy.cli.common import JsonOption, RegionOption, VaultOption
+from scs_deploy.cloud import credentials
 from scs_deploy.cloud import setup as cloud_setup
 from scs_deploy.cloud.access import Access
+from scs_deploy.cloud.credentials import OWN
 from scs_deploy.cloud.plan import Change, Plan
 from scs_deploy.cloud.spec import load
-from scs_deploy.credentials import OWN
 from scs_deploy.errors import CHANGES_PENDING, DeployError, UsageError
-from scs_deploy.locks import RegionLock
+from scs_deploy.machine.locks import RegionLock
 from scs_deploy.secrets import Vault
 
 app = typer.Typer(

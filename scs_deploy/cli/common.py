@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 if TYPE_CHECKING:
-    from scs_deploy.session import Session
+    from scs_deploy.operations.session import Session
 
 RegionOption = Annotated[
     str | None,
@@ -41,7 +41,7 @@ err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 def session(region: str | None, vault_password: Path | None = None) -> Session:
     """Open a region; nothing is read before it is needed."""
     # Imported here: --version and --help need this module's console, and of a region nothing.
-    from scs_deploy.session import Session
+    from scs_deploy.operations.session import Session
 
     return Session.open(region, vault_password)
 

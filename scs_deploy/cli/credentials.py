@@ -9,12 +9,12 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from scs_deploy import credentials, prove
 from scs_deploy.cli import common
 from scs_deploy.cli.common import JsonOption, RegionOption, VaultOption
-from scs_deploy.credentials import Login
+from scs_deploy.cloud import credentials, prove
+from scs_deploy.cloud.credentials import Login
+from scs_deploy.operations.session import Session
 from scs_deploy.secrets import Vault
-from scs_deploy.session import Session
 
 
 def register(app: typer.Typer) -> None:

@@ -12,17 +12,17 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from scs_deploy import drift
+from scs_deploy.catalogue.names import unit_name
 from scs_deploy.cli import common
 from scs_deploy.cli.change import make
 from scs_deploy.cli.common import JsonOption, LimitOption, RegionOption, VaultOption
 from scs_deploy.cli.plan_text import print_plan
 from scs_deploy.errors import CHANGES_PENDING, DeployError, UsageError
-from scs_deploy.locks import check_free
-from scs_deploy.names import unit_name
-from scs_deploy.placement import Placed
-from scs_deploy.session import Session, unreachable_error
-from scs_deploy.status import Row, rows
+from scs_deploy.machine.locks import check_free
+from scs_deploy.operations.session import Session, unreachable_error
+from scs_deploy.operations.status import Row, rows
+from scs_deploy.plan import drift
+from scs_deploy.region.placement import Placed
 
 InstanceArgument = Annotated[
     str, typer.Argument(help="Instance, such as keystone, or NODE/INSTANCE where several nodes have it.")

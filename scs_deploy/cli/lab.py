@@ -13,8 +13,8 @@ from scs_deploy.cli.common import err
 from scs_deploy.errors import UsageError
 from scs_deploy.lab import Lab, LabSpec
 from scs_deploy.lab.resolve import with_names
-from scs_deploy.model.load import find_region, load_region
-from scs_deploy.paths import inventories_search, roles_search
+from scs_deploy.machine.paths import inventories_search, roles_search
+from scs_deploy.region.load import find_region, load_region
 
 app = typer.Typer(
     name="lab",

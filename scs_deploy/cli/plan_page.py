@@ -8,7 +8,7 @@ from pathlib import Path
 import jinja2
 
 from scs_deploy.cli.plan_text import title
-from scs_deploy.plan import Plan, Step
+from scs_deploy.plan.plan import Plan, Step
 
 _COLOURS = {"create": "create", "remove": "remove"}
 

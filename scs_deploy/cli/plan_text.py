@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.markup import escape
 
-from scs_deploy.plan import Change, Plan, Step
+from scs_deploy.plan.plan import Change, Plan, Step
 
 _SIGNS = {
     "create": ("+", "green"),

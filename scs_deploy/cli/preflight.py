@@ -10,12 +10,12 @@ from rich.markup import escape
 
 from scs_deploy.cli import common
 from scs_deploy.cli.common import JsonOption, RegionOption
-from scs_deploy.context import address_on
 from scs_deploy.errors import DeployError, Finding
-from scs_deploy.model.region import Node
+from scs_deploy.operations.session import Session, unreachable_error
 from scs_deploy.preflight import Subject, WantedPort, between, evaluate
+from scs_deploy.region.region import Node
 from scs_deploy.render import Given, unfit
-from scs_deploy.session import Session, unreachable_error
+from scs_deploy.render.context import address_on
 
 _STYLES = {"error": "red", "warning": "yellow", "info": "dim"}
 

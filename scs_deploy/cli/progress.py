@@ -13,7 +13,7 @@ from rich.table import Table
 
 from scs_deploy.cli.common import duration
 from scs_deploy.cli.plan_text import title
-from scs_deploy.plan import Plan
+from scs_deploy.plan.plan import Plan
 
 _STYLES = {"ok": "green", "failed": "red", "unreachable": "red", "blocked": "yellow", "running": "cyan"}
 

@@ -9,13 +9,15 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from scs_deploy import certificates, paths, pki
 from scs_deploy.catalogue.load import load_catalogue
 from scs_deploy.cli import common
 from scs_deploy.cli.common import JsonOption, RegionOption
-from scs_deploy.model.schema import region_schema
-from scs_deploy.placement import as_table
-from scs_deploy.session import Session
+from scs_deploy.machine import paths
+from scs_deploy.operations import certificates
+from scs_deploy.operations.session import Session
+from scs_deploy.region.placement import as_table
+from scs_deploy.region.schema import region_schema
+from scs_deploy.secrets import pki
 
 
 def register(app: typer.Typer) -> None:

@@ -9,18 +9,17 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from scs_deploy import logins
-from scs_deploy import rotate as rotation
 from scs_deploy.catalogue.service import Secret
 from scs_deploy.cli import common
 from scs_deploy.cli.change import ServiceOption, YesOption, carry_out, confirm, make, refused_error
 from scs_deploy.cli.common import RegionOption, VaultOption
 from scs_deploy.cli.plan_text import print_plan
 from scs_deploy.errors import CHANGES_PENDING, DeployError
-from scs_deploy.locks import RegionLock
-from scs_deploy.plan import Plan
-from scs_deploy.secrets import keys
-from scs_deploy.session import Observation, Session, unreachable_error
+from scs_deploy.machine.locks import RegionLock
+from scs_deploy.operations import rotate as rotation
+from scs_deploy.operations.session import Observation, Session, unreachable_error
+from scs_deploy.plan.plan import Plan
+from scs_deploy.secrets import account_names, keys
 
 
 def rotate(
@@ -47,7 +46,7 @@ def rotate(
     """
     session = common.session(region, vault_password)
     with RegionLock(session.state, "secrets rotate"):
-        going = logins.under_way(session.vault.standings)
+        going = account_names.under_way(session.vault.standings)
         if not going and (signing := rotation.keys(session, names or [])):
             _keys(session, signing, look=look, yes=yes)
             names = [name for name in names or [] if name not in signing]
@@ -58,8 +57,8 @@ def rotate(
         else:
             chosen = _continued(session, names or [], service or [], tuple(going))
         asked = not going or yes
-        while going := logins.under_way(session.vault.standings):
-            phase = min(going.values(), key=logins.PHASES.index)
+        while going := account_names.under_way(session.vault.standings):
+            phase = min(going.values(), key=account_names.PHASES.index)
             _phase(session, phase, tuple(name for name in going if going[name] == phase), look=look, yes=asked)
             asked = True
     common.out.print(f"[bold]Rotated: {', '.join(chosen)}.[/bold] The previous values are accepted nowhere any more.")
@@ -72,7 +71,7 @@ def _begin(session: Session, names: list[str], services: list[str], *, look: boo
     _require_settled(plan)
     _require_current(session, observation, chosen, "nothing was rotated")
     fresh = rotation.begun(session, chosen)
-    session.vault.change(lambda values: logins.advance(logins.begin(values, fresh), chosen), keep=False)
+    session.vault.change(lambda values: account_names.advance(account_names.begin(values, fresh), chosen), keep=False)
     rotation.require_names(session.desired(), chosen)
     if look or not yes:
         users = rotation.rotatable(observation.sealed.desired, session)
@@ -84,7 +83,7 @@ def _begin(session: Session, names: list[str], services: list[str], *, look: boo
     if look:
         raise typer.Exit(CHANGES_PENDING)
     confirm(yes, f"Rotate {len(chosen)} secret{'' if len(chosen) == 1 else 's'}?")
-    session.vault.change(lambda values: logins.begin(values, fresh))
+    session.vault.change(lambda values: account_names.begin(values, fresh))
     return chosen
 
 
@@ -136,9 +135,9 @@ def _continued(session: Session, names: list[str], services: list[str], going: t
     return going
 
 
-def _phase(session: Session, phase: logins.Phase, secrets: tuple[str, ...], *, look: bool, yes: bool) -> None:
+def _phase(session: Session, phase: account_names.Phase, secrets: tuple[str, ...], *, look: bool, yes: bool) -> None:
     """Apply a phase, make sure that all hold what it says, and go on to the next one in the vault."""
-    common.out.print(f"\n[bold]{logins.title(phase).capitalize()}[/bold] ({', '.join(secrets)})")
+    common.out.print(f"\n[bold]{account_names.title(phase).capitalize()}[/bold] ({', '.join(secrets)})")
     plan, observation = _known(session)
     print_plan(common.out, replace(plan, notes=()), diffs=False)
     if look:
@@ -150,8 +149,10 @@ def _phase(session: Session, phase: logins.Phase, secrets: tuple[str, ...], *, l
     else:
         carry_out(session, plan, observation)
         _, observation = _known(session)
-    _require_current(session, observation, secrets, f"the rotation stays in {logins.title(phase).partition(':')[0]}")
-    session.vault.change(lambda values: logins.advance(values, secrets))
+    _require_current(
+        session, observation, secrets, f"the rotation stays in {account_names.title(phase).partition(':')[0]}"
+    )
+    session.vault.change(lambda values: account_names.advance(values, secrets))
 
 
 def _known(session: Session) -> tuple[Plan, Observation]:

@@ -15,8 +15,8 @@ from scs_deploy.cli import common
 from scs_deploy.cli.common import RegionOption, VaultOption
 from scs_deploy.cli.rotate import rotate
 from scs_deploy.errors import InputError
+from scs_deploy.operations.session import Session
 from scs_deploy.secrets import Vault, edit, password, value, vault
-from scs_deploy.session import Session
 
 app = typer.Typer(no_args_is_help=True)
 app.command()(rotate)

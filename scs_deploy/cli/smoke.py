@@ -10,17 +10,17 @@ import typer
 from rich.markup import escape
 from rich.status import Status
 
-from scs_deploy import credentials
+from scs_deploy.catalogue.release import load_release
 from scs_deploy.cli import common
 from scs_deploy.cli.common import JsonOption, RegionOption, VaultOption
+from scs_deploy.cloud import credentials
 from scs_deploy.cloud.access import Access
-from scs_deploy.credentials import OWN
+from scs_deploy.cloud.credentials import OWN
 from scs_deploy.errors import DeployError
 from scs_deploy.images import guest
-from scs_deploy.locks import RegionLock
-from scs_deploy.releases import load_release
+from scs_deploy.machine.locks import RegionLock
+from scs_deploy.operations.session import Session
 from scs_deploy.secrets import Vault
-from scs_deploy.session import Session
 from scs_deploy.smoke import report as reports
 from scs_deploy.smoke import run as runs
 from scs_deploy.smoke.steps import Result

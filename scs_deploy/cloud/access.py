@@ -11,10 +11,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from scs_deploy import pki, vips
-from scs_deploy.credentials import Login
+from scs_deploy.cloud.credentials import Login
 from scs_deploy.errors import DeployError
-from scs_deploy.model.region import Region
+from scs_deploy.region import vips
+from scs_deploy.region.region import Region
+from scs_deploy.secrets import pki
 
 TIMEOUT_SECONDS = 120
 RETRIES = 4

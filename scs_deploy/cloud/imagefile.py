@@ -12,12 +12,12 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
+from scs_deploy.catalogue.release import load_release, release_names
 from scs_deploy.cloud.spec import FILE, ImageSection
-from scs_deploy.engine import find_engine
 from scs_deploy.errors import DeployError
 from scs_deploy.images import Recipe, build_recipe
-from scs_deploy.paths import cache_dir
-from scs_deploy.releases import load_release, release_names
+from scs_deploy.machine.engine import find_engine
+from scs_deploy.machine.paths import cache_dir
 
 CHUNK = 1 << 20
 TIMEOUT_SECONDS = 60

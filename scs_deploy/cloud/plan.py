@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from scs_deploy.cloud.spec import CloudSection, ImageSection, known_images
-from scs_deploy.model.region import Region
+from scs_deploy.region.region import Region
 
 Op = Literal["create", "update", "replace", "keep", "wrong"]
 Attrs = Mapping[str, Any]

@@ -11,7 +11,7 @@ from scs_deploy.cloud.kinds import all_kinds
 from scs_deploy.cloud.plan import Change, Kind, Plan, World, compare
 from scs_deploy.cloud.spec import FILE, CloudSection
 from scs_deploy.errors import DeployError
-from scs_deploy.model.region import Region
+from scs_deploy.region.region import Region
 
 Progress = Callable[[str], None]
 

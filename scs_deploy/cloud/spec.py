@@ -11,11 +11,11 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from scs_deploy.cloud import flavors
+from scs_deploy.documents.fields import Bool, Cidr4, Cidr6, Int, Section, text, wrong
+from scs_deploy.documents.findings import of_pydantic
+from scs_deploy.documents.source import Source, describe, parse_yaml, scan_yaml
 from scs_deploy.errors import Finding, InputError
-from scs_deploy.model.fields import Bool, Cidr4, Cidr6, Int, Section, text, wrong
-from scs_deploy.model.findings import of_pydantic
-from scs_deploy.model.region import Region
-from scs_deploy.model.source import Source, describe, parse_yaml, scan_yaml
+from scs_deploy.region.region import Region
 
 FILE = "cloud.yml"
 CATALOGUE = Path(__file__).parent / "images.yml"

@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scs_deploy import names
-from scs_deploy.engine import Engine
+from scs_deploy.catalogue import names
+from scs_deploy.catalogue.release import Release
 from scs_deploy.errors import DeployError, Interrupted
 from scs_deploy.images import labels
 from scs_deploy.images.lock import LockedImage, packages_digest
@@ -29,7 +29,7 @@ from scs_deploy.images.script import (
     build_script,
     upgrade_script,
 )
-from scs_deploy.releases import Release
+from scs_deploy.machine.engine import Engine
 
 CONTAINER_PREFIX = "scs-build"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")

@@ -7,12 +7,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from scs_deploy.engine import Engine, find_engine
+from scs_deploy.catalogue.release import Release
 from scs_deploy.errors import DeployError
 from scs_deploy.images.recipe import Recipe
 from scs_deploy.images.schedule import Options, Progress, build_recipe, silent
-from scs_deploy.paths import cache_dir
-from scs_deploy.releases import Release
+from scs_deploy.machine.engine import Engine, find_engine
+from scs_deploy.machine.paths import cache_dir
 
 SOURCES = Path(__file__).parent / "guest_files"
 INSIDE = "/var/lib/scs-guest/guest.raw"

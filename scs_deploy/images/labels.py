@@ -1,6 +1,6 @@
 """The labels of an image that say what it is and what it was made from."""
 
-from scs_deploy.names import LABEL_PACKAGES
+from scs_deploy.catalogue.names import LABEL_PACKAGES
 
 IMAGE = "scs-deploy.image"
 RELEASE = "scs-deploy.release"

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils import layout
-from scs_deploy.engine import Engine, find_engine
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils import layout
 from scs_deploy.errors import DeployError
 from scs_deploy.images.lock import ImagesLock
-from scs_deploy.paths import cache_dir
+from scs_deploy.machine.engine import Engine, find_engine
+from scs_deploy.machine.paths import cache_dir
 
 _LOCK = "lock"
 

@@ -11,9 +11,9 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Protocol
 
+from scs_deploy.catalogue.release import Release, UserTable
 from scs_deploy.catalogue.service import Service
 from scs_deploy.errors import Finding, InputError
-from scs_deploy.releases import Release, UserTable
 
 FORMAT = 1
 """Raised when the way images are made changes, so that all of them are built anew."""

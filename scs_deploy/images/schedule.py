@@ -14,15 +14,15 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Literal
 
-from scs_deploy import names
-from scs_deploy.engine import Engine, StoredImage, find_engine
+from scs_deploy.catalogue import names
+from scs_deploy.catalogue.release import Release, load_users
 from scs_deploy.images import labels
 from scs_deploy.images.builder import Builder, packages_of, sweep
 from scs_deploy.images.lock import LockedImage
 from scs_deploy.images.mirror import proxies, usable_sources
 from scs_deploy.images.recipe import HasServices, Recipe, layers, recipes, with_parents
-from scs_deploy.paths import cache_dir
-from scs_deploy.releases import Release, load_users
+from scs_deploy.machine.engine import Engine, StoredImage, find_engine
+from scs_deploy.machine.paths import cache_dir
 
 
 @dataclass(frozen=True, slots=True)

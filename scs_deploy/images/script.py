@@ -6,8 +6,8 @@ import base64
 import shlex
 from collections.abc import Mapping, Sequence
 
+from scs_deploy.documents.fields import security_mirror
 from scs_deploy.images.recipe import FRAGMENTS, Recipe
-from scs_deploy.model.fields import security_mirror
 
 STEP = "@@scs-step "
 PACKAGES = "@@scs-packages"

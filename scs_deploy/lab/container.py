@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from scs_deploy import engine
 from scs_deploy.errors import DeployError
 from scs_deploy.lab.identity import LABEL_FOLDER, LABEL_LAB, LABEL_NODE, LabNames
 from scs_deploy.lab.spec import NodeSpec
+from scs_deploy.machine import engine
 
 CONFIG = "/etc/scs-lab"
 IMAGES = "/var/lib/scs-lab/images"

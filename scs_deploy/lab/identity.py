@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scs_deploy.lab.spec import MAX_INTERFACE_NAME
-from scs_deploy.paths import state_dir
+from scs_deploy.machine.paths import state_dir
 
 RUN_ROOT = Path("/run/scs-lab")
 """Network namespaces of all labs: ``<id>/<node>``; gone after a reboot of this machine."""

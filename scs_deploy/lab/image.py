@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from scs_deploy.catalogue.release import load_release, release_names
 from scs_deploy.images import Event, Recipe, build_recipe
-from scs_deploy.releases import load_release, release_names
 
 PACKAGES = (
     *("systemd-sysv", "dbus", "openssh-server", "sudo", "python3", "python3-apt", "ca-certificates", "tzdata"),

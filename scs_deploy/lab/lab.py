@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from scs_deploy import engine, environment
 from scs_deploy.errors import DeployError
 from scs_deploy.images import layout
 from scs_deploy.lab import container, disks, host, image, keys, nodefiles
@@ -21,6 +20,7 @@ from scs_deploy.lab.lock import locked
 from scs_deploy.lab.network import LabNetwork
 from scs_deploy.lab.preflight import check_machine, check_memory
 from scs_deploy.lab.spec import LabSpec, NodeSpec
+from scs_deploy.machine import engine, environment
 
 Progress = Callable[[str], None]
 

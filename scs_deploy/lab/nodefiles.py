@@ -7,11 +7,11 @@ import uuid
 from importlib import resources
 from pathlib import Path
 
+from scs_deploy.catalogue.release import load_release, release_names
 from scs_deploy.images.script import sources
 from scs_deploy.lab import keys, wiring
 from scs_deploy.lab.identity import LabNames, digest
 from scs_deploy.lab.spec import LabSpec, NodeSpec
-from scs_deploy.releases import load_release, release_names
 
 HOST_KEY = "ssh_host_ed25519_key"
 RESOLVERS = (Path("/run/systemd/resolve/resolv.conf"), Path("/etc/resolv.conf"))

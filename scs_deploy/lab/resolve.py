@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from scs_deploy import vips
-from scs_deploy.model.region import Region
+from scs_deploy.region import vips
+from scs_deploy.region.region import Region
 
 HOSTS = Path("/etc/hosts")
 # A mount namespace of its own, in which a file lies over /etc/hosts; it ends with the command.

@@ -15,9 +15,9 @@ from ipaddress import (
 )
 
 from scs_deploy.errors import InputError
-from scs_deploy.model.network import AddressRange
-from scs_deploy.model.rack import Node
-from scs_deploy.model.region import Region
+from scs_deploy.region.network import AddressRange
+from scs_deploy.region.rack import Node
+from scs_deploy.region.region import Region
 
 MAX_INTERFACE_NAME = 15
 """The kernel's limit (IFNAMSIZ - 1)."""

@@ -9,8 +9,8 @@ from ipaddress import IPv4Address, IPv6Address
 from itertools import islice
 
 from scs_deploy.errors import DeployError, Finding, Severity
-from scs_deploy.model.region import Network, Node, Region
-from scs_deploy.ssh import Connection
+from scs_deploy.nodes.connection import Connection
+from scs_deploy.region.region import Network, Node, Region
 
 _HEADERS = {4: 28, 6: 48}
 """Bytes of IP and ICMP headers (RFC 791, 792, 8200, 4443) that ping's payload leaves room for."""

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from scs_deploy.errors import Finding
-from scs_deploy.model.host import Disk
 from scs_deploy.preflight.subject import Subject
+from scs_deploy.region.host import Disk
 
 _GIB = 1024**3
 _SIZE_TOLERANCE = 0.02

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from scs_deploy import clocks
 from scs_deploy.errors import Finding
+from scs_deploy.nodes import clocks
 from scs_deploy.preflight.subject import Subject, WantedPort
 
 SKEW_WARNING, SKEW_ERROR = 2.0, clocks.NOTEWORTHY

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from scs_deploy.errors import Finding, Severity
-from scs_deploy.model.network import Network
-from scs_deploy.model.rack import Node
+from scs_deploy.region.network import Network
+from scs_deploy.region.rack import Node
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from scs_deploy import names
+from scs_deploy.catalogue import names
 from scs_deploy.catalogue.service import Component, Frontend, Port
-from scs_deploy.context import address_on
-from scs_deploy.desired import Container, File, Mounted
 from scs_deploy.errors import InputError
+from scs_deploy.render.context import address_on
+from scs_deploy.render.desired import Container, File, Mounted
 from scs_deploy.render.files import ENTRY
 from scs_deploy.render.scope import Scope
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from scs_deploy import names, overrides
+from scs_deploy.catalogue import names
 from scs_deploy.catalogue.service import ConfigFile, Job
-from scs_deploy.context import address_on
-from scs_deploy.desired import CertificateNames, File, Folder
+from scs_deploy.documents.config_formats import FORMATS
 from scs_deploy.errors import InputError
-from scs_deploy.formats import FORMATS
-from scs_deploy.references import OPEN, bare, reference
+from scs_deploy.region import overrides
+from scs_deploy.render.context import address_on
+from scs_deploy.render.desired import CertificateNames, File, Folder
 from scs_deploy.render.scope import Scope
 from scs_deploy.secrets.form import HARMLESS
+from scs_deploy.secrets.placeholders import OPEN, bare, reference
 
 ENTRY = "/scs-entry"
 """Where an entry script is mounted."""

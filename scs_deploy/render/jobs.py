@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from scs_deploy.catalogue.service import Job
-from scs_deploy.desired import JobRun
 from scs_deploy.render.containers import container
+from scs_deploy.render.desired import JobRun
 from scs_deploy.render.files import config_files, openssl_file, script
 from scs_deploy.render.scope import Given, Scope
 

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from scs_deploy import logins, names
-from scs_deploy.context import Topology
-from scs_deploy.desired import CertificateNames, Desired, File, Instance, Item, OneWay, Owner
+from scs_deploy.catalogue import names
 from scs_deploy.errors import InputError
-from scs_deploy.references import find
 from scs_deploy.render.containers import container, health, reload_action
+from scs_deploy.render.context import Topology
 from scs_deploy.render.demands import unfit
+from scs_deploy.render.desired import CertificateNames, Desired, File, Instance, Item, OneWay, Owner
 from scs_deploy.render.files import certificate_names, config_files, folders, hook_files, openssl_file, tls_files
 from scs_deploy.render.jobs import jobs
 from scs_deploy.render.resources import items_of, owner_files, owners_of
 from scs_deploy.render.scope import Given, ImageChoice, Scope
-from scs_deploy.templates import TemplateSet
-from scs_deploy.units import UNITS
+from scs_deploy.render.systemd_units import UNITS
+from scs_deploy.render.templates import TemplateSet
+from scs_deploy.secrets import account_names
+from scs_deploy.secrets.placeholders import find
 
 
 class Renderer:
@@ -30,7 +31,7 @@ class Renderer:
         images: Mapping[str, ImageChoice],
         secret_keys: Mapping[str, tuple[str, ...]],
         facts: Mapping[str, Mapping[str, Any]],
-        standings: logins.Standings | None = None,
+        standings: account_names.Standings | None = None,
     ) -> None:
         self.given = Given(topology, templates, images, secret_keys, facts, standings or {})
 

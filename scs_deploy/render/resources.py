@@ -9,13 +9,13 @@ from typing import Any
 
 import jinja2
 
-from scs_deploy import logins
 from scs_deploy.catalogue.service import Resource
-from scs_deploy.context import FROM_FACTS
-from scs_deploy.desired import File, Item, Owner
 from scs_deploy.errors import InputError
-from scs_deploy.references import find, reference
+from scs_deploy.render.context import FROM_FACTS
+from scs_deploy.render.desired import File, Item, Owner
 from scs_deploy.render.scope import Given, Scope
+from scs_deploy.secrets import account_names
+from scs_deploy.secrets.placeholders import find, reference
 
 _NO_FACTS = jinja2.StrictUndefined(
     "a resource belongs to the region and not to a node, so it sees neither facts nor vips (vip and vip_name it does see)"
@@ -55,11 +55,11 @@ def items_of(given: Given, owners: Mapping[str, Owner]) -> tuple[Item, ...]:
 
 def _under_their_names(items: Sequence[Item], given: Given) -> Iterator[Item]:
     """Name accounts as they log in now, with both names while they are rotated, and with them what hangs on an account."""
-    known: dict[tuple[str, str, str], tuple[logins.Login, ...]] = {}
+    known: dict[tuple[str, str, str], tuple[account_names.Login, ...]] = {}
     for item in items:
         if item.kind in _accounts(given, item.owner):
             secret = next(find(item.secret), "")
-            known[item.owner, item.kind, item.name] = logins.names(secret, given.standings)
+            known[item.owner, item.kind, item.name] = account_names.names(secret, given.standings)
     for item in items:
         for one in known.get((item.owner, item.kind, item.name), ()):
             yield replace(item, name=item.name + one.suffix, secret=reference(one.secret) if item.secret else "")
@@ -68,7 +68,7 @@ def _under_their_names(items: Sequence[Item], given: Given) -> Iterator[Item]:
 
 
 def _hanging(
-    item: Item, given: Given, known: Mapping[tuple[str, str, str], tuple[logins.Login, ...]]
+    item: Item, given: Given, known: Mapping[tuple[str, str, str], tuple[account_names.Login, ...]]
 ) -> Iterator[Item]:
     """An item that names an account in an attribute exists once for each of its names."""
     for kind, hanging in _accounts(given, item.owner).items():

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from scs_deploy import logins, names
+from scs_deploy.catalogue import names
 from scs_deploy.catalogue.service import Component, DataFolder, Service
-from scs_deploy.context import SHARED, Topology, context_for
 from scs_deploy.errors import InputError
-from scs_deploy.model.region import Node
-from scs_deploy.placement import Placed
-from scs_deploy.templates import TemplateSet
+from scs_deploy.region.placement import Placed
+from scs_deploy.region.region import Node
+from scs_deploy.render.context import SHARED, Topology, context_for
+from scs_deploy.render.templates import TemplateSet
+from scs_deploy.secrets import account_names
 
 SECRET_MAPPINGS = {"fernet", "ssh-key"}
 """Types of secrets whose value is a mapping: such a secret becomes a folder of files."""
@@ -40,7 +41,7 @@ class Given:
     """Secret whose value is a mapping -> its keys."""
     facts: Mapping[str, Mapping[str, Any]]
     """Node -> facts, of the nodes whose facts are known."""
-    standings: logins.Standings = field(default_factory=dict)
+    standings: account_names.Standings = field(default_factory=dict)
     """Secret -> under which of its two names its account logs in."""
     _first: dict[tuple[str, str], str] = field(default_factory=dict, repr=False, compare=False)
     """Service and template -> what it was for the first instance: only a second one makes it worth to find out what it uses."""
@@ -65,7 +66,7 @@ class Given:
 
     def login_name(self, name: str, secret: str) -> str:
         """Return the name under which consumers log in: ``name``, or its second name while that has the valid password."""
-        return name + logins.names(secret, self.standings)[0].suffix
+        return name + account_names.names(secret, self.standings)[0].suffix
 
     def image(self, name: str) -> ImageChoice:
         """Return the image that was built under a name; raises ``InputError`` if none was."""

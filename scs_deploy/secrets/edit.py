@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from scs_deploy import environment
 from scs_deploy.catalogue.service import Secret
 from scs_deploy.errors import DeployError, InputError, Interrupted
+from scs_deploy.machine import environment
 from scs_deploy.secrets import form, value
 from scs_deploy.secrets.encrypted import EncryptedFile, exclusive
 

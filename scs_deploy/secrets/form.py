@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from scs_deploy.catalogue.service import Secret
 from scs_deploy.errors import Finding
-from scs_deploy.logins import OTHER
+from scs_deploy.secrets.account_names import OTHER
 
 _FORMS: Mapping[str, tuple[str, str]] = {
     "password": (

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import platformdirs
 
-from scs_deploy import environment
 from scs_deploy.errors import InputError
+from scs_deploy.machine import environment
 from scs_deploy.secrets.value import SecretValue
 
 VARIABLE = "SCS_DEPLOY_VAULT_PASSWORD"

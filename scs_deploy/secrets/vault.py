@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 
-from scs_deploy import logins, pki
 from scs_deploy.catalogue.service import Secret
 from scs_deploy.errors import Finding, InputError
-from scs_deploy.secrets import form, password
+from scs_deploy.secrets import account_names, form, password, pki
 from scs_deploy.secrets.encrypted import EncryptedFile, exclusive
 from scs_deploy.secrets.generate import MAPPINGS, generate
 from scs_deploy.secrets.value import SecretValue, Value
@@ -75,15 +74,15 @@ class Vault:
         return sorted(self._values)
 
     @property
-    def standings(self) -> dict[str, logins.Standing]:
+    def standings(self) -> dict[str, account_names.Standing]:
         """Where the rotation of each secret stands."""
-        return logins.read(self._values)
+        return account_names.read(self._values)
 
-    def values(self) -> logins.Values:
+    def values(self) -> account_names.Values:
         """Return all values by name."""
         return dict(self._values)
 
-    def change(self, make: Callable[[logins.Values], logins.Values], *, keep: bool = True) -> None:
+    def change(self, make: Callable[[account_names.Values], account_names.Values], *, keep: bool = True) -> None:
         """Replace all values by what ``make`` returns of them, read anew and written at once; without ``keep`` only for this run."""
         if not keep:
             self._values = _secret(make(self._values))
@@ -206,7 +205,7 @@ class Vault:
         return self._certs[node]
 
 
-def _secret(values: logins.Values) -> dict[str, Value]:
+def _secret(values: account_names.Values) -> dict[str, Value]:
     return {
         name: SecretValue(value) if isinstance(value, str) else {key: SecretValue(one) for key, one in value.items()}
         for name, value in values.items()

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from scs_deploy.cloud.access import Cloud
 from scs_deploy.errors import DeployError
-from scs_deploy.model.region import Region
+from scs_deploy.region.region import Region
 from scs_deploy.smoke.tenant import Tenant
 
 T = TypeVar("T")

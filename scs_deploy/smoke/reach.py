@@ -10,7 +10,7 @@ import socket
 import struct
 import time
 
-from scs_deploy.context import bracket
+from scs_deploy.render.context import bracket
 
 V4_REQUEST, V4_REPLY = 8, 0
 V6_REQUEST, V6_REPLY = 128, 129

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from scs_deploy.cloud.access import Access, Cloud, explained
 from scs_deploy.errors import DeployError
-from scs_deploy.model.region import Region
+from scs_deploy.region.region import Region
 from scs_deploy.smoke import balancer, compute, network, objects, tenant, volume
 from scs_deploy.smoke.bench import Bench, Server
 from scs_deploy.smoke.cleanup import Cleaner

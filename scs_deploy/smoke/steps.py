@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from scs_deploy.cloud.access import explained
+from scs_deploy.documents.findings import choose
 from scs_deploy.errors import DeployError, UsageError
-from scs_deploy.model.findings import choose
 
 if TYPE_CHECKING:
     from scs_deploy.smoke.bench import Bench

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from scs_deploy import credentials, logins
+from scs_deploy.cloud import credentials
 from scs_deploy.cloud.access import Access
-from scs_deploy.secrets import Vault
+from scs_deploy.secrets import Vault, account_names
 from tests.deployment import Cloud
 
 ASKED = {
@@ -89,7 +89,7 @@ def test_all_passwords_change_and_nobody_is_refused(cloud: Cloud) -> None:
 
     after = set(cloud.sql(users).split())
     for name in ACCOUNTS_OF:
-        old, new = (name, name + logins.SECOND) if name in before else (name + logins.SECOND, name)
+        old, new = (name, name + account_names.SECOND) if name in before else (name + account_names.SECOND, name)
         assert (old in before, old in after, new in before, new in after) == (True, False, False, True), name
     now = Vault.open(cloud.folder).standings
     assert all(one.phase is None and one != standings.get(secret) for secret, one in now.items())

@@ -16,7 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from playwright.sync_api import Page, expect, sync_playwright
 
-from scs_deploy.session import Session
+from scs_deploy.operations.session import Session
 from tests.deployment import REPOSITORY, Cloud
 
 PICTURES = REPOSITORY / ".state" / "tests" / "pictures"

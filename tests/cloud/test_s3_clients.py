@@ -16,10 +16,10 @@ import pytest
 import requests
 from botocore.exceptions import ClientError
 
-from scs_deploy import credentials
+from scs_deploy.cloud import credentials
 from scs_deploy.cloud.access import Access
-from scs_deploy.references import resolve
 from scs_deploy.secrets import Vault
+from scs_deploy.secrets.placeholders import resolve
 from tests.deployment import Cloud
 
 MIB = 1 << 20

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from scs_deploy.images.lock import read_lock
-from scs_deploy.paths import state_dir
+from scs_deploy.machine.paths import state_dir
 from tests.deployment import CORE, KEEP, PENDING, Cloud, core_only, deploy, remove, until, write_region
 from tests.integration.test_interrupt import applied_after_all
 from tests.kills.process import kill

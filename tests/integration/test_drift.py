@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from scs_deploy.errors import LockedError
-from scs_deploy.locks import RegionLock
+from scs_deploy.machine.locks import RegionLock
 from tests.deployment import PENDING, PROGRAM, REPOSITORY, Cloud
 from tests.witness import damage
 from tests.witness.damage import Damage, found, repaired

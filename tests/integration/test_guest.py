@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from scs_deploy.catalogue.load import load_catalogue
-from scs_deploy.engine import find_engine
+from scs_deploy.catalogue.release import load_release
 from scs_deploy.images import Options, build, guest
-from scs_deploy.paths import roles_search
-from scs_deploy.releases import load_release
+from scs_deploy.machine.engine import find_engine
+from scs_deploy.machine.paths import roles_search
 
 QEMU = "qemu-system-x86"
 SCRIPT = """\

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 import pytest
 
-from scs_deploy import names
+from scs_deploy.catalogue import names
+from scs_deploy.catalogue.release import load_release, load_users
 from scs_deploy.catalogue.service import Component, Image, Service
-from scs_deploy.engine import find_engine
 from scs_deploy.errors import DeployError
 from scs_deploy.images import Event, Options, Recipe, build, build_recipe, labels
 from scs_deploy.images.script import PACKAGES_FILE
-from scs_deploy.releases import load_release, load_users
+from scs_deploy.machine.engine import find_engine
 
 RELEASE = load_release("2025.1")
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from scs_deploy import engine
 from scs_deploy.lab import DiskSpec, Lab, LabSpec, container, host
 from scs_deploy.lab.image import ensure
+from scs_deploy.machine import engine
 
 SPEC = LabSpec.of(
     "itest",

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from scs_deploy.paths import state_dir
+from scs_deploy.machine.paths import state_dir
 from tests.deployment import CORE, Cloud, core_only, deploy, remove, until, write_region
 
 SERVICES = {"node", "keepalived", "haproxy"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from scs_deploy.locks import holder
+from scs_deploy.machine.locks import holder
 from tests.deployment import Cloud, until
 
 CHANGED = {"memcached": {"settings": {"memory_mb": 96}}}

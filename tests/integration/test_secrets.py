@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from scs_deploy.paths import state_dir
+from scs_deploy.machine.paths import state_dir
 from scs_deploy.secrets import Vault, keys
 from tests.deployment import REPOSITORY, Cloud, until
 from tests.kills.process import kill

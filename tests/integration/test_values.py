@@ -10,8 +10,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from scs_deploy.formats import FORMATS
-from scs_deploy.model.timezone import zones
+from scs_deploy.documents.config_formats import FORMATS
+from scs_deploy.region.timezone import zones
 from scs_deploy.secrets import Vault
 from tests.deployment import Cloud
 

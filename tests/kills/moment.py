@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scs_deploy import locks
+from scs_deploy.machine import locks
 from tests.deployment import Cloud, until
 from tests.kills.points import FINISHING, OBSERVING, SENDING, WORKING, Point
 

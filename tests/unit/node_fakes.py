@@ -10,17 +10,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.engine import Ended, Managed
-from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.failure import StepError
-from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.host import NOT_FOUND, Done, Host
-from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.node import Node
-from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.paths import (
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.engine import Ended, Managed
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.failure import StepError
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.host import NOT_FOUND, Done, Host
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.node import Node
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.paths import (
     QUADLET_ROOT,
     UNIT_ROOT,
     labels_file,
     unit_file,
 )
-from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.systemd import Systemd, Unit
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.systemd import Systemd, Unit
 
 IMAGE = "a" * 64
 UID, GID = os.getuid(), os.getgid()

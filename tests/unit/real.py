@@ -10,14 +10,14 @@ from typing import Any
 import yaml
 
 from scs_deploy.catalogue.load import Catalogue, load_catalogue
-from scs_deploy.context import Topology
-from scs_deploy.desired import Desired
-from scs_deploy.model.load import parse_region
-from scs_deploy.model.region import Node, Region
-from scs_deploy.placement import place
-from scs_deploy.releases import load_users
+from scs_deploy.catalogue.release import load_users
+from scs_deploy.region.load import parse_region
+from scs_deploy.region.placement import place
+from scs_deploy.region.region import Node, Region
 from scs_deploy.render import ImageChoice, Renderer
-from scs_deploy.templates import TemplateSet
+from scs_deploy.render.context import Topology
+from scs_deploy.render.desired import Desired
+from scs_deploy.render.templates import TemplateSet
 
 ROOT = Path(__file__).parents[2]
 GIB = 1024**3

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from scs_deploy.catalogue.load import Catalogue, load_catalogue
 from scs_deploy.errors import Finding, InputError
-from scs_deploy.model.load import parse_region
-from scs_deploy.model.region import Region
+from scs_deploy.region.load import parse_region
+from scs_deploy.region.region import Region
 
 FIXTURES = Path(__file__).parent / "fixtures"
 INVENTORIES = Path(__file__).parents[2] / "inventories"

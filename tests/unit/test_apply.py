@@ -9,12 +9,12 @@ from types import SimpleNamespace
 import pytest
 from world import World, nothing
 
-from scs_deploy import apply as module
-from scs_deploy import runner
-from scs_deploy.answers import Answers
-from scs_deploy.apply import apply
-from scs_deploy.events import EventLog
-from scs_deploy.plan import Plan, Wave
+from scs_deploy.nodes import ansible_run
+from scs_deploy.nodes.answers import Answers
+from scs_deploy.nodes.events import EventLog
+from scs_deploy.operations import apply as module
+from scs_deploy.operations.apply import apply
+from scs_deploy.plan.plan import Plan, Wave
 
 
 class Region:
@@ -31,7 +31,7 @@ class Region:
         self.connections = dict.fromkeys(self.nodes)
         self.lab = None
         self.log = EventLog(tmp_path, "run-1")
-        monkeypatch.setattr(runner, "Waves", lambda playbook, connections, nodes: _Waves(self, playbook, nodes))
+        monkeypatch.setattr(ansible_run, "Waves", lambda playbook, connections, nodes: _Waves(self, playbook, nodes))
         self.watched: list[str] = []
         monkeypatch.setattr(module, "Watch", self.watch)
 
@@ -83,7 +83,7 @@ class Region:
 
 
 class _Waves:
-    """What ``runner.Waves`` promises: the nodes of each wave are known beforehand, none is left out."""
+    """What ``ansible_run.Waves`` promises: the nodes of each wave are known beforehand, none is left out."""
 
     def __init__(self, region: Region, playbook: str, nodes) -> None:
         assert playbook == "apply.yml"

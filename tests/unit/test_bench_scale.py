@@ -17,12 +17,12 @@ import pipeline  # noqa: E402
 from nodes import recorded, region, report  # noqa: E402
 from nodes.meter import CommandError, Cost, Meter  # noqa: E402
 
-from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.engine_podman import PodmanEngine  # noqa: E402
-from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.paths import labels_file  # noqa: E402
-from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.systemd import Systemd, Unit  # noqa: E402
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.engine_podman import PodmanEngine  # noqa: E402
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.paths import labels_file  # noqa: E402
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.systemd import Systemd, Unit  # noqa: E402
 from scs_deploy.catalogue.load import load_catalogue  # noqa: E402
-from scs_deploy.model.load import load_region  # noqa: E402
-from scs_deploy.placement import place  # noqa: E402
+from scs_deploy.region.load import load_region  # noqa: E402
+from scs_deploy.region.placement import place  # noqa: E402
 
 ROLES = Path(__file__).parents[2] / "roles"
 BEGIN = f"<!-- {report.SCRIPT} -->"

@@ -12,13 +12,13 @@ from types import SimpleNamespace
 import pytest
 
 from scs_deploy.catalogue.load import load_catalogue
-from scs_deploy.context import Topology
+from scs_deploy.catalogue.release import load_users
 from scs_deploy.errors import InputError
-from scs_deploy.model.load import parse_region
-from scs_deploy.placement import place
-from scs_deploy.releases import load_users
+from scs_deploy.region.load import parse_region
+from scs_deploy.region.placement import place
 from scs_deploy.render import Given
-from scs_deploy.templates import TemplateSet
+from scs_deploy.render.context import Topology
+from scs_deploy.render.templates import TemplateSet
 
 ROOT = Path(__file__).parents[2]
 FSID, OTHER = "5f0c1c0e-0000-4000-8000-000000000001", "5f0c1c0e-0000-4000-8000-000000000002"

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from scs_deploy.catalogue.load import load_catalogue
-from scs_deploy.context import Topology
-from scs_deploy.model.load import parse_region
-from scs_deploy.order import component, job, order_of
-from scs_deploy.placement import place
-from scs_deploy.releases import load_users
+from scs_deploy.catalogue.release import load_users
+from scs_deploy.plan.dependencies import component, job, order_of
+from scs_deploy.region.load import parse_region
+from scs_deploy.region.placement import place
 from scs_deploy.render import Given
-from scs_deploy.templates import TemplateSet
+from scs_deploy.render.context import Topology
+from scs_deploy.render.templates import TemplateSet
 
 ROOT = Path(__file__).parents[2]
 NEW = "ceph version 20.2.4 (9b1a) tentacle (stable)"

@@ -9,14 +9,14 @@ import pytest
 from test_session import Nodes, folder, nodes, session  # noqa: F401 - fixtures
 from typer.testing import CliRunner
 
-from scs_deploy import certificates
 from scs_deploy.cli import certs
-from scs_deploy.desired import File
-from scs_deploy.diff.files import changes
 from scs_deploy.errors import DeployError, InputError, UsageError
-from scs_deploy.plan import Plan, Step, Wave
+from scs_deploy.operations import certificates
+from scs_deploy.operations.session import Session
+from scs_deploy.plan.files import changes
+from scs_deploy.plan.plan import Plan, Step, Wave
+from scs_deploy.render.desired import File
 from scs_deploy.secrets import vault as vault_module
-from scs_deploy.session import Session
 
 
 @pytest.fixture

@@ -10,19 +10,19 @@ import pytest
 from typer.testing import CliRunner
 from world import BASE, ROLES, World, facts, nothing
 
-from scs_deploy import paths
-from scs_deploy.apply import Report, Result
+from scs_deploy.catalogue.release import load_users
 from scs_deploy.catalogue.service import Demand
 from scs_deploy.cli import change, common, main, preflight
 from scs_deploy.cli import lab as lab_cli
-from scs_deploy.context import Topology
 from scs_deploy.errors import DeployError
 from scs_deploy.lab.lab import Lab
-from scs_deploy.locks import RegionLock
-from scs_deploy.plan import saved
-from scs_deploy.releases import load_users
-from scs_deploy.session import Observation
-from scs_deploy.templates import TemplateSet
+from scs_deploy.machine import paths
+from scs_deploy.machine.locks import RegionLock
+from scs_deploy.operations.apply import Report, Result
+from scs_deploy.operations.session import Observation
+from scs_deploy.plan.plan import saved
+from scs_deploy.render.context import Topology
+from scs_deploy.render.templates import TemplateSet
 
 
 class Region:

@@ -7,12 +7,13 @@ from test_session import folder  # noqa: F401 - a fixture
 from typer.testing import CliRunner
 from world import BASE, facts, matching
 
-from scs_deploy import logins, look
-from scs_deploy.answers import Answers
 from scs_deploy.cli import common, secrets
 from scs_deploy.errors import CHANGES_PENDING, DeployError, InputError, UsageError
+from scs_deploy.nodes import look
+from scs_deploy.nodes.answers import Answers
+from scs_deploy.operations.session import Session
+from scs_deploy.secrets import account_names
 from scs_deploy.secrets import vault as vault_module
-from scs_deploy.session import Session
 
 SECRET = "app-database"
 
@@ -60,11 +61,11 @@ def test_a_rotation_goes_through_its_phases_to_a_new_value(session: Session, cal
     values = kept(session)
     assert values[SECRET] != old
     assert old not in str(values)
-    assert values[logins.ENTRY] == {SECRET: "second"}
+    assert values[account_names.ENTRY] == {SECRET: "second"}
     assert old not in done.stdout
     assert values[SECRET] not in done.stdout
     call("--yes", SECRET)
-    assert logins.ENTRY not in kept(session)
+    assert account_names.ENTRY not in kept(session)
 
 
 @pytest.mark.parametrize(("arguments", "raised"), [(("--plan",), None), ((), UsageError)])
@@ -81,7 +82,7 @@ def test_a_look_and_a_question_without_answer_change_nothing(session: Session, c
 
 
 def test_one_that_was_begun_goes_on_and_another_waits(session: Session, call):
-    session.vault.change(lambda values: logins.begin(values, {SECRET: "S3CRET-new"}))
+    session.vault.change(lambda values: account_names.begin(values, {SECRET: "S3CRET-new"}))
     with pytest.raises(DeployError, match=r"is under way(.|\n)*without names"):
         call("--yes", "app-admin")
     done = call("--yes", SECRET)
@@ -90,9 +91,9 @@ def test_one_that_was_begun_goes_on_and_another_waits(session: Session, call):
 
 
 def test_a_look_at_one_that_was_begun_leaves_it_there(session: Session, call):
-    session.vault.change(lambda values: logins.begin(values, {SECRET: "S3CRET-new"}))
+    session.vault.change(lambda values: account_names.begin(values, {SECRET: "S3CRET-new"}))
     assert call("--plan").exit_code == CHANGES_PENDING
-    assert logins.under_way(logins.read(kept(session))) == {SECRET: "offered"}
+    assert account_names.under_way(account_names.read(kept(session))) == {SECRET: "offered"}
 
 
 def test_a_node_in_maintenance_that_logs_in_holds_it_up_before_anything_changes(session: Session, call):

@@ -6,9 +6,9 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from scs_deploy import paths
 from scs_deploy.cli import secrets
 from scs_deploy.errors import DeployError, InputError
+from scs_deploy.machine import paths
 from scs_deploy.secrets import Vault, password
 
 REGION = {

@@ -23,7 +23,10 @@ atexit.register(lambda: print(*sys.modules, file=sys.stderr))
 from scs_deploy.cli.__main__ import main
 main()
 """
-OWN = {"scs_deploy", *(f"scs_deploy.{name}" for name in ("cli", "environment", "errors", "paths"))}
+OWN = {
+    "scs_deploy",
+    *(f"scs_deploy.{name}" for name in ("cli", "errors", "machine", "machine.environment", "machine.paths")),
+}
 OWN |= {f"scs_deploy.cli.{name}" for name in ("__main__", "main", "common", "commands")}
 HEAVY = {"ansible_runner", "cryptography", "jinja2", "jsonschema", "pydantic", "yaml"}
 NAMES = [name for names in (*COMMANDS.values(), GROUPS) for name in names]

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from regions import BASE, parse
 
-from scs_deploy import pki
 from scs_deploy.cloud import imagefile
 from scs_deploy.cloud.access import explained, http_session, vip_names
 from scs_deploy.cloud.spec import ImageSection
 from scs_deploy.errors import DeployError
+from scs_deploy.secrets import pki
 
 
 class Api(BaseHTTPRequestHandler):

@@ -15,8 +15,8 @@ from scs_deploy.cloud.kinds.network import ExternalNetworks, ExternalSubnets, Se
 from scs_deploy.cloud.kinds.volume import VolumeTypes
 from scs_deploy.cloud.plan import Plan, World, compare
 from scs_deploy.cloud.spec import CloudSection, of_source
+from scs_deploy.documents.source import parse_yaml
 from scs_deploy.errors import DeployError
-from scs_deploy.model.source import parse_yaml
 
 TYPES = frozenset({"identity", "compute", "network", "image", "block-storage", "key-manager"})
 

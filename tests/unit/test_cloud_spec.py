@@ -9,8 +9,8 @@ import pytest
 from scs_deploy.cloud.kinds.image import CHECKSUM, attrs
 from scs_deploy.cloud.kinds.volume import tag
 from scs_deploy.cloud.spec import CloudSection, known_images, of_source
+from scs_deploy.documents.source import parse_yaml
 from scs_deploy.errors import InputError
-from scs_deploy.model.source import parse_yaml
 
 IMAGE = """\
   - name: Mine

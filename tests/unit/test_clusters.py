@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from node_fakes import FakeNode, Wanted, looked, wave
 
-from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.converge import converge
-from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.host import Done
-from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.observe import observe
-from scs_deploy.diff.clusters import forming, unformed
-from scs_deploy.plan import Step
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.converge import converge
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.host import Done
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.observe import observe
+from scs_deploy.plan.clusters import forming, unformed
+from scs_deploy.plan.plan import Step
 
 NODES = ("c2", "c1", "c3")
 """As the region lists them."""

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from scs_deploy.credentials import OWN, Login, clouds_yaml, login, write
+from scs_deploy.cloud.credentials import OWN, Login, clouds_yaml, login, write
 from scs_deploy.errors import InputError
-from scs_deploy.logins import Standing
 from scs_deploy.secrets import SecretValue
+from scs_deploy.secrets.account_names import Standing
 
 LOGIN = Login("RegionOne", "box", "api.box.example", "192.0.2.10", 5000, SecretValue("0: it's #1"), "CA\n")
 

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from world import World, nothing
 
-from scs_deploy.plan import Plan
+from scs_deploy.plan.plan import Plan
 
 CASES = sorted((Path(__file__).parent / "cases/diff").glob("*.yml"))
 

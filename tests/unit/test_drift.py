@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from world import World, nothing
 
-from scs_deploy import drift
 from scs_deploy.errors import LockedError
-from scs_deploy.plan import Plan
+from scs_deploy.plan import drift
+from scs_deploy.plan.plan import Plan
 
 EDITED = {
     "state": "differs",

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from world import BASE, ROLES, World
 
-from scs_deploy import paths
 from scs_deploy.errors import InputError
-from scs_deploy.session import Session
+from scs_deploy.machine import paths
+from scs_deploy.operations.session import Session
 
 SERVICE = """\
 format: 1
@@ -81,8 +81,8 @@ def test_templates_see_the_item(tmp_path):
 
 
 def test_a_node_counts_once_among_the_members_of_a_port(tmp_path):
-    from scs_deploy.context import Topology
-    from scs_deploy.releases import load_users
+    from scs_deploy.catalogue.release import load_users
+    from scs_deploy.render.context import Topology
 
     made = world(tmp_path)
     port = Topology(made.region, made.catalogue, made.placement, load_users()).port("disk")

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from scs_deploy import engine
-from scs_deploy.engine import Engine, MachineFacts
 from scs_deploy.errors import DeployError
+from scs_deploy.machine import engine
+from scs_deploy.machine.engine import Engine, MachineFacts
 
 SERVER = MachineFacts(unified_cgroups=True, systemd=True, runc="", nofile=1048576, nproc=-1)
 SMALL = MachineFacts(unified_cgroups=False, systemd=False, runc="/usr/sbin/runc", nofile=20000, nproc=-1)

@@ -9,13 +9,13 @@ import pytest
 from node_fakes import FakeEngine, FakeNode, Wanted, looked, wave
 from world import World, catalogue
 
-from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.converge import converge
-from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.engine import EngineError
-from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.observe import observe
-from scs_deploy.context import Topology
-from scs_deploy.model.load import parse_region
-from scs_deploy.placement import place
-from scs_deploy.releases import load_users
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.converge import converge
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.engine import EngineError
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.observe import observe
+from scs_deploy.catalogue.release import load_users
+from scs_deploy.region.load import parse_region
+from scs_deploy.region.placement import place
+from scs_deploy.render.context import Topology
 
 BEFORE, AFTER = Wanted(), Wanted(start="s2", engine="docker")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils import engine_sdk
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils import engine_sdk
 
 
 class NotFoundError(Exception):

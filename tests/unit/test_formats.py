@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from oslo_config import cfg
 
+from scs_deploy.documents.config_formats import FORMATS, UnfitError, url
 from scs_deploy.errors import InputError
-from scs_deploy.formats import FORMATS, UnfitError, url
-from scs_deploy.model.services import Override
-from scs_deploy.overrides import merge
+from scs_deploy.region.overrides import merge
+from scs_deploy.region.services import Override
 
 TEMPLATE = (
     "# head\n[DEFAULT]\nname = old\nlist = 1\nlist = 2\nother = stays\n\n[api]\nauth_strategy = keystone\nname = x\n"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils import layout
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils import layout
 from scs_deploy.images.layout import prune
 
 

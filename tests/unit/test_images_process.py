@@ -6,14 +6,14 @@ import time
 
 import pytest
 
-from scs_deploy.engine import Engine
+from scs_deploy.catalogue.release import load_release
 from scs_deploy.errors import DeployError
 from scs_deploy.images import process
 from scs_deploy.images.builder import Builder
 from scs_deploy.images.process import Children, Output
 from scs_deploy.images.recipe import Recipe
 from scs_deploy.images.script import PACKAGES, STEP
-from scs_deploy.releases import load_release
+from scs_deploy.machine.engine import Engine
 
 
 def run(script: str, children: Children | None = None) -> tuple[Output, list[str]]:

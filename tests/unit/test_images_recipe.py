@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from scs_deploy.catalogue.release import Release, UserTable, load_release, load_users
 from scs_deploy.catalogue.service import Component, Image, Service
 from scs_deploy.errors import InputError
 from scs_deploy.images.mirror import usable_sources
 from scs_deploy.images.recipe import Recipe, account_lines, base_files, recipes, with_parents
 from scs_deploy.images.script import PACKAGES, STEP, build_script, sources
-from scs_deploy.releases import Release, UserTable, load_release, load_users
 
 USERS = load_users()
 RELEASE = load_release("2025.1")

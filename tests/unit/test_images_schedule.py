@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from scs_deploy.engine import Engine, StoredImage
+from scs_deploy.catalogue.release import load_release
 from scs_deploy.errors import DeployError
 from scs_deploy.images import labels
 from scs_deploy.images import schedule as module
@@ -13,7 +13,7 @@ from scs_deploy.images.builder import Builder, process_mark
 from scs_deploy.images.lock import LockedImage
 from scs_deploy.images.recipe import Recipe
 from scs_deploy.images.schedule import Options, Result, build_recipes
-from scs_deploy.releases import load_release
+from scs_deploy.machine.engine import Engine, StoredImage
 
 RELEASE = load_release("2025.1")
 CHAIN = {

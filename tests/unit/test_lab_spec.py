@@ -11,8 +11,8 @@ import pytest
 
 from scs_deploy.errors import InputError
 from scs_deploy.lab.spec import DiskSpec, LabSpec, host_address
-from scs_deploy.model.host import Disk
-from scs_deploy.model.network import Addresses, AddressRange, Network
+from scs_deploy.region.host import Disk
+from scs_deploy.region.network import Addresses, AddressRange, Network
 
 
 def network(name: str, **given: Any) -> Network:

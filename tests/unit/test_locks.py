@@ -10,11 +10,11 @@ import sys
 import pytest
 
 from scs_deploy.errors import DeployError, LockedError
-from scs_deploy.locks import FILE, RegionLock, check_free, holder
+from scs_deploy.machine.locks import FILE, RegionLock, check_free, holder
 
 HOLD = """
 import pathlib, sys, time
-from scs_deploy.locks import RegionLock
+from scs_deploy.machine.locks import RegionLock
 with RegionLock(pathlib.Path(sys.argv[1]), "apply -r box"):
     print("locked", flush=True)
     time.sleep(30)

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from scs_deploy import look
-from scs_deploy.answers import Answers
 from scs_deploy.errors import Interrupted
-from scs_deploy.ssh import Connection
+from scs_deploy.nodes import look
+from scs_deploy.nodes.answers import Answers
+from scs_deploy.nodes.connection import Connection
 
 OBSERVE = """
 import os, signal

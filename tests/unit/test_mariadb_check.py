@@ -20,14 +20,14 @@ from types import ModuleType
 import pytest
 
 from scs_deploy.catalogue.load import load_catalogue
-from scs_deploy.context import Topology
-from scs_deploy.model.load import load_region
-from scs_deploy.order import component, order_of
-from scs_deploy.pki import Authority, CertificateRequest
-from scs_deploy.placement import place
-from scs_deploy.releases import load_users
+from scs_deploy.catalogue.release import load_users
+from scs_deploy.plan.dependencies import component, order_of
+from scs_deploy.region.load import load_region
+from scs_deploy.region.placement import place
 from scs_deploy.render import Given
-from scs_deploy.templates import TemplateSet
+from scs_deploy.render.context import Topology
+from scs_deploy.render.templates import TemplateSet
+from scs_deploy.secrets.pki import Authority, CertificateRequest
 
 ROOT = Path(__file__).parents[2]
 FACTS = {"memory_mib": 4096, "cpu": {"count": 2}, "interfaces": []}

@@ -9,9 +9,9 @@ import pytest
 from regions import BASE, FIXTURES, changed, findings, parse
 
 from scs_deploy.catalogue.load import load_catalogue
+from scs_deploy.documents.source import read_yaml
 from scs_deploy.errors import InputError
-from scs_deploy.model.load import parse_region
-from scs_deploy.model.source import read_yaml
+from scs_deploy.region.load import parse_region
 
 CASES = read_yaml(FIXTURES / "regions/errors.yml").data
 

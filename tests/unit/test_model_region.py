@@ -12,7 +12,7 @@ from regions import BASE, INVENTORIES, catalogue, changed, parse
 
 from scs_deploy.catalogue.load import Catalogue, load_catalogue
 from scs_deploy.errors import UsageError
-from scs_deploy.model.load import find_region, load_region
+from scs_deploy.region.load import find_region, load_region
 
 sys.path.insert(0, str(INVENTORIES))
 import generate_region

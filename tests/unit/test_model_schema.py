@@ -10,9 +10,9 @@ import pytest
 from regions import BASE, INVENTORIES, catalogue, changed
 
 from scs_deploy.catalogue.load import load_catalogue
-from scs_deploy.model.reference import region_reference
-from scs_deploy.model.schema import region_schema
-from scs_deploy.model.source import parse_yaml
+from scs_deploy.documents.source import parse_yaml
+from scs_deploy.region.reference import region_reference
+from scs_deploy.region.schema import region_schema
 
 ROOT = Path(__file__).parents[2]
 
@@ -63,4 +63,4 @@ def test_an_editor_shows_what_service_yml_says(validator: jsonschema.Draft202012
 
 def test_reference_is_current() -> None:
     text = (ROOT / "docs/region.md").read_text()
-    assert text == region_reference(), "run: python -m scs_deploy.model.reference docs/region.md"
+    assert text == region_reference(), "run: python -m scs_deploy.region.reference docs/region.md"

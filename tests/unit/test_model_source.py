@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from scs_deploy.documents.source import parse_yaml, read_yaml, show_path
 from scs_deploy.errors import InputError
-from scs_deploy.model.source import parse_yaml, read_yaml, show_path
 
 TEXT = """\
 a: &x {b: 1}

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from pydantic_core import PydanticCustomError
 
-from scs_deploy.model import timezone
+from scs_deploy.region import timezone
 
 LEGACY = {
     "US/Pacific",

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 from node_fakes import IMAGE, FakeNode, Wanted, looked, wave
 
-from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils import files
-from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.converge import converge
-from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.engine import Ended, Managed
-from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.host import Done
-from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.observe import observe
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils import files
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.converge import converge
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.engine import Ended, Managed
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.host import Done
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.observe import observe
 
 CONF = "/etc/scs-deploy/cache/etc/cache.conf"
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from node_fakes import FakeHost, FakeNode, Wanted, looked, wave
 
-from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils import (
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils import (
     facts,
     files,
     health,
@@ -25,17 +25,17 @@ from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils import (
     packages,
     wire,
 )
-from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.converge import converge
-from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.engine import (
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.converge import converge
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.engine import (
     EngineError,
     EngineMissingError,
     open_engine,
 )
-from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.failure import StepError
-from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.host import Done, Host
-from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.mask import mask
-from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.observe import _patiently, observe
-from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.systemd import Systemd, Unit
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.failure import StepError
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.host import Done, Host
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.mask import mask
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.observe import _patiently, observe
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.systemd import Systemd, Unit
 
 
 def test_wire_returns_what_it_was_given_and_refuses_the_rest() -> None:
@@ -510,7 +510,7 @@ def observe(context, wanted):
 """
 LOOK = """
 import json, sys
-from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils import node, owners
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils import node, owners
 here = node.Node.local("podman")
 print(json.dumps([owners.observe_owner(here.host, "o", {"reconciler": sys.argv[1], "kinds": ["thing"]}), here.host.run(["env"]).out]))
 """

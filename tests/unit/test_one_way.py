@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from world import World
 
-from scs_deploy import payload
-from scs_deploy.diff.one_way import series
+from scs_deploy.nodes import messages
+from scs_deploy.plan.one_way import series
 
 STORES = ("n1", "n2", "n3")
 
@@ -68,10 +68,10 @@ def test_within_a_series_and_of_what_nobody_knows_nothing_is_said(version):
 
 def test_the_node_is_asked_for_the_version_and_told_it_only_with_a_start():
     world = World()
-    asked = payload.observe("n1", "podman", world.sealed, "")["instances"]
+    asked = messages.observe("n1", "podman", world.sealed, "")["instances"]
     assert asked["store"]["package"] == "mariadb-server"
     assert "package" not in asked["front"]
     plan = world.plan(seen(world, "1:10.11.6-1"))
     wave = next(wave for wave in plan.waves if any(step.id == "n1/store" for step in wave.steps))
-    (step,) = payload.converge("r", wave, "n1", "podman", "me", world.sealed, world.resolve, False)["steps"]
+    (step,) = messages.converge("r", wave, "n1", "podman", "me", world.sealed, world.resolve, False)["steps"]
     assert step["instance"]["manifest"]["version"] == "1:11.8.3-1"

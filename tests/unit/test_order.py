@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from world import ROLES, World
 
-from scs_deploy import order
 from scs_deploy.errors import InputError
-from scs_deploy.order import Order
+from scs_deploy.plan import dependencies
+from scs_deploy.plan.dependencies import Order
 
 
 @pytest.fixture(scope="module")
@@ -18,18 +18,21 @@ def made() -> Order:
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        (order.component("ground-engine"), order.IMAGES),
-        (order.IMAGES, order.prepare("app")),
-        (order.prepare("app"), order.component("app")),
-        (order.component("store"), order.component("app")),
-        (order.component("front"), order.component("app")),
-        (order.component("store"), order.resources("app", "store")),
-        (order.component("store"), order.resources("store", "store")),  # deletions, though it declares none itself
-        (order.resources("app", "store"), order.job("app-sync")),
-        (order.prepare("app"), order.job("app-sync")),
-        (order.job("app-sync"), order.job("app-bootstrap")),
-        (order.job("app-bootstrap"), order.component("app")),
-        (order.component("app"), order.component("app-worker")),
+        (dependencies.component("ground-engine"), dependencies.IMAGES),
+        (dependencies.IMAGES, dependencies.prepare("app")),
+        (dependencies.prepare("app"), dependencies.component("app")),
+        (dependencies.component("store"), dependencies.component("app")),
+        (dependencies.component("front"), dependencies.component("app")),
+        (dependencies.component("store"), dependencies.resources("app", "store")),
+        (
+            dependencies.component("store"),
+            dependencies.resources("store", "store"),
+        ),  # deletions, though it declares none itself
+        (dependencies.resources("app", "store"), dependencies.job("app-sync")),
+        (dependencies.prepare("app"), dependencies.job("app-sync")),
+        (dependencies.job("app-sync"), dependencies.job("app-bootstrap")),
+        (dependencies.job("app-bootstrap"), dependencies.component("app")),
+        (dependencies.component("app"), dependencies.component("app-worker")),
     ],
 )
 def test_order_of_the_world(made: Order, before: str, after: str):
@@ -38,17 +41,26 @@ def test_order_of_the_world(made: Order, before: str, after: str):
 
 
 def test_what_another_node_needs_for_itself_is_its_own_business(made: Order):
-    local, everywhere = made.needed(order.component("app"))
-    assert {order.component("front"), order.component("ground-clock"), order.IMAGES, order.prepare("app")} <= local
-    assert {order.component("store"), order.job("app-sync"), order.resources("app", "store")} <= everywhere
-    assert order.component("ground-clock") not in everywhere
-    _, further = made.needed(order.component("app-worker"))
-    assert {order.component("app"), order.component("store")} <= further
-    assert order.component("front") not in further, "each app needs the one beside it"
+    local, everywhere = made.needed(dependencies.component("app"))
+    assert {
+        dependencies.component("front"),
+        dependencies.component("ground-clock"),
+        dependencies.IMAGES,
+        dependencies.prepare("app"),
+    } <= local
+    assert {
+        dependencies.component("store"),
+        dependencies.job("app-sync"),
+        dependencies.resources("app", "store"),
+    } <= everywhere
+    assert dependencies.component("ground-clock") not in everywhere
+    _, further = made.needed(dependencies.component("app-worker"))
+    assert {dependencies.component("app"), dependencies.component("store")} <= further
+    assert dependencies.component("front") not in further, "each app needs the one beside it"
 
 
 def test_resources_of_an_owner_do_not_wait_for_themselves(made: Order):
-    assert order.resources("app", "store") not in made.predecessors(order.component("store"))
+    assert dependencies.resources("app", "store") not in made.predecessors(dependencies.component("store"))
 
 
 def test_a_circle_is_named(tmp_path):
@@ -74,4 +86,4 @@ def test_what_an_owner_declares_itself_comes_before_what_others_want_of_it(tmp_p
             f"resources: [{{kind: zebra.stripe, name: {name}}}]\n"
         )
     made = World(roles=(ROLES, tmp_path)).order
-    assert order.resources("zebra", "zebra") in made.predecessors(order.resources("aardvark", "zebra"))
+    assert dependencies.resources("zebra", "zebra") in made.predecessors(dependencies.resources("aardvark", "zebra"))

@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from scs_deploy.errors import InputError
-from scs_deploy.model.services import Override
-from scs_deploy.overrides import merge
-from scs_deploy.references import reference, resolve
+from scs_deploy.region.overrides import merge
+from scs_deploy.region.services import Override
+from scs_deploy.secrets.placeholders import reference, resolve
 
 CASES = yaml.safe_load((Path(__file__).parent / "cases/overrides.yml").read_text())
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from scs_deploy import paths
 from scs_deploy.errors import DeployError
+from scs_deploy.machine import paths
 
 
 def test_state_and_cache_follow_the_environment_and_are_private(

@@ -11,13 +11,13 @@ import pytest
 from node_fakes import GID, IMAGE, UID, FakeNode
 from world import World, nothing
 
-from scs_deploy import payload
-from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.converge import converge
-from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.host import Done
-from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.observe import observe
-from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.systemd import Unit
-from scs_deploy.desired import Desired, Instance
-from scs_deploy.plan import Plan
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.converge import converge
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.host import Done
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.observe import observe
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.systemd import Unit
+from scs_deploy.nodes import messages
+from scs_deploy.plan.plan import Plan
+from scs_deploy.render.desired import Desired, Instance
 
 APP_CONF = "/etc/scs-deploy/app/etc/app/app.conf"
 
@@ -61,7 +61,7 @@ class Cloud:
                 node.systemd.units[unit] = Unit(load="loaded", file_state="enabled", active="inactive")
 
     def observe(self) -> dict[str, dict]:
-        asked = {name: payload.observe(name, "podman", self.world.sealed, "") for name in self.nodes}
+        asked = {name: messages.observe(name, "podman", self.world.sealed, "") for name in self.nodes}
         for name, node in self.nodes.items():
             node.again()
             assert "S3CRET" not in json.dumps(asked[name])
@@ -73,7 +73,7 @@ class Cloud:
     def apply(self, plan: Plan, kill_after: int = 10_000) -> None:
         for wave in plan.waves:
             for name in wave.nodes:
-                sent = payload.converge(
+                sent = messages.converge(
                     "run", wave, name, "podman", "me@here", self.world.sealed, self.world.resolve, plan.purge
                 )
                 for step in sent["steps"]:
@@ -225,7 +225,7 @@ def test_a_unit_is_written_after_what_it_starts():
     plan = world.plan({"n1": nothing("n1", world.sealed)})
     wrote = []
     for wave in plan.waves:
-        sent = payload.converge("run", wave, "n1", "podman", "me", world.sealed, world.resolve, False)
+        sent = messages.converge("run", wave, "n1", "podman", "me", world.sealed, world.resolve, False)
         instances = [step["instance"] for step in sent["steps"] if step["kind"] == "instance"]
         wrote += [file["path"] for one in instances if one["name"] == "app" for file in one["files"]]
     assert sorted(wrote) == sorted(file.path for file in app.files)
@@ -235,7 +235,7 @@ def test_a_unit_is_written_after_what_it_starts():
 def test_files_are_there_before_the_job_and_nothing_runs_yet(cloud: Cloud):
     plan = cloud.plan()
     wave = next(wave for wave in plan.waves if any(step.id == "n1/app#files" for step in wave.steps))
-    sent = payload.converge("run", wave, "n1", "podman", "me", cloud.world.sealed, cloud.world.resolve, False)
+    sent = messages.converge("run", wave, "n1", "podman", "me", cloud.world.sealed, cloud.world.resolve, False)
     (step,) = [one for one in sent["steps"] if one["id"] == "n1/app#files"]
     assert (step["action"], step["restart"], step["start_if_stopped"]) == ("prepare", False, False)
     converge({**sent, "steps": [step]}, cloud.nodes["n1"])

@@ -8,10 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from cryptography import x509
 
-from scs_deploy import pki
 from scs_deploy.errors import InputError
-from scs_deploy.pki import Authority, CertificateRequest
-from scs_deploy.secrets import Vault, password
+from scs_deploy.secrets import Vault, password, pki
+from scs_deploy.secrets.pki import Authority, CertificateRequest
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 REQUEST = CertificateRequest("n1.cloud.example", ("n1.cloud.example", "api.cloud.example"), ("10.0.0.1", "2001:db8::1"))

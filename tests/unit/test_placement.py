@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from world import ROLES, World
 
 from scs_deploy.errors import InputError
-from scs_deploy.placement import Placement, as_table
+from scs_deploy.region.placement import Placement, as_table
 
 HEAD = """\
 format: 1

@@ -8,7 +8,7 @@ import pytest
 from world import World, nothing
 
 from scs_deploy.errors import InputError
-from scs_deploy.plan import Plan, read_saved, saved
+from scs_deploy.plan.plan import Plan, read_saved, saved
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import re
 from html.parser import HTMLParser
 
 from scs_deploy.cli.plan_page import page
-from scs_deploy.plan import Change, Plan, Step, Wave
+from scs_deploy.plan.plan import Change, Plan, Step, Wave
 
 MADE = datetime.datetime(2026, 1, 2, 3, 4, tzinfo=datetime.UTC)
 EVIL = "<script>alert(1)</script>"

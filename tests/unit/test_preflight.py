@@ -8,9 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from scs_deploy.model.host import Disk, Hardware, Nic
-from scs_deploy.model.network import Addresses
 from scs_deploy.preflight import Subject, WantedPort, evaluate
+from scs_deploy.region.host import Disk, Hardware, Nic
+from scs_deploy.region.network import Addresses
 
 GIB = 1024**3
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - what a node reports

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from scs_deploy import pki
-from scs_deploy.credentials import Login
+from scs_deploy.cloud.credentials import Login
+from scs_deploy.cloud.prove import NoAnswerError, token, token_within
 from scs_deploy.errors import DeployError
-from scs_deploy.prove import NoAnswerError, token, token_within
+from scs_deploy.secrets import pki
 
 ENDPOINT = {"interface": "public", "region_id": "t", "url": "https://api.t.test:5000/v3"}
 TOKEN = {"expires_at": "2030-01-01T00:00:00Z", "user": {"name": "admin"}}

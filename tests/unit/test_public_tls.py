@@ -21,15 +21,17 @@ from test_session import folder, nodes, session  # noqa: F401 - fixtures
 from typer.testing import CliRunner
 from world import BASE, World
 
-from scs_deploy import certificates, environment, pki
-from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils import health
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils import health
 from scs_deploy.cli import certs
-from scs_deploy.credentials import Login, clouds_yaml, write
+from scs_deploy.cloud.credentials import Login, clouds_yaml, write
+from scs_deploy.cloud.prove import token
 from scs_deploy.errors import Finding, InputError
-from scs_deploy.model.load import parse_region
-from scs_deploy.operation import converge
-from scs_deploy.prove import token
-from scs_deploy.session import Session
+from scs_deploy.machine import environment
+from scs_deploy.operations import certificates
+from scs_deploy.operations.converge import converge
+from scs_deploy.operations.session import Session
+from scs_deploy.region.load import parse_region
+from scs_deploy.secrets import pki
 
 NAME = "api.world.test"
 NOW = datetime.now(UTC)

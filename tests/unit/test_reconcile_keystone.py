@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils import node, owners
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils import node, owners
 
 FOLDER = Path(__file__).parents[2] / "roles" / "keystone" / "resources"
 KINDS = ("domain", "role", "project", "user", "role_assignment", "credential", "region", "service", "endpoint")

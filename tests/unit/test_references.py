@@ -7,7 +7,7 @@ import hashlib
 
 import pytest
 
-from scs_deploy.references import find, reference, resolve
+from scs_deploy.secrets.placeholders import find, reference, resolve
 
 VALUES = {"plain": "value", "keys": {"0": "zero", "private": "pem"}}
 

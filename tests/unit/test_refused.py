@@ -15,17 +15,17 @@ from rich.console import Console
 from test_apply import Region, statuses
 from world import BASE, ROLES, World, facts, nothing
 
-from scs_deploy import payload
-from scs_deploy.ansible_collections.scs.deploy.plugins.module_utils.observe import observe
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.observe import observe
 from scs_deploy.catalogue.load import load_catalogue
+from scs_deploy.catalogue.release import load_users
 from scs_deploy.cli.plan_text import print_plan
-from scs_deploy.context import Topology
-from scs_deploy.model.load import parse_region
-from scs_deploy.placement import place
-from scs_deploy.plan import Plan, Step
-from scs_deploy.releases import load_users
+from scs_deploy.nodes import messages
+from scs_deploy.plan.plan import Plan, Step
+from scs_deploy.region.load import parse_region
+from scs_deploy.region.placement import place
 from scs_deploy.render import Given, unfit
-from scs_deploy.templates import TemplateSet
+from scs_deploy.render.context import Topology
+from scs_deploy.render.templates import TemplateSet
 
 ROOT = Path(__file__).parents[2]
 SERVICE = """\
@@ -121,7 +121,7 @@ def test_a_missing_device_is_told_by_its_path(world: World):
 
 
 def test_the_node_is_asked_for_the_devices(world: World, tmp_path):
-    asked = payload.observe("n1", "podman", world.sealed, "")["instances"]
+    asked = messages.observe("n1", "podman", world.sealed, "")["instances"]
     assert asked["disk.sdb"]["devices"] == ["/dev/sdb"]
     assert "devices" not in asked["fussy"]
     node, wanted = FakeNode(tmp_path / "node"), Wanted()

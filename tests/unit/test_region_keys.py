@@ -20,13 +20,13 @@ import real
 import yaml
 
 from scs_deploy.cloud.kinds.network import ExternalSubnets
+from scs_deploy.documents.fields import NETWORK_NAMES, Section
 from scs_deploy.errors import InputError
-from scs_deploy.model.fields import NETWORK_NAMES, Section
-from scs_deploy.model.network import NetworkSection
-from scs_deploy.model.region import Region
-from scs_deploy.placement import place
+from scs_deploy.nodes.connection import Connection
 from scs_deploy.preflight import Subject, between, evaluate
-from scs_deploy.ssh import Connection
+from scs_deploy.region.network import NetworkSection
+from scs_deploy.region.placement import place
+from scs_deploy.region.region import Region
 
 Data = dict[str, Any]
 Change = Callable[[Data], object]
@@ -207,7 +207,7 @@ def keys() -> Iterator[str]:
     """Every key of the models, where it is declared; those of a network once per network."""
     sections = [Section]
     for section in sections:
-        sections += [one for one in section.__subclasses__() if one.__module__.startswith("scs_deploy.model.")]
+        sections += [one for one in section.__subclasses__() if one.__module__.startswith("scs_deploy.region.")]
         inherited = {name for base in section.__mro__[1:] for name in getattr(base, "model_fields", {})}
         for name in section.model_fields.keys() - inherited:
             if section is NetworkSection:

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from scs_deploy import releases
+from scs_deploy.catalogue import release
+from scs_deploy.catalogue.release import UserTable, load_release, load_users
 from scs_deploy.errors import InputError
-from scs_deploy.releases import UserTable, load_release, load_users
 
 
 def test_every_release_file_loads_and_is_named_as_its_file() -> None:
-    assert releases.release_names()
-    for name in releases.release_names():
+    assert release.release_names()
+    for name in release.release_names():
         assert load_release(name).name == name
 
 
@@ -54,6 +54,6 @@ def test_ambiguous_tables_are_refused(users: dict[str, object], groups: dict[str
 
 def test_a_broken_file_is_reported_with_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "x.yml").write_text("format: 1\nname: x\nsuit: trixie\n")
-    monkeypatch.setattr(releases, "FOLDER", tmp_path)
+    monkeypatch.setattr(release, "FOLDER", tmp_path)
     with pytest.raises(InputError, match=r"x\.yml suit: Extra inputs"):
         load_release("x")

@@ -7,13 +7,13 @@ import json
 import pytest
 from world import ROLES, World, facts
 
-from scs_deploy.context import Topology
-from scs_deploy.desired import Folder, Mounted
+from scs_deploy.catalogue.release import load_users
 from scs_deploy.errors import InputError
-from scs_deploy.references import find
-from scs_deploy.releases import load_users
 from scs_deploy.render import Given
-from scs_deploy.templates import TemplateSet
+from scs_deploy.render.context import Topology
+from scs_deploy.render.desired import Folder, Mounted
+from scs_deploy.render.templates import TemplateSet
+from scs_deploy.secrets.placeholders import find
 
 APP = "/etc/scs-deploy/app"
 

@@ -6,6 +6,7 @@ import ast
 import re
 import shutil
 import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -26,10 +27,10 @@ NAMED = {
     "scs_deploy/cli/day2.py": "an example in the help",
     "scs_deploy/cli/image.py": "an example in the help",
     "scs_deploy/catalogue/service.py": "a format of files",
-    "scs_deploy/formats.py": "a format of files",
-    "scs_deploy/model/reference.py": "the example region of the generated reference",
+    "scs_deploy/documents/config_formats.py": "a format of files",
+    "scs_deploy/region/reference.py": "the example region of the generated reference",
     "scs_deploy/preflight/machine.py": "the kernel module openvswitch",
-    f"{NODE_SIDE}scs/deploy/plugins/module_utils/facts.py": "the kernel module openvswitch",
+    f"{NODE_SIDE}scs/node/plugins/module_utils/facts.py": "the kernel module openvswitch",
 }
 """Shared modules that may name a service, each with its reason."""
 
@@ -82,6 +83,26 @@ def test_shared_code_names_no_service(path: Path):
         assert not found, f"{path} names {found}: what is true of one service belongs into its role"
 
 
+def test_rooms_import_one_way_and_no_two_files_each_other():
+    """Their order is written once, in pyproject.toml."""
+    done = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout[done.stdout.find("Broken contracts") :]
+
+
+def test_what_runs_on_nodes_brings_all_that_it_imports():
+    """The standard library, the SDK of an engine and Ansible's own class for modules is all that a node has."""
+    there = {"ansible", "ansible_collections", "docker", "podman", "requests", "rados"}
+    for path in (ROOT / NODE_SIDE / "scs/node/plugins").rglob("*.py"):
+        for one in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [one.module or ""] if isinstance(one, ast.ImportFrom) and not one.level else []
+            names += [alias.name for alias in one.names] if isinstance(one, ast.Import) else []
+            found = {name.partition(".")[0] for name in names} - sys.stdlib_module_names - there
+            assert not found, f"{path.relative_to(ROOT)} imports {found}"
+            assert not [name for name in names if name.startswith("ansible_collections.") and ".scs.node." not in name]
+
+
 def test_one_module_starts_ansible():
     found = [
         str(path.relative_to(ROOT))
@@ -90,7 +111,7 @@ def test_one_module_starts_ansible():
             r"\bimport_module\(.ansible_runner|^\s*(import|from) ansible_runner\b", path.read_text(), re.MULTILINE
         )
     ]
-    assert found == ["scs_deploy/runner.py"]
+    assert found == ["scs_deploy/nodes/ansible_run.py"]
 
 
 def test_a_made_up_service_is_deployed_without_touching_another_file(tmp_path):

@@ -8,13 +8,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from world import ROLES, World, real
 
-from scs_deploy import logins, rotate
 from scs_deploy.catalogue.service import Secret
 from scs_deploy.errors import InputError
-from scs_deploy.logins import Standing
-from scs_deploy.observe import Observation
-from scs_deploy.references import find
-from scs_deploy.secrets import keys
+from scs_deploy.nodes.observe import Observation
+from scs_deploy.operations import rotate
+from scs_deploy.secrets import account_names, keys
+from scs_deploy.secrets.account_names import Standing
+from scs_deploy.secrets.placeholders import find
 
 SECRET = "app-database"
 
@@ -25,9 +25,9 @@ def vault() -> dict:
 
 def states(values: dict, secret: str, fresh: str) -> list[dict]:
     """The vault's values after each phase of a rotation."""
-    found = [logins.begin(values, {secret: fresh})]
-    while logins.under_way(logins.read(found[-1])):
-        found.append(logins.advance(found[-1], [secret]))
+    found = [account_names.begin(values, {secret: fresh})]
+    while account_names.under_way(account_names.read(found[-1])):
+        found.append(account_names.advance(found[-1], [secret]))
     return found
 
 
@@ -38,7 +38,7 @@ def test_at_every_moment_the_value_that_processes_hold_is_wanted_as_well_as_the_
     offered, taken, withdrawn, over = states(vault(), SECRET, "new")
 
     def wanted(values: dict) -> list[tuple[str, str]]:
-        return [(one.suffix, values[one.secret]) for one in logins.names(SECRET, logins.read(values))]
+        return [(one.suffix, values[one.secret]) for one in account_names.names(SECRET, account_names.read(values))]
 
     assert wanted(vault()) == [("", "old")]
     assert wanted(offered) == [("", "old"), ("~b", "new")]
@@ -56,9 +56,9 @@ def test_the_next_rotation_takes_the_first_name_again_and_leaves_no_trace():
 
 
 def test_rotations_of_several_secrets_do_not_mix():
-    values = logins.begin({"a": "1", "b": "2", "c": "3"}, {"a": "x", "b": "y"})
-    values = logins.advance(values, ["a"])
-    assert logins.under_way(logins.read(values)) == {"a": "taken", "b": "offered"}
+    values = account_names.begin({"a": "1", "b": "2", "c": "3"}, {"a": "x", "b": "y"})
+    values = account_names.advance(values, ["a"])
+    assert account_names.under_way(account_names.read(values)) == {"a": "taken", "b": "offered"}
     assert values == {
         "a": "x", "a~other": "1", "b": "2", "b~other": "y", "c": "3",
         "rotation": {"a": "second taken", "b": "first offered"},
@@ -70,12 +70,12 @@ def test_rotations_of_several_secrets_do_not_mix():
 )
 def test_an_entry_that_somebody_broke_is_an_error(entry):
     with pytest.raises(InputError, match=r"rotation(.|\n)*restore secrets.yml"):
-        logins.read({**vault(), "rotation": entry})
+        account_names.read({**vault(), "rotation": entry})
 
 
 def test_a_plan_says_where_a_rotation_stands():
-    assert logins.notes({"a": Standing(True)}) == ()
-    (note,) = logins.notes({"a": Standing(True, "taken"), "b": Standing(False, "taken"), "c": Standing(True)})
+    assert account_names.notes({"a": Standing(True)}) == ()
+    (note,) = account_names.notes({"a": Standing(True, "taken"), "b": Standing(False, "taken"), "c": Standing(True)})
     assert "phase 2 of 3" in note
     assert "(a, b)" in note
     assert "secrets rotate" in note
@@ -90,7 +90,7 @@ def items(world: World) -> dict[str, str]:
 
 def world_in(standing: Standing | None) -> World:
     made = World(standings={SECRET: standing} if standing else {})
-    made.secrets[SECRET + logins.OTHER] = "S3CRET-other"
+    made.secrets[SECRET + account_names.OTHER] = "S3CRET-other"
     return made
 
 

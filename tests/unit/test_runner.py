@@ -21,9 +21,10 @@ import ansible_runner
 import pytest
 import yaml
 
-from scs_deploy import private, runner
 from scs_deploy.errors import Interrupted
-from scs_deploy.ssh import Connection
+from scs_deploy.machine import paths
+from scs_deploy.nodes import ansible_run, run_folder
+from scs_deploy.nodes.connection import Connection
 
 
 class Ansible:
@@ -84,13 +85,13 @@ def ansible(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Ansible
     assert not list((tmp_path / "state/private").iterdir()), "a private folder is left"
 
 
-COLLECTION = "ansible_collections.scs.deploy.plugins"
+COLLECTION = "ansible_collections.scs.node.plugins"
 CONNECTIONS = {name: Connection(name, f"10.0.0.{number}", "/known") for number, name in enumerate(("n1", "n2", "n3"))}
 
 
 def one_wave(*payloads_and_more: Any) -> Any:
     payloads, *more = payloads_and_more
-    with runner.Waves("apply.yml", CONNECTIONS, [tuple(payloads)]) as waves:
+    with ansible_run.Waves("apply.yml", CONNECTIONS, [tuple(payloads)]) as waves:
         return waves.next(payloads, *more)
 
 
@@ -105,13 +106,13 @@ def test_one_wave_brings_every_answer(ansible: Ansible) -> None:
 
 
 def test_nothing_asked_starts_nothing(ansible: Ansible, tmp_path: Path) -> None:
-    with runner.Waves("apply.yml", CONNECTIONS, [("n1",)]) as waves:
+    with ansible_run.Waves("apply.yml", CONNECTIONS, [("n1",)]) as waves:
         waves.skip()
     assert ansible.starts == 0
 
 
 def test_waves_share_one_start_and_are_told_apart(ansible: Ansible) -> None:
-    with runner.Waves("apply.yml", CONNECTIONS, [("n1", "n2"), ("n1", "n2"), ("n3",), ("n1",)]) as waves:
+    with ansible_run.Waves("apply.yml", CONNECTIONS, [("n1", "n2"), ("n1", "n2"), ("n3",), ("n1",)]) as waves:
         assert waves.next({"n1": {"v": 1}}).answers == {"n1": {"v": 1}}
         waves.skip()
         assert waves.next({"n3": {"v": 3}}).answers == {"n3": {"v": 3}}
@@ -133,7 +134,7 @@ def test_secrets_of_a_wave_are_gone_when_its_answers_were_read(ansible: Ansible,
     ansible.unreachable = {"n2"}
     seen: list[list[str]] = []
     nodes = [("n1", "n2"), ("n1",), ("n1", "n3"), ("n1",)]
-    with runner.Waves("apply.yml", CONNECTIONS, nodes) as waves:
+    with ansible_run.Waves("apply.yml", CONNECTIONS, nodes) as waves:
         waves.next({"n1": {"password": "S3CRET"}, "n2": {"password": "S3CRET"}}, lambda *_: seen.append(kept()))
         assert "in/1/n1.json" in seen[0]
         assert kept() == []
@@ -154,7 +155,7 @@ def test_a_node_that_comes_late_to_a_wave_that_is_over_does_not_wait(ansible: An
         Ansible.node(ansible, folder, wave, node, tell)
 
     ansible.node = late  # type: ignore[method-assign]
-    with runner.Waves("apply.yml", CONNECTIONS, [("n1", "n2"), ("n1",)]) as waves:
+    with ansible_run.Waves("apply.yml", CONNECTIONS, [("n1", "n2"), ("n1",)]) as waves:
         waves.next({"n1": {}})
         over.set()
         assert waves.next({"n1": {"v": 2}}).answers == {"n1": {"v": 2}}
@@ -163,7 +164,7 @@ def test_a_node_that_comes_late_to_a_wave_that_is_over_does_not_wait(ansible: An
 def test_what_went_wrong_is_told_with_its_node_and_the_next_wave_goes_on(ansible: Ansible) -> None:
     ansible.unreachable, ansible.failing = {"n1"}, {"n2"}
     told: dict[str, str] = {}
-    with runner.Waves("apply.yml", CONNECTIONS, [("n1", "n2", "n3"), ("n3",)]) as waves:
+    with ansible_run.Waves("apply.yml", CONNECTIONS, [("n1", "n2", "n3"), ("n3",)]) as waves:
         got = waves.next({"n1": {}, "n2": {}, "n3": {"v": 1}}, told.__setitem__)
         assert got.unreachable == {"n1": "no route to host"}
         assert got.failed == {"n2": "no Python"}
@@ -179,7 +180,7 @@ def test_ansible_that_ends_too_early_loses_its_nodes_with_its_words(ansible: Ans
 
 def test_an_ansible_that_dies_in_a_later_wave_loses_its_nodes_and_keeps_its_words(ansible: Ansible) -> None:
     ansible.dies_before, ansible.last_words = 2, "ERROR! Unexpected Exception\n\nno space left on device"
-    with runner.Waves("apply.yml", CONNECTIONS, [("n1",), ("n1", "n2"), ("n3",)]) as waves:
+    with ansible_run.Waves("apply.yml", CONNECTIONS, [("n1",), ("n1", "n2"), ("n3",)]) as waves:
         assert waves.next({"n1": {}}).lost == {}
         time.sleep(0.1)  # whatever Ansible says, it says before it is asked on
         got = waves.next({"n1": {}, "n2": {}})
@@ -198,7 +199,7 @@ def test_what_ansible_raises_is_told_as_its_last_words(ansible: Ansible, monkeyp
 
 
 def test_waves_that_are_left_over_end_ansible(ansible: Ansible) -> None:
-    with runner.Waves("apply.yml", CONNECTIONS, [("n1",), ("n2",)]) as waves:
+    with ansible_run.Waves("apply.yml", CONNECTIONS, [("n1",), ("n2",)]) as waves:
         waves.next({"n1": {}})
     assert ansible.cancelled
 
@@ -224,19 +225,19 @@ def test_folders_of_killed_runs_are_swept_by_every_start_whoever_has_their_pid_n
 ) -> None:
     root = tmp_path / "state/private"
     dead = [
-        made(root, "run-dead", {private.LOCK: ""}),
-        made(root, "run-pid", {private.LOCK: str(os.getpid()), "pid": str(os.getpid())}),
+        made(root, "run-dead", {run_folder.LOCK: ""}),
+        made(root, "run-pid", {run_folder.LOCK: str(os.getpid()), "pid": str(os.getpid())}),
         made(root, "run-unlocked", {}),
     ]
-    with runner.Waves("apply.yml", CONNECTIONS, [("n1",)]) as waves:
+    with ansible_run.Waves("apply.yml", CONNECTIONS, [("n1",)]) as waves:
         assert not any(folder.exists() for folder in dead)
         waves.skip()
 
 
 def test_a_run_is_not_swept_while_it_lives(ansible: Ansible, tmp_path: Path) -> None:
-    with runner.Waves("apply.yml", CONNECTIONS, [("n1",)]) as waves:
+    with ansible_run.Waves("apply.yml", CONNECTIONS, [("n1",)]) as waves:
         (folder,) = (tmp_path / "state/private").iterdir()
-        private.sweep()
+        run_folder.sweep()
         one_wave({"n2": {}})
         assert waves.next({"n1": {"v": 1}}).answers == {"n1": {"v": 1}}
         assert folder.exists()
@@ -246,7 +247,7 @@ def test_a_run_that_is_just_starting_is_not_swept(
     ansible: Ansible, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another one sweeps at the worst moment: the folder is there, its lock is not."""
-    make, other = tempfile.mkdtemp, threading.Thread(target=private.sweep)
+    make, other = tempfile.mkdtemp, threading.Thread(target=run_folder.sweep)
 
     def mkdtemp(**options: Any) -> str:
         folder: str = make(**options)
@@ -256,7 +257,7 @@ def test_a_run_that_is_just_starting_is_not_swept(
         return folder
 
     monkeypatch.setattr(tempfile, "mkdtemp", mkdtemp)
-    with runner.Waves("apply.yml", CONNECTIONS, [("n1",)]) as waves:
+    with ansible_run.Waves("apply.yml", CONNECTIONS, [("n1",)]) as waves:
         other.join()
         assert waves.next({"n1": {"v": 1}}).answers == {"n1": {"v": 1}}
 
@@ -264,8 +265,8 @@ def test_a_run_that_is_just_starting_is_not_swept(
 KILLED = """
 import os, signal, sys
 import ansible_runner, pexpect
-from scs_deploy import runner
-from scs_deploy.ssh import Connection
+from scs_deploy.nodes import ansible_run
+from scs_deploy.nodes.connection import Connection
 
 def run(**options):
     orphan = pexpect.spawn("sleep", ["300"], ignore_sighup=True)  # as ansible_runner does
@@ -273,7 +274,7 @@ def run(**options):
     os.kill(os.getpid(), signal.SIGKILL)
 
 ansible_runner.interface.run = run
-with runner.Waves("apply.yml", {"n1": Connection("n1", "10.0.0.1", "/known")}, [("n1",)]) as waves:
+with ansible_run.Waves("apply.yml", {"n1": Connection("n1", "10.0.0.1", "/known")}, [("n1",)]) as waves:
     waves.next({"n1": {"password": "S3CRET"}})
 """
 
@@ -285,7 +286,7 @@ def test_an_ansible_that_outlives_its_killed_run_keeps_no_secret(ansible: Ansibl
         assert killed.returncode == -signal.SIGKILL
         assert Path(f"/proc/{orphan}").exists()
         assert len(list((tmp_path / "state/private").glob("run-*/in/1/n1.json"))) == 1
-        private.sweep()
+        run_folder.sweep()
         assert not list((tmp_path / "state/private").iterdir())
     finally:
         os.kill(orphan, signal.SIGKILL)
@@ -294,7 +295,7 @@ def test_an_ansible_that_outlives_its_killed_run_keeps_no_secret(ansible: Ansibl
 def test_a_node_waits_for_its_turn_only_while_the_controller_lives(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = Path(runner.__file__).parent / "ansible_collections/scs/deploy/plugins"
+    place = paths.PACKAGE / "ansible_collections/scs/deploy/plugins"
     monkeypatch.setitem(sys.modules, f"{COLLECTION}.module_utils", SimpleNamespace(wire=None))
     spec = importlib.util.spec_from_file_location("exchange_under_test", place / "plugin_utils/exchange.py")
     assert spec
@@ -304,7 +305,7 @@ def test_a_node_waits_for_its_turn_only_while_the_controller_lives(
     for name in ("in", "out"):
         (tmp_path / name).mkdir()
     (tmp_path / "pid").write_text(str(os.getpid()))
-    with (tmp_path / private.LOCK).open("w") as lock:
+    with (tmp_path / run_folder.LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         threading.Timer(0.2, (tmp_path / "in/1").mkdir).start()
         exchange.await_turn(tmp_path, 1)

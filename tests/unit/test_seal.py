@@ -8,8 +8,8 @@ import json
 import pytest
 from world import World
 
-from scs_deploy.desired import Desired, File, Instance
-from scs_deploy.seal import content, seal
+from scs_deploy.render.desired import Desired, File, Instance
+from scs_deploy.render.digests import content, seal
 
 BASE = {"path": "/etc/x", "text": "one", "mode": "0640", "uid": 0, "gid": 0}
 

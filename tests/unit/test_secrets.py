@@ -19,10 +19,10 @@ import pytest
 
 from scs_deploy.catalogue.service import Secret
 from scs_deploy.errors import DeployError, InputError, Interrupted
-from scs_deploy.pki import CertificateRequest
 from scs_deploy.secrets import SecretValue, Vault, edit, form, password, value
 from scs_deploy.secrets.encrypted import write_atomically
 from scs_deploy.secrets.generate import generate
+from scs_deploy.secrets.pki import CertificateRequest
 
 WANTED = {
     "db-password": Secret(type="password", length=40),

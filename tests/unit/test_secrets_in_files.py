@@ -23,16 +23,16 @@ sys.path.insert(0, str(ROOT / "inventories"))
 import generate_region  # noqa: E402
 
 from scs_deploy.catalogue.load import load_catalogue  # noqa: E402
-from scs_deploy.context import Topology  # noqa: E402
-from scs_deploy.desired import Desired, File  # noqa: E402
+from scs_deploy.catalogue.release import load_users  # noqa: E402
 from scs_deploy.errors import InputError  # noqa: E402
-from scs_deploy.model.load import load_region  # noqa: E402
-from scs_deploy.placement import place  # noqa: E402
-from scs_deploy.references import CLOSE, OPEN, find  # noqa: E402
-from scs_deploy.releases import load_users  # noqa: E402
+from scs_deploy.region.load import load_region  # noqa: E402
+from scs_deploy.region.placement import place  # noqa: E402
 from scs_deploy.render import ImageChoice, Renderer  # noqa: E402
-from scs_deploy.seal import content, seal  # noqa: E402
-from scs_deploy.templates import TemplateSet  # noqa: E402
+from scs_deploy.render.context import Topology  # noqa: E402
+from scs_deploy.render.desired import Desired, File  # noqa: E402
+from scs_deploy.render.digests import content, seal  # noqa: E402
+from scs_deploy.render.templates import TemplateSet  # noqa: E402
+from scs_deploy.secrets.placeholders import CLOSE, OPEN, find  # noqa: E402
 
 NASTY = ["p@ss/w#rd%41$x", "'\"\\ ${a}b%(c)s,;:?&=[x]", '"quoted"', "'", "$$", "%", "a\\", "#x", "{scheme}"]
 SITE = """Bob's "cloud" \\ \\n {{ x }} größer 😀"""

@@ -9,12 +9,13 @@ import pytest
 import yaml
 from world import BASE, ROLES, World, facts, matching
 
-from scs_deploy import clocks, look, paths
-from scs_deploy.answers import Answers
 from scs_deploy.errors import DeployError, InputError, UsageError
 from scs_deploy.images.lock import LockedImage, write_lock
+from scs_deploy.machine import paths
+from scs_deploy.nodes import clocks, look
+from scs_deploy.nodes.answers import Answers
+from scs_deploy.operations.session import Session
 from scs_deploy.secrets import password
-from scs_deploy.session import Session
 
 
 class Nodes:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from scs_deploy import environment
+from scs_deploy.machine import environment
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = (sys.executable, "-m", "scs_deploy.cli")
@@ -139,7 +139,7 @@ def test_programs_of_the_operator_get_the_shell_as_it_is(home: Path) -> None:
 
 
 def test_a_user_without_an_account_has_a_home() -> None:
-    command = "import os; os.getuid = lambda: 4242; from scs_deploy import environment as e; e.adopt(); print(os.environ['HOME'])"
+    command = "import os; os.getuid = lambda: 4242; from scs_deploy.machine import environment as e; e.adopt(); print(os.environ['HOME'])"
     env = {name: value for name, value in os.environ.items() if name != "HOME"}
     done = subprocess.run(
         [sys.executable, "-c", command], env=env, cwd=ROOT, capture_output=True, encoding="utf-8", check=False
@@ -204,7 +204,7 @@ def test_sudo_passes_on_what_counts(tmp_path: Path) -> None:
     assert "PIP_USER" not in kept
 
 
-ASK = "from scs_deploy import environment as e; e.settle(); from scs_deploy.cli.change import confirm; confirm(False, 'Go?')"
+ASK = "from scs_deploy.machine import environment as e; e.settle(); from scs_deploy.cli.change import confirm; confirm(False, 'Go?')"
 
 
 @pytest.mark.parametrize("stdin", ["closed", "/dev/null"])

@@ -13,9 +13,9 @@ from types import SimpleNamespace
 import pytest
 
 from scs_deploy.errors import DeployError
-from scs_deploy.model.host import Ssh
-from scs_deploy.model.network import Addresses
-from scs_deploy.ssh import Connection
+from scs_deploy.nodes.connection import Connection
+from scs_deploy.region.host import Ssh
+from scs_deploy.region.network import Addresses
 
 
 @pytest.fixture(autouse=True)

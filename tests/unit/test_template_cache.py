@@ -7,9 +7,9 @@ from pathlib import Path
 import jinja2
 import pytest
 
-from scs_deploy import templates
 from scs_deploy.errors import InputError
-from scs_deploy.templates import TemplateSet
+from scs_deploy.render import templates
+from scs_deploy.render.templates import TemplateSet
 
 
 def rendered(text: str, cache: Path, **context: str) -> str:

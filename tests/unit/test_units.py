@@ -7,8 +7,8 @@ import dataclasses
 import pytest
 from world import World
 
-from scs_deploy.desired import Container, Folder, Mounted
-from scs_deploy.units import UNITS, quote
+from scs_deploy.render.desired import Container, Folder, Mounted
+from scs_deploy.render.systemd_units import UNITS, quote
 
 FULL = Container(
     name="app.3",

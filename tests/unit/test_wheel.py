@@ -22,16 +22,16 @@ SHIPPED = ("roles", "playbooks", "docs", "inventories", "ansible.cfg")
 """What stands beside the package in a checkout, and below ``scs_deploy/share`` in a wheel."""
 
 MADE = """
-import hashlib, json, pathlib, sys
+import hashlib, json, sys
 sys.path.append(sys.argv[1])
 import real
-from scs_deploy import paths
+from scs_deploy.machine import paths
 from scs_deploy.images.recipe import recipes
-from scs_deploy.releases import load_release, load_users
+from scs_deploy.catalogue.release import load_release, load_users
 real.ROOT = paths.share_dir()
 made = real.desired(real.region(real.data("box"))).on("n1")
 print(json.dumps({
-    "package": str(pathlib.Path(paths.__file__).parent),
+    "package": str(paths.PACKAGE),
     "services": sorted(real.catalogue().services),
     "recipes": {name: one.digest("") for name, one in recipes(real.catalogue(), load_release("2025.1"), load_users()).items()},
     "files": {

@@ -9,17 +9,17 @@ import pytest
 from world import ROLES, World, nothing
 
 from scs_deploy.catalogue.load import load_catalogue
-from scs_deploy.context import Topology
-from scs_deploy.desired import Item
+from scs_deploy.catalogue.release import load_users
 from scs_deploy.errors import InputError
-from scs_deploy.model.load import parse_region
-from scs_deploy.payload import observe
-from scs_deploy.placement import place
-from scs_deploy.plan import Plan
-from scs_deploy.releases import load_users
+from scs_deploy.nodes.messages import observe
+from scs_deploy.plan.plan import Plan
+from scs_deploy.region.load import parse_region
+from scs_deploy.region.placement import place
 from scs_deploy.render import Given
+from scs_deploy.render.context import Topology
+from scs_deploy.render.desired import Item
 from scs_deploy.render.resources import items_of, owners_of
-from scs_deploy.templates import TemplateSet
+from scs_deploy.render.templates import TemplateSet
 
 ROOT = Path(__file__).parents[2]
 

@@ -9,19 +9,19 @@ from functools import cache, cached_property
 from pathlib import Path
 
 from scs_deploy.catalogue.load import Catalogue, load_catalogue
-from scs_deploy.context import Topology
-from scs_deploy.desired import Desired, Instance
-from scs_deploy.diff import Inputs, make_plan
-from scs_deploy.model.load import parse_region
-from scs_deploy.model.region import Region
-from scs_deploy.order import Order, order_of
-from scs_deploy.placement import Placement, place
-from scs_deploy.plan import Plan
-from scs_deploy.releases import load_users
+from scs_deploy.catalogue.release import load_users
+from scs_deploy.plan.dependencies import Order, order_of
+from scs_deploy.plan.make import Inputs, make_plan
+from scs_deploy.plan.plan import Plan
+from scs_deploy.region.load import parse_region
+from scs_deploy.region.placement import Placement, place
+from scs_deploy.region.region import Region
 from scs_deploy.render import ImageChoice, Renderer
-from scs_deploy.seal import Sealed, seal
+from scs_deploy.render.context import Topology
+from scs_deploy.render.desired import Desired, Instance
+from scs_deploy.render.digests import Sealed, seal
+from scs_deploy.render.templates import TemplateSet
 from scs_deploy.secrets.generate import MAPPINGS
-from scs_deploy.templates import TemplateSet
 
 FIXTURES = Path(__file__).parent / "fixtures/world"
 ROLES = FIXTURES / "roles"

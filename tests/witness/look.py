@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from scs_deploy.catalogue.names import STATE_ROOT
 from scs_deploy.lab import Lab
-from scs_deploy.names import STATE_ROOT
 
 SCRIPT = Path(__file__).with_name("on_node.py")
 _FOLDER = 0o040000

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scs_deploy.catalogue.load import Catalogue
-from scs_deploy.names import unit_name
+from scs_deploy.catalogue.names import unit_name
 from tests.witness.look import Seen, Sight, parents
 
 Step = Mapping[str, Any]

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from scs_deploy.paths import roles_search
+from scs_deploy.machine.paths import roles_search
 from scs_deploy.secrets import Vault
 from scs_deploy.secrets.encrypted import EncryptedFile
 from tests.deployment import Cloud

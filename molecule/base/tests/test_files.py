@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from scs_deploy.session import Session
+from scs_deploy.operations.session import Session
 
 SHORTEST_SECRET = 12
 OPEN_TO_OTHERS = 0o7137

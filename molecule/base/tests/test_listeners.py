@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from scs_deploy.catalogue.service import Port
-from scs_deploy.context import address_on
-from scs_deploy.session import Session
+from scs_deploy.operations.session import Session
+from scs_deploy.render.context import address_on
 
 Listener = tuple[str, str, int]
 PATIENCE = 10

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from scs_deploy.session import Session
+from scs_deploy.operations.session import Session
 
 # Bit numbers of the kernel (include/uapi/linux/capability.h) are positions in this list.
 CAPABILITIES = (  # noqa: SIM905 - forty lines otherwise

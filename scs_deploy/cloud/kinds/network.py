@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scs_deploy.cloud.plan import Attrs, Change, Item, Kind, World
-from scs_deploy.model.region import Region
+from scs_deploy.region.region import Region
 
 DEFAULT_NETWORK = "auto-allocated-topology"
 """The extension that lets an external network be the default one."""

@@ -8,7 +8,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from scs_deploy.errors import DeployError
-from scs_deploy.operation import converge, region_folder
+from scs_deploy.operations.converge import converge, region_folder
 
 
 class ActionModule(ActionBase):

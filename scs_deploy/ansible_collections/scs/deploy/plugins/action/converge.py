@@ -1,4 +1,4 @@
-"""Action plugin of ``scs.deploy.converge``: payload from the private folder, answer back into it, counts to Ansible."""
+"""Action plugin in front of the module ``scs.node.converge``: payload from the private folder, answer back into it, counts to Ansible."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
-        answer = exchange(self, "scs.deploy.converge", task_vars or {})
+        answer = exchange(self, "scs.node.converge", task_vars or {})
         if answer is None:
             return dict(NO_PAYLOAD)
         if answer["lock"]:

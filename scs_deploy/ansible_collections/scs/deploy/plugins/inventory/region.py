@@ -8,8 +8,8 @@ from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin
 
 from scs_deploy.errors import DeployError
-from scs_deploy.operation import region_folder
-from scs_deploy.session import Session
+from scs_deploy.operations.converge import region_folder
+from scs_deploy.operations.session import Session
 
 DOCUMENTATION = r"""
 name: region

@@ -1,0 +1,228 @@
+"""Carries out a plan wave by wave; failures are data, and what depends on them is blocked and said so."""
+
+from __future__ import annotations
+
+import getpass
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from scs_deploy.images import layout, read_lock
+from scs_deploy.machine import paths
+from scs_deploy.machine.engine import find_engine
+from scs_deploy.nodes import ansible_run, messages
+from scs_deploy.nodes.answers import Answers
+from scs_deploy.nodes.events import EventLog
+from scs_deploy.nodes.follow import Watch
+from scs_deploy.operations.session import Session
+from scs_deploy.plan.plan import Plan, Step, Wave
+from scs_deploy.render.digests import Sealed
+from scs_deploy.secrets.placeholders import Resolver
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of a step: ``ok``, ``failed`` or ``blocked`` (by the steps in ``by``)."""
+
+    step: Step
+    status: str
+    seconds: float = 0.0
+    done: tuple[str, ...] = ()
+    error: Mapping[str, Any] = field(default_factory=dict)
+    by: tuple[str, ...] = ()
+    locked: bool = False
+    """It failed because another run holds the node."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    results: tuple[Result, ...]
+    seconds: float
+
+    @property
+    def ok(self) -> bool:
+        return all(result.status == "ok" for result in self.results)
+
+    @property
+    def locked(self) -> tuple[str, ...]:
+        """Nodes that another run holds."""
+        return tuple(dict.fromkeys(result.step.node for result in self.results if result.locked))
+
+    def of(self, status: str) -> list[Result]:
+        return [result for result in self.results if result.status == status]
+
+
+def holder() -> str:
+    """Who holds a node's lock, as another controller reads it."""
+    return f"{getpass.getuser()}@{socket.gethostname()}"
+
+
+def apply(session: Session, plan: Plan, sealed: Sealed, log: EventLog, purge: bool = False) -> Report:
+    """Run all waves; a step whose needs failed is blocked, everything else goes on.
+
+    When Ansible itself ends too early, the steps it was at have failed and all that come later are blocked by them.
+    Raises ``Interrupted`` on Ctrl-C.
+    """
+    started = time.monotonic()
+    session.keep()
+    resolver = session.resolver(sealed.desired)
+    results: dict[str, Result] = {}
+    lost: tuple[str, ...] = ()
+    _bring_images(session, plan, log)
+    log.emit("apply", region=plan.region, waves=len(plan.waves), steps=len(plan.steps), plan=plan.digest)
+    all_legs = legs(plan.waves)
+    with ansible_run.Waves("apply.yml", session.connections, [leg.nodes for leg in all_legs]) as waves:
+        for leg in all_legs:
+            ready = _ready(leg, results, lost, log)
+            if not ready.steps:
+                waves.skip()
+                continue
+            log.emit(
+                "wave",
+                number=leg.number,
+                last=leg.last,
+                nodes=list(ready.nodes),
+                steps=[step.id for step in ready.steps],
+            )
+            got = _run(session, waves, ready, sealed, resolver, log, purge)
+            for step in ready.steps:
+                results[step.id] = _result(step, got, log)
+            lost = lost or tuple(step.id for step in ready.steps if step.node in got.lost)[:1]
+            log.emit("wave-end", number=leg.number)
+    report = Report(tuple(results.values()), time.monotonic() - started)
+    session.remember(plan, sealed, {name for name, one in results.items() if one.status != "ok"})
+    log.emit(
+        "end",
+        ok=report.ok,
+        seconds=round(report.seconds, 2),
+        failed=len(report.of("failed")),
+        blocked=len(report.of("blocked")),
+    )
+    return report
+
+
+def _bring_images(session: Session, plan: Plan, log: EventLog) -> None:
+    """Put images that nodes of a lab lack where they look for them; what this machine does not have either, the node will say."""
+    lacking = {step.identity for step in plan.steps if step.kind == "image"}
+    if not lacking or session.lab is None:
+        return
+    store = find_engine()
+    here = [image for image in sorted(lacking) if store.image_id(image)]
+    layout.export(layout.shared_folder(), read_lock(session.folder), here, lambda name: log.emit("export", image=name))
+
+
+@dataclass(frozen=True, slots=True)
+class Leg(Wave):
+    """Waves ``number`` to ``last``, carried out by one start of Ansible."""
+
+    last: int
+
+
+def legs(waves: Sequence[Wave]) -> list[Leg]:
+    """Join successive waves that concern the same single node: its module does the steps in order by itself."""
+    joined: list[Leg] = []
+    for wave in waves:
+        before = joined[-1] if joined else None
+        if before and len(wave.nodes) == 1 and before.nodes == wave.nodes:
+            joined[-1] = Leg(before.number, (*before.steps, *wave.steps), wave.number)
+        else:
+            joined.append(Leg(wave.number, wave.steps, wave.number))
+    return joined
+
+
+def _run(
+    session: Session, waves: ansible_run.Waves, leg: Leg, sealed: Sealed, resolver: Resolver, log: EventLog, purge: bool
+) -> Answers:
+    payloads = {
+        node: messages.converge(log.run, leg, node, session.nodes[node].engine, holder(), sealed, resolver, purge)
+        for node in leg.nodes
+    }
+
+    def on_node(node: str, state: str) -> None:
+        log.emit("node", node=node, state=state)
+
+    if len(leg.nodes) > 1 or len(leg.steps) == 1:
+        return waves.next(payloads, on_node)
+    (only,) = leg.nodes
+    with Watch(session.connections[only], f"{log.run}-{leg.number}", lambda told: log.emit("told", **told)) as watch:
+        payloads[only]["progress"] = watch.path
+        return waves.next(payloads, on_node)
+
+
+def _ready(leg: Leg, results: dict[str, Result], lost: tuple[str, ...], log: EventLog) -> Leg:
+    """Leave out the steps whose needs failed earlier, which are recorded as blocked, and those that a node cannot carry out.
+
+    ``lost`` is the step with which Ansible itself ended: everything that comes later needs that.
+    """
+    ready: list[Step] = []
+    for step in leg.steps:
+        by = tuple(need for need in step.needs if need in results and results[need].status != "ok")
+        by = by or (() if step.refused else lost)
+        if by:
+            results[step.id] = Result(step, "blocked", by=by)
+            log.emit("step", id=step.id, status="blocked", by=list(by))
+        elif step.refused:
+            results[step.id] = result = Result(step, "failed", error=_refusal(step))
+            log.emit("step", id=step.id, status="failed", error=dict(result.error))
+        else:
+            ready.append(step)
+    return Leg(leg.number, tuple(ready), leg.last)
+
+
+def _refusal(step: Step) -> dict[str, str]:
+    first, *others = step.refused
+    return {
+        "what": "; ".join([first.what, *(one.what for one in others)]),
+        "why": first.why,
+        "fix": "; ".join(dict.fromkeys(one.fix for one in step.refused)),
+    }
+
+
+def _result(step: Step, got: Answers, log: EventLog) -> Result:
+    answer = got.answers.get(step.node)
+    if answer is None and step.node in got.lost:
+        error = {
+            "what": "Ansible ended before the node answered",
+            "why": got.lost[step.node],
+            "fix": f"run the same command again: it goes on where this one stopped; see {paths.page('troubleshooting.md')}",
+        }
+        result = Result(step, "failed", error=error)
+    elif answer is None:
+        why = got.unreachable.get(step.node) or got.failed.get(step.node, "no answer")
+        error = {
+            "what": "the node could not be reached" if step.node in got.unreachable else "the node gave no answer",
+            "why": why,
+        }
+        result = Result(step, "failed", error=error)
+    elif answer.get("lock"):
+        lock = answer["lock"]
+        error = {
+            "what": "another run is changing this node",
+            "why": f"held by {lock.get('holder')} (run {lock.get('run')})",
+            "fix": "wait until it has ended, then run again",
+        }
+        result = Result(step, "failed", error=error, locked=True)
+    else:
+        result = _from_answer(step, answer)
+    log.emit(
+        "step", id=step.id, kind=step.kind, action=step.action, node=step.node, status=result.status,
+        seconds=result.seconds, done=list(result.done), error=dict(result.error), by=list(result.by),
+    )  # fmt: skip
+    return result
+
+
+def _from_answer(step: Step, answer: Mapping[str, Any]) -> Result:
+    for entry in answer.get("results", ()):
+        if entry["id"] == step.id:
+            by = tuple(entry.get("by") or ()) if entry["status"] == "blocked" else ()
+            return Result(
+                step,
+                entry["status"],
+                float(entry.get("seconds", 0)),
+                tuple(entry.get("done", ())),
+                entry.get("error") or {},
+                by,
+            )
+    return Result(step, "failed", error={"what": "the node did not report this step"})

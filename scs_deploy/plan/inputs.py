@@ -1,0 +1,36 @@
+"""What a plan is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from scs_deploy.plan.dependencies import Order
+from scs_deploy.region.region import Region
+from scs_deploy.render.digests import Sealed
+
+Observed = Mapping[str, Mapping[str, Any]]
+"""node -> its answer to a look (docs/contracts.md)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Desired and observed state of a region, and which part of it is asked for."""
+
+    region: Region
+    sealed: Sealed
+    order: Order
+    observed: Observed
+    unreachable: Mapping[str, str]
+    """node -> why"""
+    limit: tuple[str, ...] = ()
+    """Nodes; empty means all."""
+    services: tuple[str, ...] = ()
+    """Services; empty means all."""
+    purge: bool = False
+
+    def seen(self, node: str, instance: str) -> Mapping[str, Any]:
+        """Return what a node said of an instance; empty if nothing."""
+        found: Mapping[str, Any] = self.observed.get(node, {}).get("instances", {}).get(instance, {})
+        return found

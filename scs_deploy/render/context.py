@@ -1,0 +1,270 @@
+"""What templates see (``docs/templates.md``): one ``Topology`` per render, one small context per instance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from scs_deploy.catalogue import names
+from scs_deploy.catalogue.load import Catalogue
+from scs_deploy.catalogue.release import UserTable
+from scs_deploy.catalogue.service import Component, Frontend, Port, Service
+from scs_deploy.errors import InputError
+from scs_deploy.region import vips
+from scs_deploy.region.placement import Placed, Placement
+from scs_deploy.region.region import FALLBACK_TO_API, Network, Node, Region
+from scs_deploy.secrets.placeholders import Reference, reference
+
+SHARED = frozenset(
+    {
+        "region", "nodes", "exposed", "endpoint", "members", "vip", "vip_name", "bracket", "uid", "gid", "secret",
+        "secret_hash", "tls", "run_root", "login_name", "catalogue_region",
+    }
+)  # fmt: skip
+"""Names that mean the same to every instance of a region: a template that uses no others is rendered once."""
+
+FROM_FACTS = ("facts", "vips")
+"""Names that come from the facts of a node; what belongs to the region, and not to a node, does not see them."""
+
+_PRIVILEGED = 1024
+"""The kernel's own net.ipv4.ip_unprivileged_port_start."""
+
+
+def bracket(address: object) -> str:
+    """Return an address as it stands in a URL or host:port pair."""
+    text = str(address)
+    return f"[{text}]" if ":" in text else text
+
+
+def address_on(node: Node, network: str) -> str:
+    """Return the node's address on a network (IPv4 where it has both).
+
+    Raises ``InputError`` when it has none; the region's checks make that rare.
+    """
+    found = node.addresses.get(network) or node.addresses.get("api")
+    if found is None:
+        raise InputError(f"node {node.name} has no address on network {network}", where=f"node {node.name}")
+    return str(found.v4 or found.v6)
+
+
+def identity_service(catalogue: Catalogue) -> Service | None:
+    """Return the service that registers itself as identity."""
+    for service in catalogue.services.values():
+        if any(resource.attrs.get("type") == "identity" for resource in service.resources):
+            return service
+    return None
+
+
+def catalogue_region(region: Region, catalogue: Catalogue) -> str:
+    """Return the region's name in the catalogue of APIs: setting ``region_id`` of the identity service, else the region's own."""
+    identity = identity_service(catalogue)
+    settings = region.services[identity.name].settings if identity else {}
+    return str(settings.get("region_id") or region.name)
+
+
+def own_address(node: Node, network: str, family: int) -> str:
+    """Return the node's address of a family (4 or 6) on a network that is declared, empty if it has none."""
+    found = node.addresses.get(network)
+    address = found and (found.v4 if family == 4 else found.v6)
+    return str(address or "")
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    name: str
+    index: str
+    node: str
+    first: bool
+    _node: Node = field(repr=False)
+
+    def address(self, network: str = "api", family: int = 0) -> str:
+        return own_address(self._node, network, family) if family else address_on(self._node, network)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    node: str
+    address: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    host: str
+    port: int
+    tls: bool
+
+    @property
+    def scheme(self) -> str:
+        return "https" if self.tls else "http"
+
+    @property
+    def url(self) -> str:
+        return f"{self.scheme}://{bracket(self.host)}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Exposed:
+    """A port of the region with everybody who has it."""
+
+    name: str
+    service: str
+    component: str
+    port: int
+    last: int
+    network: str
+    protocol: str
+    tls: bool
+    sources: tuple[str, ...]
+    """CIDRs that may connect."""
+    frontend: Frontend | None
+    members: tuple[Member, ...]
+
+
+class Topology:
+    """What all instances of a region share: who is where, and which ports they offer."""
+
+    def __init__(self, region: Region, catalogue: Catalogue, placement: Placement, users: UserTable) -> None:
+        self.region, self.catalogue, self.placement, self.users = region, catalogue, placement, users
+        self.nodes = tuple(node for node in region.nodes if node.state != "absent")
+        self.by_name = {node.name: node for node in self.nodes}
+        self._peers: dict[str, tuple[Peer, ...]] = {}
+
+    @cached_property
+    def exposed(self) -> dict[str, Exposed]:
+        found: dict[str, Exposed] = {}
+        for service_name, service in self.catalogue.services.items():
+            for name, component in service.components.items():
+                placed = self.placement.of(name)
+                if placed:
+                    for port in component.ports:
+                        found[port.name] = self._expose(service_name, name, port, placed)
+        return found
+
+    def _expose(self, service: str, component: str, port: Port, placed: tuple[Placed, ...]) -> Exposed:
+        sources: list[str] = []
+        for name in port.sources or (port.network,):
+            if network := self.network(name):
+                sources += [str(cidr) for cidr in (network.cidr, network.cidr6) if cidr]
+        carriers = dict.fromkeys(one.node for one in placed)
+        members = tuple(Member(one, address_on(self.by_name[one], port.network), port.port) for one in carriers)
+        return Exposed(
+            port.name,
+            service,
+            component,
+            port.port,
+            port.last,
+            port.network,
+            port.protocol,
+            port.tls,
+            tuple(dict.fromkeys(sources)),
+            port.frontend,
+            members,
+        )
+
+    def low_port(self, node: Node) -> int:
+        """Return the lowest port that a container opens on a node as another user than root, if that takes a privilege; else 1024."""
+        components = [self.catalogue.component(one.component)[1] for one in self.placement.on(node.name)]
+        binding = [one for one in components if one.user != "root" and "NET_BIND_SERVICE" in one.capabilities]
+        ports = [port.port for one in binding for port in one.ports]
+        if binding:
+            ports += [port.frontend.port or port.port for port in self.exposed.values() if port.frontend]
+        return min([*ports, _PRIVILEGED])
+
+    def peers(self, component: str) -> tuple[Peer, ...]:
+        if component not in self._peers:
+            placed = self.placement.of(component)
+            self._peers[component] = tuple(
+                Peer(one.name, one.index, one.node, number == 0, self.by_name[one.node])
+                for number, one in enumerate(placed)
+            )
+        return self._peers[component]
+
+    def port(self, name: str) -> Exposed:
+        try:
+            return self.exposed[name]
+        except KeyError:
+            raise InputError(
+                f"no component that is deployed has a port named {name}",
+                why=f"known ports: {', '.join(sorted(self.exposed)) or 'none'}",
+                fix="enable the service that offers it, or correct the name in the template",
+            ) from None
+
+    def endpoint(self, name: str, network: str | None = None) -> Endpoint:
+        port = self.port(name)
+        if port.frontend and self.vip(network or port.frontend.networks[0]):
+            chosen = network or port.frontend.networks[0]
+            return Endpoint(self.vip_name(chosen), port.frontend.port or port.port, port.frontend.tls or port.tls)
+        return Endpoint(port.members[0].address, port.port, port.tls)
+
+    def network(self, role: str) -> Network | None:
+        """Return the network that plays a role, None where nothing stands in for an undeclared one."""
+        return self.region.network(role) if role in self.region.networks or role in FALLBACK_TO_API else None
+
+    def vip(self, network: str) -> str:
+        found = self.network(network)
+        return str(found.vip or found.vip6 or "") if found else ""
+
+    def vip_name(self, network: str) -> str:
+        found = self.network(network)
+        return vips.dns_name(found.name if found else network, self.region.domain)
+
+
+def context_for(
+    topology: Topology, node: Node, placed: Placed, component: Component, facts: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the names a template of this instance sees."""
+    settings = node.services[placed.service].settings
+    here = {one.component for one in topology.placement.on(node.name)}
+    folder = names.instance_folder(placed.name)
+
+    def data_path(name: str) -> str:
+        for data in component.data:
+            if data.name == name:
+                return f"{names.DATA_ROOT}/{placed.service if data.shared else placed.name}/{name}"
+        raise InputError(f"component {placed.component} has no data folder {name}", where=f"roles/{placed.service}")
+
+    def peers(name: str = placed.component) -> tuple[Peer, ...]:
+        return topology.peers(name)
+
+    return {
+        "region": topology.region,
+        "node": node,
+        "nodes": topology.nodes,
+        "instance": placed.name,
+        "service": placed.service,
+        "component": placed.component,
+        "index": placed.index,
+        "item": placed.item,
+        "settings": settings,
+        "facts": facts,
+        "address": lambda network="api", family=0: (
+            own_address(node, network, family) if family else address_on(node, network)
+        ),
+        "bracket": bracket,
+        "peers": peers,
+        "members": lambda name: topology.port(name).members,
+        "endpoint": topology.endpoint,
+        "catalogue_region": catalogue_region(topology.region, topology.catalogue),
+        "exposed": tuple(topology.exposed.values()),
+        "exposed_here": tuple(port for port in topology.exposed.values() if port.component in here),
+        "low_port": topology.low_port(node),
+        "vip": topology.vip,
+        "vip_name": topology.vip_name,
+        "vips": vips.vips(topology.region, facts, node),
+        "secret": secret,
+        "secret_hash": reference,
+        "uid": topology.users.uid,
+        "gid": topology.users.gid,
+        "tls": names.TLS_TARGET,
+        "config_path": lambda target: f"{folder}/{target.lstrip('/')}",
+        "data_path": data_path,
+        "run_root": names.RUN_ROOT,
+    }
+
+
+def secret(name: str) -> Reference:
+    """Return a reference to a secret."""
+    return reference(name)
