@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
+from uuid import uuid4
 
 import pytest
 
@@ -26,6 +27,9 @@ PAGED = {"users", "projects", "domains"}
 """Collections that go on behind a marker, and end unsaid after the most that Keystone ever tells where nobody asks for a limit."""
 LIMITED = {*PAGED, "services", "regions", "credentials"}
 """Collections that may be asked with a limit; the others refuse it."""
+
+
+ISSUED = "2026-01-01T00:00:00.000000Z"
 
 
 class FakeKeystone:
@@ -43,6 +47,8 @@ class FakeKeystone:
         self.most = 1000
         self.list_limit = 0
         self.hangs_up = False
+        self.tokens: dict[str, str] = {}
+        self.expires = "2026-01-01T01:00:00.000000Z"
         self.connections: set[int] = set()
         self.add("domains", id="default", name="Default")
         self.add("projects", id="p-admin", name="admin", domain_id="default")
@@ -74,17 +80,21 @@ class FakeKeystone:
         following = f"https://elsewhere/v3/{collection}?limit={limit}&marker={rows[-1]['id']}" if cut and rows else None
         return 200, {collection: rows, "links": {"next": following}} | ({"truncated": True} if cut else {})
 
-    def handle(self, method: str, path: str, body: Any) -> tuple[int, Any]:
+    def handle(self, method: str, path: str, body: Any, subject: str = "") -> tuple[int, Any]:
         path, query = urlsplit(path).path, dict(parse_qsl(urlsplit(path).query))
         self.requests.append((method, path))
         self.bodies.append((method, body))
         parts = path.strip("/").split("/")
+        if (method, path) == ("HEAD", "/auth/tokens"):
+            return (200 if subject in self.tokens else 404), None
         if path == "/auth/tokens":
             user = body["auth"]["identity"]["password"]["user"]
             users = [one for one in self.store["users"] if one.get("enabled") is not False]
             known = {one["name"]: one.get("password") for one in users} | {"admin": self.admin_password}
             if known.get(user["name"]) == user["password"]:
-                return 201, {"token": {}}
+                token = f"token-{uuid4()}"
+                self.tokens[token] = user["name"]
+                return 201, {"token": {"issued_at": ISSUED, "expires_at": self.expires}, "id": token}
             return 401, {"error": {"message": "no"}}
         if parts[0] == "role_assignments":
             rows = [
@@ -119,6 +129,8 @@ class FakeKeystone:
             return 201, {collection[:-1]: self.add(collection, **fields)}
         changed = next(one for one in self.store[collection] if one["id"] == parts[1])
         changed |= fields
+        if {"password", "enabled"} & set(fields):
+            self.tokens = {token: name for token, name in self.tokens.items() if name != changed.get("name")}
         return 200, {collection[:-1]: changed}
 
 
@@ -134,10 +146,11 @@ def fake() -> Iterator[FakeKeystone]:
             keystone.connections.add(self.client_address[1])
             length = int(self.headers.get("Content-Length") or 0)
             body = json.loads(self.rfile.read(length)) if length else None
-            status, answer = keystone.handle(self.command, self.path.removeprefix("/v3"), body)
+            subject = self.headers.get("X-Subject-Token", "")
+            status, answer = keystone.handle(self.command, self.path.removeprefix("/v3"), body, subject)
             data = b"" if answer is None else json.dumps(answer).encode()
             self.send_response(status)
-            self.send_header("X-Subject-Token", "token")
+            self.send_header("X-Subject-Token", (answer or {}).get("id", ""))
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)
@@ -145,7 +158,7 @@ def fake() -> Iterator[FakeKeystone]:
                 keystone.hangs_up
             )  # without a word, as a server that is stopped or waited long enough
 
-        do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _answer  # noqa: N815
+        do_GET = do_HEAD = do_POST = do_PATCH = do_PUT = do_DELETE = _answer  # noqa: N815
 
         def log_message(self, *_: Any) -> None:
             pass
@@ -287,6 +300,64 @@ def test_the_password_of_our_own_account_is_proved_by_our_token(
     assert [one["secret"] for one in kinds["user"].observe(context, ours)] == ["d1"]
     assert fake.logins() == 1
     assert [one["secret"] for one in kinds["user"].observe(context, [item("admin", "wrong", "d1")])] == ["differs"]
+
+
+@pytest.fixture
+def kept(context: dict[str, Any], tmp_path: Path) -> Path:
+    """Where tokens are kept from one look to the next."""
+    path = tmp_path / "run/tokens.json"
+    context["tokens"] = str(path)
+    return path
+
+
+def test_a_second_look_logs_in_nowhere(
+    fake: FakeKeystone, kinds: Kinds, context: dict[str, Any], kept: Path, look: Look
+) -> None:
+    create(kinds, context)
+    look(WANTED)
+    before = fake.logins()
+    assert [one["secret"] for one in look(WANTED)["user"]] == ["d1"]
+    assert fake.logins() == before
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert len(json.loads(kept.read_text(encoding="utf-8"))) == 2
+    assert '"pw"' not in kept.read_text(encoding="utf-8")
+
+
+def test_a_password_that_somebody_changed_is_found_all_the_same(
+    fake: FakeKeystone, kinds: Kinds, context: dict[str, Any], kept: Path, look: Look
+) -> None:
+    create(kinds, context)
+    look(WANTED)
+    nova = next(one for one in fake.store["users"] if one["name"] == "nova")
+    fake.handle("PATCH", f"/users/{nova['id']}", {"user": {"password": "by hand"}})
+    assert [one["secret"] for one in look(WANTED)["user"]] == ["differs"]
+    assert len(json.loads(kept.read_text(encoding="utf-8"))) == 1
+    changed = {**WANTED, "user": [item("nova", "by hand", "d3", default_project="service")]}
+    assert [one["secret"] for one in look(changed)["user"]] == ["d3"]
+
+
+@pytest.mark.parametrize("broken", ["", "[]", "{", '{"x": {"token": "t", "until": 0}}'])
+def test_a_file_of_tokens_that_says_nothing_costs_logins_only(
+    fake: FakeKeystone, kinds: Kinds, context: dict[str, Any], kept: Path, look: Look, broken: str
+) -> None:
+    kept.parent.mkdir()
+    create(kinds, context)
+    kept.write_text(broken, encoding="utf-8")
+    fake.requests.clear()
+    assert [one["secret"] for one in look(WANTED)["user"]] == ["d1"]
+    assert fake.logins() == 2
+    assert len(json.loads(kept.read_text(encoding="utf-8"))) == 2
+
+
+def test_a_token_that_ends_soon_is_not_used(
+    fake: FakeKeystone, kinds: Kinds, context: dict[str, Any], kept: Path, look: Look
+) -> None:
+    fake.expires = "2026-01-01T00:05:00.000000Z"
+    create(kinds, context)
+    fake.requests.clear()
+    look(WANTED)
+    assert fake.logins() == 2
+    assert not kept.exists()
 
 
 def test_a_login_that_proves_a_password_asks_for_no_rights(
@@ -586,7 +657,7 @@ def test_a_refused_login_says_whether_it_is_locked_or_wrong(
     with pytest.raises(RuntimeError, match="refuses the login of admin: ") as caught:
         kinds["role"].observe({**context, "engine": str(engine), "container": "keystone"}, [])
     assert told in str(caught.value)
-    assert (tmp_path / "arguments").read_text() == "exec --interactive keystone python3 -I -\n"
+    assert (tmp_path / "arguments").read_text(encoding="utf-8") == "exec --interactive keystone python3 -I -\n"
 
 
 def test_an_unknown_project_is_named(kinds: Kinds, context: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from ._refusal import why
+from ._tokens import Tokens
 
 TIMEOUT = 30.0
 """Seconds that one request may take."""
@@ -57,12 +58,16 @@ class Client:
         """Tell whether a user can log in with a password; that of our own account is proved by our token."""
         if (user, domain_id, password) == (self.context["user"], "default", self.context["password"]):
             return bool(self._token())
+        kept, key = Tokens(self.context.get("tokens", "")), (self.url, user, domain_id, password)
+        if (token := kept.get(*key)) and _is_taken(self.context, self._token(), token):
+            return True
         login = _password_login(user, domain_id, password)
         login["auth"]["scope"] = "unscoped"  # else Keystone looks for roles in the user's default project
         try:
-            self._send("POST", "/auth/tokens", login, {})
+            kept.put(*self._send("POST", "/auth/tokens", login, {}), *key)
         except RefusedError as error:
             if error.status == 401:
+                kept.drop(*key)
                 return False
             raise
         return True
@@ -122,14 +127,31 @@ def look(context: dict[str, Any]) -> Client:
 def _token(items: tuple[tuple[str, Any], ...]) -> str:
     context = dict(items)
     url, user = context["url"].rstrip("/"), context["user"]
+    kept, key = Tokens(context.get("tokens", "")), (url, user, f"on {context['project']}", context["password"])
+    if (token := kept.get(*key)) and _is_taken(context, token, token):
+        return token
     login = _password_login(user, "default", context["password"])
     login["auth"]["scope"] = {"project": {"name": context["project"], "domain": {"id": "default"}}}
     try:
-        return _send(context, "POST", "/auth/tokens", login, {})[0]
+        token, body = _send(context, "POST", "/auth/tokens", login, {})
+        kept.put(token, body, *key)
+        return token
     except RefusedError as error:
         if error.status == 401:
+            kept.drop(*key)
             raise RefusedError(401, f"keystone at {url} refuses the login of {user}: {why(context)}") from error
         raise
+
+
+def _is_taken(context: dict[str, Any], own: str, token: str) -> bool:
+    """Ask Keystone whether a token is still good."""
+    try:
+        _send(context, "HEAD", "/auth/tokens", None, {"X-Auth-Token": own, "X-Subject-Token": token})
+    except RefusedError as error:
+        if error.status in (401, 404):
+            return False
+        raise
+    return True
 
 
 def _password_login(user: str, domain_id: str, password: str) -> dict[str, Any]:
@@ -145,7 +167,7 @@ def _send(
     A worker that is replaced drops its connections: what only asks is asked again.
     """
     url, trust = context["url"].rstrip("/"), _trust(context["ca"]) if context["url"].startswith("https") else None
-    asks = method == "GET" or path == "/auth/tokens"
+    asks = method in ("GET", "HEAD") or path == "/auth/tokens"
     data = None if body is None else json.dumps(body).encode()
     sent = {"Content-Type": "application/json", "Accept": "application/json", **headers}
     request = (method, urlsplit(url).path + path, data, sent)

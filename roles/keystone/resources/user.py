@@ -1,7 +1,7 @@
 """Reconciles users: attributes domain (default: default), description, email, enabled, default_project; the secret is the password.
 
-Whether a password is right is asked by a login, so a password that somebody changed is found. Keystone refuses every login of a
-disabled user, or one of a disabled domain: its password cannot be tried.
+Whether a password is right is asked by a login, or by a token of an earlier one that Keystone still takes, so a password that somebody
+changed is found. Keystone refuses every login of a disabled user, or one of a disabled domain: its password cannot be tried.
 """
 
 from __future__ import annotations
