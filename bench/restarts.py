@@ -1,8 +1,12 @@
-"""What a restart costs the users of a server: each container of a node in turn, while ping and a TCP stream to the server run.
+"""What a restart costs the users of a server: each container of a node in turn, while they ping it, talk to it and write to its disk.
 
-Usage: bench/restarts.py REGION [INSTANCE...]. The region must be deployed, with a server that ``scs-deploy smoke --keep`` left.
-Prints a line per container: seconds until the node says that it is healthy again, longest gap between two answers to ping
-(10 a second) and between two echoes on one TCP connection, and whether that connection broke.
+Usage: bench/restarts.py REGION [INSTANCE...]
+       bench/restarts.py REGION --during COMMAND...
+
+The region must be deployed, with a server that ``scs-deploy smoke --keep`` left. Prints a line per container: seconds until the node
+says that it is healthy again, longest time between two answers to ping, two echoes on one TCP connection and two writes that reached
+the storage (each asked up to 10 times a second), and whether that connection broke. With ``--during`` one line: for all the time that
+a command runs; the exit code is that of the command.
 """
 
 from __future__ import annotations
@@ -15,7 +19,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,7 +35,7 @@ ECHO_PORT = 7
 AFTER = 2.0
 """Seconds that are watched after a container is healthy again: what it broke may show late."""
 
-HEALTHY_SECONDS = 180.0
+HEALTHY_SECONDS, WRITE_SECONDS = 180.0, 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,7 @@ class Row:
     healthy: float
     ping_gap: float
     tcp_gap: float
+    disk_gap: float
     broken: int
 
 
@@ -88,6 +94,42 @@ class Echo:
         return False
 
 
+def written(address: str) -> bool:
+    """Have the guest write to its root disk, however long that takes."""
+    try:
+        with urllib.request.urlopen(f"http://{address}/cgi-bin/disk", timeout=WRITE_SECONDS) as answer:
+            return bool(answer.read().strip() == b"written")
+    except OSError:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """All that is asked of a server at ``address`` while something happens to what carries it."""
+
+    address: str
+    echo: Echo
+    pings: Prober
+    echoes: Prober
+    writes: Prober
+
+    def row(self, what: str, broken: int, begin: float, end: float, until: float) -> Row:
+        gaps = [prober.gap(begin, until) for prober in (self.pings, self.echoes, self.writes)]
+        return Row(what, end - begin, *gaps, self.echo.broken - broken)
+
+
+@contextlib.contextmanager
+def watching(address: str) -> Iterator[Watch]:
+    """Ask until the context ends. Raises ``TimeoutError`` where the server answers nothing from the start."""
+    echo = Echo(address)
+    pings, echoes = Prober(lambda: reach.ping(address) is not None), Prober(echo)
+    writes = Prober(lambda: written(address))
+    with probing(pings, echoes, writes):
+        wait(lambda: bool(pings.answers and echoes.answers), f"{address} does not answer ping and echo", 30)
+        wait(lambda: bool(writes.answers), f"{address} does not write to its disk", 30)
+        yield Watch(address, echo, pings, echoes, writes)
+
+
 @contextlib.contextmanager
 def probing(*probers: Prober) -> Iterator[None]:
     threads = [threading.Thread(target=prober.run, daemon=True) for prober in probers]
@@ -110,18 +152,24 @@ def measure(session: Session, address: str, chosen: tuple[str, ...] = ()) -> Ite
         for one in session.placement.on(node)
         if session.catalogue.component(one.component)[1].kind == "container" and (not chosen or one.name in chosen)
     ]
-    echo = Echo(address)
-    pings, echoes = Prober(lambda: reach.ping(address) is not None), Prober(echo)
-    with probing(pings, echoes):
-        wait(lambda: bool(pings.answers and echoes.answers), f"{address} does not answer ping and echo", 30)
+    with watching(address) as watch:
         for name in containers:
-            broken, begin = echo.broken, time.monotonic()
+            broken, begin = watch.echo.broken, time.monotonic()
             connection.output(["systemctl", "restart", names.unit_name(name)])
             wait(lambda name=name: healthy(session, name), f"{name} does not become healthy", HEALTHY_SECONDS)  # type: ignore[misc]
             end = time.monotonic()
             time.sleep(AFTER)
-            until = time.monotonic()
-            yield Row(name, end - begin, pings.gap(begin, until), echoes.gap(begin, until), echo.broken - broken)
+            yield watch.row(name, broken, begin, end, time.monotonic())
+
+
+def during(address: str, command: Sequence[str]) -> tuple[Row, int]:
+    """Run a command to its end; return what the users of a server noticed, and its exit code."""
+    with watching(address) as watch:
+        broken, begin = watch.echo.broken, time.monotonic()
+        code = subprocess.run(command, check=False).returncode
+        end = time.monotonic()
+        time.sleep(AFTER)
+        return watch.row(Path(command[0]).name, broken, begin, end, time.monotonic()), code
 
 
 def healthy(session: Session, instance: str) -> bool:
@@ -141,10 +189,10 @@ def wait(condition: Callable[[], bool], what: str, seconds: float) -> None:
 
 
 def show(row: Row) -> str:
-    return f"{row.instance:28} {row.healthy:8.1f} {row.ping_gap:8.1f} {row.tcp_gap:8.1f} {row.broken:7}"
+    return f"{row.instance:28} {row.healthy:8.1f} {row.ping_gap:8.1f} {row.tcp_gap:8.1f} {row.disk_gap:8.1f} {row.broken:7}"
 
 
-HEADER = f"{'container':28} {'healthy':>8} {'ping':>8} {'TCP':>8} {'broken':>7}"
+HEADER = f"{'container':28} {'healthy':>8} {'ping':>8} {'TCP':>8} {'disk':>8} {'broken':>7}"
 
 
 def main() -> None:
@@ -152,6 +200,11 @@ def main() -> None:
     address = kept(session.state).get("address", "")
     if not address:
         sys.exit("no server to look at: run scs-deploy smoke --keep")
+    if sys.argv[2:3] == ["--during"]:
+        _ = session.connections  # the way to the server leads through the lab's network namespace
+        row, code = during(address, sys.argv[3:])
+        print(f"{HEADER.replace('healthy', 'lasted ')}\n{show(row)}", flush=True)
+        sys.exit(code)
     print(f"Seconds after a restart of each container, seen by {address}\n{HEADER}")
     for row in measure(session, address, tuple(sys.argv[2:])):
         print(show(row), flush=True)

@@ -29,7 +29,7 @@ PACKAGES = (
     "xz-utils",
     "zstd",
 )
-FILES = ("make.sh", "init", "dhcp", "power", "syslinux.cfg")
+FILES = ("make.sh", "init", "dhcp", "disk", "power", "syslinux.cfg")
 
 
 @dataclass(frozen=True, slots=True)

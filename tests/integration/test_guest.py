@@ -24,11 +24,12 @@ cd /guest
     done
     sleep 2; echo drive_add 0 if=none,file=disk.raw,format=raw,id=second; echo device_add virtio-blk-pci,drive=second,id=come
     sleep 6; exec 3<>/dev/tcp/127.0.0.1/18007; echo echoed >&3; head -n 1 <&3 > echo
+    exec 4<>/dev/tcp/127.0.0.1/18080; printf 'GET /cgi-bin/disk HTTP/1.0\r\n\r\n' >&4; timeout 20 cat <&4 > written
     echo device_del come
     sleep 6; echo system_powerdown
     sleep 8; echo quit
 ) | timeout 120 qemu-system-x86_64 -machine pc,accel=tcg -m 256 -display none -serial file:console -monitor stdio $DISK \\
-    -netdev user,id=net,hostfwd=tcp:127.0.0.1:18007-:7 -device virtio-net-pci,netdev=net > monitor 2>&1
+    -netdev user,id=net,hostfwd=tcp:127.0.0.1:18007-:7,hostfwd=tcp:127.0.0.1:18080-:80 -device virtio-net-pci,netdev=net > monitor 2>&1
 """
 DISKS = {
     "virtio-blk": "-drive if=virtio,file=guest.raw,format=raw",
@@ -68,4 +69,8 @@ def test_the_guest_boots_and_says_what_it_sees(bus: str, tmp_path: Path) -> None
     assert "GUEST-DISK-GONE" in console
     assert "GUEST-POWEROFF" in console
     assert (tmp_path / "echo").read_text() == "echoed\n"
+    assert (tmp_path / "written").read_text().endswith("\n\nwritten\n")
+    with (tmp_path / "guest.raw").open("rb") as disk:
+        disk.seek(-512, 2)
+        assert any(disk.read()), "nothing is written to the end of the root disk"
     assert b"SCS-MARK " in (tmp_path / "disk.raw").open("rb").read(16)

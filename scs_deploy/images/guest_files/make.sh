@@ -12,7 +12,7 @@ package=$(apt-cache depends linux-image-cloud-amd64 | awk '/Depends: linux-image
 version=$(ls "$work/kernel/lib/modules")
 depmod -b "$work/kernel" "$version"
 
-mkdir -p "$root/bin" "$root/dev" "$root/proc" "$root/sys" "$root/etc/acpi/PWRF" "$root/mods" "$root/www" "$root/tmp" "$root/var/log" "$root/var/run"
+mkdir -p "$root/bin" "$root/dev" "$root/proc" "$root/sys" "$root/etc/acpi/PWRF" "$root/mods" "$root/www/cgi-bin" "$root/tmp" "$root/var/log" "$root/var/run"
 cp /bin/busybox "$root/bin/busybox"
 for applet in $(/bin/busybox --list); do
     [ "$applet" = busybox ] || ln -s busybox "$root/bin/$applet"
@@ -20,7 +20,8 @@ done
 cp "$here/init" "$root/init"
 cp "$here/dhcp" "$root/etc/dhcp"
 cp "$here/power" "$root/etc/acpi/PWRF/00000080"
-chmod 0755 "$root/init" "$root/etc/dhcp" "$root/etc/acpi/PWRF/00000080"
+cp "$here/disk" "$root/www/cgi-bin/disk"
+chmod 0755 "$root/www/cgi-bin/disk" "$root/init" "$root/etc/dhcp" "$root/etc/acpi/PWRF/00000080"
 
 # In the order in which they are loaded: what a module needs stands before it.
 for module in virtio_pci virtio_net virtio_blk virtio_scsi sd_mod virtio_rng evdev button; do
