@@ -121,7 +121,7 @@ def _print_plan(plan: Plan) -> None:
             continue
         common.out.print(f"  [{style}]{sign} {escape(change.kind)} {escape(change.item.name)}[/{style}]")
         for one in change.differences:
-            text = f"{one.what}: {one.shown_new}" if change.op == "create" else str(one)
+            text = f"{one.what}: {one.shown_wanted}" if change.op == "create" else str(one)
             common.out.print(f"      {escape(text)}")
     for what, why in plan.left_out.items():
         common.out.print(f"[dim]no {escape(what)}: {escape(why)}[/dim]")

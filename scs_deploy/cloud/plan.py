@@ -45,15 +45,15 @@ class Item:
 @dataclass(frozen=True, slots=True)
 class Difference:
     what: str
-    old: Any
-    new: Any
+    found: Any
+    wanted: Any
 
     def __str__(self) -> str:
-        return f"{self.what}: {_text(self.old)} -> {_text(self.new)}"
+        return f"{self.what}: {_text(self.found)}, wanted {_text(self.wanted)}"
 
     @property
-    def shown_new(self) -> str:
-        return _text(self.new)
+    def shown_wanted(self) -> str:
+        return _text(self.wanted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Change:
     current: Attrs = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        differences = [{"what": one.what, "old": one.old, "new": one.new} for one in self.differences]
+        differences = [{"what": one.what, "is": one.found, "wanted": one.wanted} for one in self.differences]
         return {"kind": self.kind, "name": self.item.name, "op": self.op, "differences": differences}
 
 

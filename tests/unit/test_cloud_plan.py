@@ -48,7 +48,7 @@ def test_a_missing_flavor_is_created_a_wrong_spec_updated_wrong_numbers_made_ane
         "SCS-4V-16": "update",
         "SCS-8V-32": "replace",
     }
-    assert str(plan.of("update")[1].differences[0]) == "scs:disk0-type: ssd -> nothing"
+    assert str(plan.of("update")[1].differences[0]) == "scs:disk0-type: ssd, wanted nothing"
     assert plan.summary() == "1 to create, 3 to change, 11 as wanted"
 
 

@@ -50,10 +50,10 @@ class Flavors(Kind):
     def update(self, api: Any, change: Change) -> None:
         flavor = change.current["id"]
         for one in change.differences:
-            if one.new is None:
+            if one.wanted is None:
                 api.compute.delete_flavor_extra_specs_property(flavor, one.what)
             else:
-                api.compute.update_flavor_extra_specs_property(flavor, one.what, one.new)
+                api.compute.update_flavor_extra_specs_property(flavor, one.what, one.wanted)
 
     def replace(self, api: Any, change: Change) -> None:
         api.compute.delete_flavor(change.current["id"])
@@ -75,4 +75,4 @@ class ComputeQuotas(Kind):
         raise NotImplementedError("default quotas are always there")
 
     def update(self, api: Any, change: Change) -> None:
-        api.compute.update_quota_class_set("default", **{one.what: one.new for one in change.differences})
+        api.compute.update_quota_class_set("default", **{one.what: one.wanted for one in change.differences})

@@ -60,7 +60,7 @@ class Images(Kind):
             raise
 
     def update(self, api: Any, change: Change) -> None:
-        _patch(api, change.current["id"], {one.what: one.new for one in change.differences}, change.current)
+        _patch(api, change.current["id"], {one.what: one.wanted for one in change.differences}, change.current)
 
     def replace(self, api: Any, change: Change) -> None:
         old = change.current

@@ -66,7 +66,7 @@ class VolumeQuotas(Kind):
         raise NotImplementedError("default quotas are always there")
 
     def update(self, api: Any, change: Change) -> None:
-        api.block_storage.update_quota_class_set("default", **{one.what: one.new for one in change.differences})
+        api.block_storage.update_quota_class_set("default", **{one.what: one.wanted for one in change.differences})
 
 
 def default_types(world: World) -> list[VolumeTypeSection]:
