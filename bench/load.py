@@ -1,7 +1,7 @@
 """A deployed cloud under load: clients at work on all its APIs, more and more of them, and once beside programs that use the CPUs.
 
-Usage: bench/load.py [REGION] [--clients 1 2 4 8 16] [--seconds 60] [--beside 4] [--write]
-       bench/load.py [REGION] --endurance MINUTES [--write]
+Usage: python -m bench.load [REGION] [--clients 1 2 4 8 16] [--seconds 60] [--beside 4] [--write]
+       python -m bench.load [REGION] --endurance MINUTES [--write]
 
 Each client goes round: a token, a list of each API, a network, a port and a security group made and deleted, a volume made and deleted; one of
 them also makes and deletes servers. Nothing is asked twice. The exit code is 1 when an answer was 5xx or none, something went into ERROR, or the
@@ -26,17 +26,15 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.clients import Call, Crowd
+from proofs.pages import markdown
+from scs_deploy.catalogue.release import load_release
+from scs_deploy.cloud import credentials
+from scs_deploy.cloud.access import Access
+from scs_deploy.images import guest
+from scs_deploy.operations.session import Session
+
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "bench"), str(ROOT)]
-
-from clients import Call, Crowd  # noqa: E402
-from pages import markdown  # noqa: E402
-
-from scs_deploy.catalogue.release import load_release  # noqa: E402
-from scs_deploy.cloud import credentials  # noqa: E402
-from scs_deploy.cloud.access import Access  # noqa: E402
-from scs_deploy.images import guest  # noqa: E402
-from scs_deploy.operations.session import Session  # noqa: E402
 
 FIGURES = ROOT / "docs" / "measurements" / "load.json"
 PAGE = FIGURES.with_suffix(".md")

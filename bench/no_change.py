@@ -1,6 +1,6 @@
 """What it costs to learn that nothing changed: ``scs-deploy plan`` beside ``ansible -m ping`` on the same nodes, in turns.
 
-Usage: bench/no_change.py REGION [ROUNDS]. The region must be deployed. Prints the median wall time and the controller's CPU time of
+Usage: python -m bench.no_change REGION [ROUNDS]. The region must be deployed. Prints the median wall time and the controller's CPU time of
 both, and their ratio.
 """
 

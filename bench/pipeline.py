@@ -1,4 +1,4 @@
-"""How long the pure pipeline takes (load, place, render, seal, observe payloads, plan) for generated regions: ``pipeline.py [NODES...]``.
+"""How long the pure pipeline takes (load, place, render, seal, observe payloads, plan) for generated regions: ``python -m bench.pipeline [NODES...]``.
 
 Nodes are simulated: their answers are built from the questions, everything as wanted, so that the plan must be empty; then
 every node answers as if one setting had changed on all of them. Certificates count as known, as they are after the first run.
@@ -21,60 +21,31 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from inventories import generate_region
+from proofs.world import known_facts, matching
+from scs_deploy.catalogue.load import load_catalogue
+from scs_deploy.catalogue.release import load_users
+from scs_deploy.nodes import messages
+from scs_deploy.plan.dependencies import order_of
+from scs_deploy.plan.make import Inputs, make_plan
+from scs_deploy.region.load import load_region
+from scs_deploy.region.placement import place
+from scs_deploy.render import ImageChoice, Renderer
+from scs_deploy.render.context import Topology
+from scs_deploy.render.digests import seal
+from scs_deploy.render.templates import TemplateSet
+
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT / "inventories"), str(ROOT / "tests/unit")]
-
-import generate_region  # noqa: E402
-from world import facts, matching  # noqa: E402
-
-from scs_deploy.catalogue.load import load_catalogue  # noqa: E402
-from scs_deploy.catalogue.release import load_users  # noqa: E402
-from scs_deploy.nodes import messages  # noqa: E402
-from scs_deploy.plan.dependencies import order_of  # noqa: E402
-from scs_deploy.plan.make import Inputs, make_plan  # noqa: E402
-from scs_deploy.region.load import load_region  # noqa: E402
-from scs_deploy.region.placement import place  # noqa: E402
-from scs_deploy.region.region import Node  # noqa: E402
-from scs_deploy.render import ImageChoice, Renderer  # noqa: E402
-from scs_deploy.render.context import Topology  # noqa: E402
-from scs_deploy.render.digests import seal  # noqa: E402
-from scs_deploy.render.templates import TemplateSet  # noqa: E402
 
 GOALS = {300: 10.0, 1000: 35.0}
 """Nodes -> seconds that observing everything as settled may cost the controller, Ansible not counted."""
 
-FEATURES = ("openvswitch", "geneve", "vxlan", "bonding", "vlan", "rbd", "nbd", "dm", "vhost", "kvm", "tun")
 QUESTION = "question of observe"
 ORDINARY = 10
 """Nodes from which on a region has all its groups."""
 
 GROWS = 1.3
 """Times a size that count as growing: numbers and names have more digits in a larger region."""
-
-
-def known_facts(node: Node) -> dict[str, Any]:
-    """Facts as the node side gathers them."""
-    return facts(str(node.addresses["api"].v4), 256 * 1024) | {
-        "disks": [
-            {
-                "name": Path(disk.path).name,
-                "path": disk.path,
-                "serial": disk.serial or "",
-                "size": 4 * 10**12,
-                "model": "",
-                "rotational": False,
-                "in_use": disk.use == "system",
-            }
-            for disk in node.disks
-        ],
-        "os": {"id": "debian", "version": "13", "codename": "trixie"},
-        "clock_settable": True,
-        "cpu": {"model": "", "count": 128, "threads_per_core": 2, "flags": ["aes", "avx2", "svm"]},
-        "limits": {"nofile": 524288, "nproc": 1029000},
-        "engines": {"podman": "5.4.2"},
-        "kernel_features": dict.fromkeys(FEATURES, True),
-        "virtualization": "none",
-    }
 
 
 class Timer:

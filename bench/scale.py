@@ -1,6 +1,6 @@
 """How the program scales: observe and plan of N nodes beside ``ansible -m ping`` and beside plain ssh on the same nodes in the same run.
 
-Usage: bench/scale.py [--write] [--rounds N] [NODES...] (default: 1 10 50 100 300). Root is needed, and the image of a lab node.
+Usage: python -m bench.scale [--write] [--rounds N] [NODES...] (default: 1 10 50 100 300). Root is needed, and the image of a lab node.
 
 The nodes are simulated on this machine (``nodes/``): each has a root, a network and an sshd on a loopback address of its own, Python and the
 packages of a real node, 25 containers that a recorded engine tells of, and its own files, which observe really hashes. Nodes and controller
@@ -24,24 +24,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench.nodes import region as regions
+from bench.nodes import report
+from bench.nodes.field import Field, FieldError, new_folder, sweep
+from bench.nodes.meter import CommandError, Cost, Meter
+from proofs.world import nothing
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils import wire
+from scs_deploy.errors import DeployError
+from scs_deploy.nodes import messages
+from scs_deploy.nodes.answers import AT_A_TIME
+from scs_deploy.nodes.facts_cache import FactsCache
+from scs_deploy.operations.apply import Leg
+from scs_deploy.operations.session import Session
+from scs_deploy.plan import make
+from scs_deploy.plan.plan import Step
+
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "bench"), str(ROOT), str(ROOT / "tests/unit")]
-
-from nodes import region as regions  # noqa: E402
-from nodes import report  # noqa: E402
-from nodes.field import Field, FieldError, new_folder, sweep  # noqa: E402
-from nodes.meter import CommandError, Cost, Meter  # noqa: E402
-from world import nothing  # noqa: E402
-
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils import wire  # noqa: E402
-from scs_deploy.errors import DeployError  # noqa: E402
-from scs_deploy.nodes import messages  # noqa: E402
-from scs_deploy.nodes.answers import AT_A_TIME  # noqa: E402
-from scs_deploy.nodes.facts_cache import FactsCache  # noqa: E402
-from scs_deploy.operations.apply import Leg  # noqa: E402
-from scs_deploy.operations.session import Session  # noqa: E402
-from scs_deploy.plan import make  # noqa: E402
-from scs_deploy.plan.plan import Step  # noqa: E402
 
 BIN = Path(sys.executable).parent
 SIZES = (1, 10, 50, 100, 300)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +11,11 @@ from typing import Any
 
 import pytest
 import testinfra
+from cloud import Cloud
 
 from scs_deploy.catalogue.service import Component
 from scs_deploy.operations.session import Session
 from scs_deploy.render.desired import Instance
-
-sys.path.insert(0, str(Path(__file__).parent / "base"))
-from cloud import Cloud
 
 BASE = Path(__file__).parent / "base"
 LOG_LINES = 30

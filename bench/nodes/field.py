@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from nodes import kernel
+from bench.nodes import kernel
 
 PREFIX = "scs-scale-"
 IMAGE = "localhost/scs-deploy/lab-node:2025.1"
@@ -97,10 +97,11 @@ class Field:
         (self.folder / "config.json").write_text(json.dumps({**self._config, "layers": layers()}))
         own = ["unshare", "--mount", "--propagation", "slave", "--pid", "--fork", "--kill-child", "--mount-proc"]
         self._server = subprocess.Popen(
-            [*own, sys.executable, str(_HERE / "server.py"), str(self.folder)],
+            [*own, sys.executable, "-m", "bench.nodes.server", str(self.folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            cwd=_HERE.parents[1],
             start_new_session=True,
             preexec_fn=lambda: kernel.die_with_parent(signal.SIGKILL),
         )

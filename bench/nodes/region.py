@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from inventories import generate_region
+from scs_deploy.images.lock import LockedImage, write_lock
+
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT / "inventories")]
-
-import generate_region  # noqa: E402
-
-from scs_deploy.images.lock import LockedImage, write_lock  # noqa: E402
 
 SERVICE, IMAGE_NAME = "fleet", "fleet"
 INSTANCES, FIRST_PORT = 25, 7001

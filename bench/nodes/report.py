@@ -8,9 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-import pages
-
-from nodes.meter import Cost
+from bench.nodes.meter import Cost
+from proofs import pages
 
 Results = Mapping[int, Mapping[str, Cost]]
 

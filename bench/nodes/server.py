@@ -20,13 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
-
-from nodes import kernel, recorded  # noqa: E402
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils import facts, packages  # noqa: E402
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.converge import converge  # noqa: E402
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.node import Node  # noqa: E402
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.systemd import Systemd  # noqa: E402
+from bench.nodes import kernel, recorded
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils import facts, packages
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.converge import converge
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.node import Node
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.systemd import Systemd
 
 SOCKET = "podman/podman.sock"
 SSHD = ["/usr/sbin/sshd", "-i", "-e", "-f", "/etc/ssh/simulated"]

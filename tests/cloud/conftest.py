@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.deployment import REPOSITORY, Cloud
+from proofs.deployment import REPOSITORY, Cloud
 
 REGION = "SCS_TEST_CLOUD"
 """Another region to test, such as that of ./quickstart."""

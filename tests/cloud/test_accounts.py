@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from proofs.deployment import Cloud
 from scs_deploy.cloud import credentials
 from scs_deploy.cloud.access import Access
 from scs_deploy.secrets import Vault, account_names
-from tests.deployment import Cloud
 
 ASKED = {
     "compute": "/servers",

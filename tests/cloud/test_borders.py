@@ -7,7 +7,7 @@ import socket
 import ssl
 from pathlib import Path
 
-from tests.deployment import Cloud
+from proofs.deployment import Cloud
 
 PROGRAMS = (
     "qemu-system",

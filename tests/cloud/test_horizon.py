@@ -16,8 +16,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from playwright.sync_api import Page, expect, sync_playwright
 
+from proofs.deployment import REPOSITORY, Cloud
 from scs_deploy.operations.session import Session
-from tests.deployment import REPOSITORY, Cloud
 
 PICTURES = REPOSITORY / ".state" / "tests" / "pictures"
 PATIENCE = 60_000

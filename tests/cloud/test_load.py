@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-
-from tests.deployment import REPOSITORY, Cloud
-
-sys.path.insert(0, str(REPOSITORY / "bench"))
-
-import load
+from bench import load
+from proofs.deployment import Cloud
 
 CLIENTS = 4
 SECONDS = 20.0

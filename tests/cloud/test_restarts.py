@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bench import restarts
-from tests.deployment import Cloud
+from proofs import restarts
+from proofs.deployment import Cloud
 
 
 def test_no_restart_of_a_container_stops_a_server(cloud: Cloud, address: str) -> None:

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from proofs.deployment import Cloud, until
 from scs_deploy.cloud import credentials
 from scs_deploy.cloud.access import Access
 from scs_deploy.cloud.access import Cloud as Apis
 from scs_deploy.cloud.credentials import OWN
 from scs_deploy.secrets import Vault
-from tests.deployment import Cloud, until
 
 Rule = Mapping[str, str]
 

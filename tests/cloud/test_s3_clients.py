@@ -16,11 +16,11 @@ import pytest
 import requests
 from botocore.exceptions import ClientError
 
+from proofs.deployment import Cloud
 from scs_deploy.cloud import credentials
 from scs_deploy.cloud.access import Access
 from scs_deploy.secrets import Vault
 from scs_deploy.secrets.placeholders import resolve
-from tests.deployment import Cloud
 
 MIB = 1 << 20
 KEYS = (

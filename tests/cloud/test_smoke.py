@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from proofs.deployment import Cloud
 from scs_deploy.smoke import reach
-from tests.deployment import Cloud
 
 
 def test_every_step_of_the_smoke_test_passes(smoke: dict[str, Any]) -> None:

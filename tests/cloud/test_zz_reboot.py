@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 
+from proofs.deployment import Cloud, until
 from scs_deploy.smoke import reach
-from tests.deployment import Cloud, until
 
 
 def test_cloud_and_server_come_back_by_themselves(cloud: Cloud, address: str) -> None:

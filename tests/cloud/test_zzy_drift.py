@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.deployment import Cloud, until
-from tests.witness.damage import Damage, found, repaired
+from proofs.deployment import Cloud, until
+from proofs.witness.damage import Damage, found, repaired
 
 STEP = "n1/ceph resources of"
 KEPT = ("images", "backups", "default.rgw.log", "default.rgw.buckets.non-ec")

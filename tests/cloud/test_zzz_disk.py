@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.deployment import Cloud, until
+from proofs.deployment import Cloud, until
 
 DISK = "/dev/vdc"
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.deployment import Cloud, deployed
+from proofs.deployment import Cloud, deployed
 
 REGION = "SCS_TEST_REGION"
 """Name and subnet number of the region, such as "mine 63", where another checkout tests at the same time."""

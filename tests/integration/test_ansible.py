@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.deployment import REPOSITORY, Cloud, Done, core_only
+from proofs.deployment import REPOSITORY, Cloud, Done, core_only
 
 CHANGES: dict[str, Any] = {
     "memcached": {"settings": {"memory_mb": 56}},

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.deployment import Cloud, until
+from proofs.deployment import Cloud, until
 
 PORT = 5000
 GREETED = """

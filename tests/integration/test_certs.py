@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from tests.deployment import Cloud
+from proofs.deployment import Cloud
 
 SERVICES = ("haproxy", "mariadb", "rabbitmq", "memcached")
 RELOADS = {

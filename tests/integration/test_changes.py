@@ -1,11 +1,11 @@
-"""What plan lists is what apply reports and what the node itself tells: a sample of bench/changes.py, by the same code."""
+"""What plan lists is what apply reports and what the node itself tells: a sample of proofs/changes.py, by the same code."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.deployment import Cloud
-from tests.witness.stories import play, prepare, sample
+from proofs.deployment import Cloud
+from proofs.witness.stories import play, prepare, sample
 
 
 def test_plan_report_and_node_agree_on_changes_of_all_kinds(settled: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from tests.deployment import Cloud, until
+from proofs.deployment import Cloud, until
 
 
 def test_status_tells_every_instance(settled: Cloud) -> None:

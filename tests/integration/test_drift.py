@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from proofs.deployment import PENDING, PROGRAM, REPOSITORY, Cloud
+from proofs.witness import damage
+from proofs.witness.damage import Damage, found, repaired
+from proofs.witness.look import between, look, unchanged
 from scs_deploy.errors import LockedError
 from scs_deploy.machine.locks import RegionLock
-from tests.deployment import PENDING, PROGRAM, REPOSITORY, Cloud
-from tests.witness import damage
-from tests.witness.damage import Damage, found, repaired
-from tests.witness.look import between, look, unchanged
 
 STATE = damage.STATE
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.deployment import Cloud, Done, until
+from proofs.deployment import Cloud, Done, until
 
 MEMCACHED = {"settings": {"memory_mb": 48}}
 BROKEN_CNF = {"config": {"/etc/mysql/mariadb.cnf": {"replace": "oops = 1\n"}}}

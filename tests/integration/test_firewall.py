@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tests.deployment import Cloud
+from proofs.deployment import Cloud
 
 FILE, TABLE = "/etc/scs-firewall.nft", "nft list table inet scs_deploy"
 

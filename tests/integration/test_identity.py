@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 import yaml
 
+from proofs.deployment import Cloud, until
 from scs_deploy.cloud import credentials, prove
 from scs_deploy.cloud.access import Access
 from scs_deploy.cloud.credentials import ADMIN, OWN, Login
 from scs_deploy.errors import DeployError
 from scs_deploy.secrets import Vault
-from tests.deployment import Cloud, until
 
 GUESSES = 12
 """Two more than keystone.settings.lockout_attempts."""

@@ -1,4 +1,4 @@
-"""Killed at any moment, then run again: the same end state as without the kill; Ctrl-C ends cleanly. Many more: bench/kills.py."""
+"""Killed at any moment, then run again: the same end state as without the kill; Ctrl-C ends cleanly. Many more: proofs/kills."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.deployment import Cloud, until
-from tests.kills.moment import LOCK
-from tests.kills.points import CONTROLLER, MODULE, ORPHAN, POWER, RESET, Point, points
-from tests.kills.targets import PLAIN, SETTINGS
-from tests.kills.walk import Walk
+from proofs.deployment import Cloud, until
+from proofs.kills.moment import LOCK
+from proofs.kills.points import CONTROLLER, MODULE, ORPHAN, POWER, RESET, Point, points
+from proofs.kills.targets import PLAIN, SETTINGS
+from proofs.kills.walk import Walk
 
 SEED = 20260
 KILLS = (CONTROLLER, ORPHAN, MODULE, POWER, RESET)
-"""One point of each kind; a cable that is pulled takes a minute until ssh gives up, so it is left to bench/kills.py."""
+"""One point of each kind; a cable that is pulled takes a minute until ssh gives up, so it is left to proofs/kills."""
 
 TARGETS = {one.name: one for one in (PLAIN, SETTINGS)}
 POINTS = list(points(SEED, len(KILLS), list(TARGETS), KILLS))

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from proofs.deployment import CORE, Cloud, core_only, deploy, remove, until, write_region
 from scs_deploy.machine.paths import state_dir
-from tests.deployment import CORE, Cloud, core_only, deploy, remove, until, write_region
 
 SERVICES = {"node", "keepalived", "haproxy"}
 MIGRATION = {"n1": "10.73.6.11", "n2": "10.73.6.12"}

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from proofs.deployment import Cloud, Done
 from scs_deploy.lab import container
-from tests.deployment import Cloud, Done
 
 ANN: dict[str, Any] = {
     "name": "ann",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.deployment import Cloud, until
+from proofs.deployment import Cloud, until
 
 STAT = """
 import socket

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from proofs.deployment import Cloud, until
 from scs_deploy.machine.locks import holder
-from tests.deployment import Cloud, until
 
 CHANGED = {"memcached": {"settings": {"memory_mb": 96}}}
 

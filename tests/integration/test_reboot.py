@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.deployment import Cloud, until
+from proofs.deployment import Cloud, until
 
 
 def test_a_rebooted_node_comes_back_by_itself(settled: Cloud) -> None:

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
+from proofs.deployment import REPOSITORY, Cloud, until
+from proofs.kills.process import kill
 from scs_deploy.machine.paths import state_dir
 from scs_deploy.secrets import Vault, keys
-from tests.deployment import REPOSITORY, Cloud, until
-from tests.kills.process import kill
 
 ROLES = Path(__file__).parent / "fixtures" / "rotation"
 TRIES = "/var/lib/scs-deploy/data/prober/count/tries.jsonl"

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.deployment import Cloud
+from proofs.deployment import REPOSITORY, Cloud
 
-ROLES = Path(__file__).parent / "fixtures" / "roles"
+ROLES = REPOSITORY / "proofs" / "fixtures" / "roles"
 DATA = "/var/lib/scs-deploy/data/echo/store"
 OFF = {"enabled": False}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tests.deployment import PENDING, Cloud
+from proofs.deployment import PENDING, Cloud
 
 
 def test_after_apply_the_plan_is_empty_and_applying_again_starts_nothing(settled: Cloud) -> None:

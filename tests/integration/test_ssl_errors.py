@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.deployment import Cloud
+from proofs.deployment import Cloud
 
 PROGRAM = """
 import socket, ssl, threading, time

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.deployment import Cloud
+from proofs.deployment import Cloud
 
 WANTED = {"X25519", "P-256", "P-384"}
 REFUSED = {"P-521", "X448", "ffdhe2048"}

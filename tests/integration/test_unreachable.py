@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.deployment import Cloud
+from proofs.deployment import Cloud
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 
 import pytest
 
+from proofs.deployment import Cloud
 from scs_deploy.documents.config_formats import FORMATS
 from scs_deploy.region.timezone import zones
 from scs_deploy.secrets import Vault
-from tests.deployment import Cloud
 
 SECRETS = ("keystone-admin", "keystone-database", "keystone-rabbitmq", "rabbitmq-admin")
 PASSWORDS = ["p@ss/w#rd%41$x", "'\"\\ ${a} %(b)s,;:?&=[x]{scheme}"]

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from functools import cache
 
 from regions import INVENTORIES
-from world import World, real
+
+from proofs.world import World, real
 
 SECTION = "keystone_authtoken"
 NAMED = ("services:\n", "services:\n  keystone: {settings: {region_id: RegionOne}}\n")

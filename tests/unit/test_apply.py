@@ -7,8 +7,8 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from world import World, nothing
 
+from proofs.world import World, nothing
 from scs_deploy.nodes import ansible_run
 from scs_deploy.nodes.answers import Answers
 from scs_deploy.nodes.events import EventLog

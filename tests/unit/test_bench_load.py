@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import random
-import sys
 from pathlib import Path
 
 import pytest
 
-BENCH = Path(__file__).parents[2] / "bench"
-sys.path.insert(0, str(BENCH))
-
-import load  # noqa: E402
-from clients import Call  # noqa: E402
+from bench import load
+from bench.clients import Call
 
 
 def calls() -> list[Call]:

@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
 
+from bench import pipeline
+from bench.nodes import recorded, region, report
+from bench.nodes.meter import CommandError, Cost, Meter
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.engine_podman import PodmanEngine
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.paths import labels_file
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.systemd import Systemd, Unit
+from scs_deploy.catalogue.load import load_catalogue
+from scs_deploy.region.load import load_region
+from scs_deploy.region.placement import place
+
 BENCH = Path(__file__).parents[2] / "bench"
-sys.path.insert(0, str(BENCH))
-
-import pipeline  # noqa: E402
-from nodes import recorded, region, report  # noqa: E402
-from nodes.meter import CommandError, Cost, Meter  # noqa: E402
-
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.engine_podman import PodmanEngine  # noqa: E402
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.paths import labels_file  # noqa: E402
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.systemd import Systemd, Unit  # noqa: E402
-from scs_deploy.catalogue.load import load_catalogue  # noqa: E402
-from scs_deploy.region.load import load_region  # noqa: E402
-from scs_deploy.region.placement import place  # noqa: E402
-
-ROLES = Path(__file__).parents[2] / "roles"
+ROLES = BENCH.parent / "roles"
 BEGIN = f"<!-- {report.SCRIPT} -->"
 RESULTS = {
     1: {"ssh true": Cost(0.02, 0.01, 0.01), "ansible -m ping": Cost(1, 0.8, 0.1), "plan": Cost(2, 1.2, 0.3)},

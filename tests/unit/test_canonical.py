@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ast
 
-from tests import canonical
-from tests.deployment import NODE_STATE
+from proofs import canonical
+from proofs.deployment import NODE_STATE
 
 STATE = {"n1": {"files": {"/etc/a": ["12ab", "100644", 0, 0]}, "databases": ["keystone", "nova"]}}
 

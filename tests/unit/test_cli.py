@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
-from world import BASE, ROLES, World, facts, nothing
 
+from proofs.world import BASE, ROLES, World, facts, nothing
 from scs_deploy.catalogue.release import load_users
 from scs_deploy.catalogue.service import Demand
 from scs_deploy.cli import change, common, main, preflight

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from test_session import folder  # noqa: F401 - a fixture
 from typer.testing import CliRunner
-from world import BASE, facts, matching
 
+from proofs.world import BASE, facts, matching
 from scs_deploy.cli import common, secrets
 from scs_deploy.errors import CHANGES_PENDING, DeployError, InputError, UsageError
 from scs_deploy.nodes import look

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from world import World, nothing
 
+from proofs.world import World, nothing
 from scs_deploy.plan.plan import Plan
 
 CASES = sorted((Path(__file__).parent / "cases/diff").glob("*.yml"))

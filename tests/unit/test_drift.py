@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from world import World, nothing
 
+from proofs.world import World, nothing
 from scs_deploy.errors import LockedError
 from scs_deploy.plan import drift
 from scs_deploy.plan.plan import Plan

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from world import BASE, ROLES, World
 
+from proofs.world import BASE, ROLES, World
 from scs_deploy.errors import InputError
 from scs_deploy.machine import paths
 from scs_deploy.operations.session import Session

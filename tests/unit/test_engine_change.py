@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from node_fakes import FakeEngine, FakeNode, Wanted, looked, wave
-from world import World, catalogue
 
+from proofs.world import World, catalogue
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.converge import converge
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.engine import EngineError
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.observe import observe

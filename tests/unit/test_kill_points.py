@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
-BENCH = Path(__file__).parents[2] / "bench"
-sys.path.insert(0, str(BENCH))
-
-import kills  # noqa: E402
-import pages  # noqa: E402
-
-from tests.kills import moment, points, targets  # noqa: E402
+from proofs import pages
+from proofs.kills import __main__ as kills
+from proofs.kills import moment, points, targets
 
 FIFTY = list(points.points(1, 50, list(targets.CORE)))
 

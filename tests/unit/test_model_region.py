@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -10,12 +9,10 @@ import pytest
 import yaml
 from regions import BASE, INVENTORIES, catalogue, changed, parse
 
+from inventories import generate_region
 from scs_deploy.catalogue.load import Catalogue, load_catalogue
 from scs_deploy.errors import UsageError
 from scs_deploy.region.load import find_region, load_region
-
-sys.path.insert(0, str(INVENTORIES))
-import generate_region
 
 
 def test_scalars_and_lists_of_the_narrowest_level_win() -> None:

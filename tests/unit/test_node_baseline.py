@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from world import World, facts
+
+from proofs.world import World, facts
 
 ROLES = Path(__file__).parents[2] / "roles"
 REGION = """

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from world import World
 
+from proofs.world import World
 from scs_deploy.nodes import messages
 from scs_deploy.plan.one_way import series
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from world import ROLES, World
 
+from proofs.world import ROLES, World
 from scs_deploy.errors import InputError
 from scs_deploy.plan import dependencies
 from scs_deploy.plan.dependencies import Order

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from node_fakes import GID, IMAGE, UID, FakeNode
-from world import World, nothing
 
+from proofs.world import World, nothing
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.converge import converge
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.host import Done
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.observe import observe

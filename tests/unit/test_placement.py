@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from world import ROLES, World
 
+from proofs.world import ROLES, World
 from scs_deploy.errors import InputError
 from scs_deploy.region.placement import Placement, as_table
 
@@ -151,7 +151,7 @@ def test_when_decides_and_its_errors_name_the_service():
 
 
 def test_wrong_when_is_the_services_error(tmp_path: Path):
-    from world import ROLES
+    from proofs.world import ROLES
 
     folder = tmp_path / "odd"
     folder.mkdir()

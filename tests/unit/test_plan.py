@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from world import World, nothing
 
+from proofs.world import World, nothing
 from scs_deploy.errors import InputError
 from scs_deploy.plan.plan import Plan, read_saved, saved
 

@@ -19,8 +19,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from test_certs import call, known  # noqa: F401 - fixtures
 from test_session import folder, nodes, session  # noqa: F401 - fixtures
 from typer.testing import CliRunner
-from world import BASE, World
 
+from proofs.world import BASE, World
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils import health
 from scs_deploy.cli import certs
 from scs_deploy.cloud.credentials import Login, clouds_yaml, write

@@ -13,8 +13,8 @@ import pytest
 from node_fakes import FakeNode, Wanted, looked
 from rich.console import Console
 from test_apply import Region, statuses
-from world import BASE, ROLES, World, facts, nothing
 
+from proofs.world import BASE, ROLES, World, facts, nothing
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.observe import observe
 from scs_deploy.catalogue.load import load_catalogue
 from scs_deploy.catalogue.release import load_users

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from world import ROLES, World, facts
 
+from proofs.world import ROLES, World, facts
 from scs_deploy.catalogue.release import load_users
 from scs_deploy.errors import InputError
 from scs_deploy.render import Given

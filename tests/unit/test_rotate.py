@@ -6,8 +6,8 @@ import shutil
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from world import ROLES, World, real
 
+from proofs.world import ROLES, World, real
 from scs_deploy.catalogue.service import Secret
 from scs_deploy.errors import InputError
 from scs_deploy.nodes.observe import Observation

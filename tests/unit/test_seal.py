@@ -6,8 +6,8 @@ import hashlib
 import json
 
 import pytest
-from world import World
 
+from proofs.world import World
 from scs_deploy.render.desired import Desired, File, Instance
 from scs_deploy.render.digests import content, seal
 
@@ -106,7 +106,7 @@ def test_a_job_runs_again_for_what_it_depends_on_and_nothing_else():
 
 def test_a_renewed_certificate_runs_no_job_again(monkeypatch: pytest.MonkeyPatch):
     before = World().sealed
-    monkeypatch.setattr("world.CERTIFICATE", dict.fromkeys(("ca", "cert", "key", "bundle"), "renewed"))
+    monkeypatch.setattr("proofs.world.CERTIFICATE", dict.fromkeys(("ca", "cert", "key", "bundle"), "renewed"))
     after = World().sealed
     assert after.reload["n1/app"] != before.reload["n1/app"]
     assert after.jobs == before.jobs

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import json
 import re
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import unquote
@@ -14,25 +13,21 @@ import pytest
 from oslo_config import cfg
 from sqlalchemy.engine import make_url
 
+from inventories import generate_region
+from proofs.world import known_facts
+from scs_deploy.catalogue.load import load_catalogue
+from scs_deploy.catalogue.release import load_users
+from scs_deploy.errors import InputError
+from scs_deploy.region.load import load_region
+from scs_deploy.region.placement import place
+from scs_deploy.render import ImageChoice, Renderer
+from scs_deploy.render.context import Topology
+from scs_deploy.render.desired import Desired, File
+from scs_deploy.render.digests import content, seal
+from scs_deploy.render.templates import TemplateSet
+from scs_deploy.secrets.placeholders import CLOSE, OPEN, find
+
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "bench"))
-
-import pipeline  # noqa: E402
-
-sys.path.insert(0, str(ROOT / "inventories"))
-import generate_region  # noqa: E402
-
-from scs_deploy.catalogue.load import load_catalogue  # noqa: E402
-from scs_deploy.catalogue.release import load_users  # noqa: E402
-from scs_deploy.errors import InputError  # noqa: E402
-from scs_deploy.region.load import load_region  # noqa: E402
-from scs_deploy.region.placement import place  # noqa: E402
-from scs_deploy.render import ImageChoice, Renderer  # noqa: E402
-from scs_deploy.render.context import Topology  # noqa: E402
-from scs_deploy.render.desired import Desired, File  # noqa: E402
-from scs_deploy.render.digests import content, seal  # noqa: E402
-from scs_deploy.render.templates import TemplateSet  # noqa: E402
-from scs_deploy.secrets.placeholders import CLOSE, OPEN, find  # noqa: E402
 
 NASTY = ["p@ss/w#rd%41$x", "'\"\\ ${a}b%(c)s,;:?&=[x]", '"quoted"', "'", "$$", "%", "a\\", "#x", "{scheme}"]
 SITE = """Bob's "cloud" \\ \\n {{ x }} größer 😀"""
@@ -59,7 +54,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> tuple[Desired, Mapping[st
     keys = {name: _MAPPINGS[kind] for name, kind in types.items() if kind in _MAPPINGS}
     images = {name: ImageChoice(name, name, "1") for one in catalogue.services.values() for name in one.images}
     topology = Topology(region, catalogue, place(region, catalogue, {}), load_users())
-    known = {node.name: pipeline.known_facts(node) for node in region.nodes}
+    known = {node.name: known_facts(node) for node in region.nodes}
     return Renderer(topology, TemplateSet.load(catalogue), images, keys, known).render(), types
 
 

@@ -7,8 +7,8 @@ import time
 
 import pytest
 import yaml
-from world import BASE, ROLES, World, facts, matching
 
+from proofs.world import BASE, ROLES, World, facts, matching
 from scs_deploy.errors import DeployError, InputError, UsageError
 from scs_deploy.images.lock import LockedImage, write_lock
 from scs_deploy.machine import paths

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from world import World
 
+from proofs.world import World
 from scs_deploy.render.desired import Container, Folder, Mounted
 from scs_deploy.render.systemd_units import UNITS, quote
 

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from world import ROLES, World, nothing
 
+from proofs.world import ROLES, World, nothing
 from scs_deploy.catalogue.load import load_catalogue
 from scs_deploy.catalogue.release import load_users
 from scs_deploy.errors import InputError

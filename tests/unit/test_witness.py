@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from proofs.pages import markdown, merged, replaced
+from proofs.witness.look import Sight, between
+from proofs.witness.promise import against_node, against_report, data_kept, promise
+from proofs.witness.stories import STORIES, sample
+from scs_deploy.catalogue.load import load_catalogue
+
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "bench")]
-
-from pages import markdown, merged, replaced  # noqa: E402
-
-from scs_deploy.catalogue.load import load_catalogue  # noqa: E402
-from tests.witness.look import Sight, between  # noqa: E402
-from tests.witness.promise import against_node, against_report, data_kept, promise  # noqa: E402
-from tests.witness.stories import STORIES, sample  # noqa: E402
 
 CONF = "/etc/scs-deploy/memcached/etc/memcached.conf"
 FILE, FOLDER = 0o100000, 0o040000

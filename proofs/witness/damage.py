@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from tests.deployment import PENDING, Cloud, until
+from proofs.deployment import PENDING, Cloud, until
 
 MARIADB = "/etc/scs-deploy/mariadb"
 RABBITMQ = "/etc/scs-deploy/rabbitmq"

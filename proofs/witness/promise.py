@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from proofs.witness.look import Seen, Sight, parents
 from scs_deploy.catalogue.load import Catalogue
 from scs_deploy.catalogue.names import unit_name
-from tests.witness.look import Seen, Sight, parents
 
 Step = Mapping[str, Any]
 """A step of ``plan --json``."""

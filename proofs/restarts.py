@@ -1,7 +1,7 @@
 """What a restart costs the users of a server: each container of a node in turn, while they ping it, talk to it and write to its disk.
 
-Usage: bench/restarts.py REGION [INSTANCE...]
-       bench/restarts.py REGION --during COMMAND...
+Usage: python -m proofs.restarts REGION [INSTANCE...]
+       python -m proofs.restarts REGION --during COMMAND...
 
 The region must be deployed, with a server that ``scs-deploy smoke --keep`` left. Prints a line per container: seconds until the node
 says that it is healthy again, longest time between two answers to ping, two echoes on one TCP connection and two writes that reached

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from proofs.deployment import Cloud
 from scs_deploy.secrets import password, vault
 from scs_deploy.secrets.encrypted import EncryptedFile
 from scs_deploy.secrets.value import SecretValue
-from tests.deployment import Cloud
 
 APPLY = ("apply", "--yes")
 DESTROY = ("destroy", "--yes", "--purge")

@@ -1,8 +1,8 @@
 """Scripted changes of a deployed region, one after the other: does plan say what apply does, and do the nodes tell the same?
 
-Usage: bench/changes.py [--write] [--story NAME]... [--name NAME] [--subnet N]. Root is needed; images are built when they are missing.
+Usage: python -m proofs.changes [--write] [--story NAME]... [--name NAME] [--subnet N]. Root is needed; images are built when they are missing.
 
-A lab with the core services is deployed. For each change of ``tests/witness/stories.py`` the steps of ``plan --json`` are compared with
+A lab with the core services is deployed. For each change of ``proofs/witness/stories.py`` the steps of ``plan --json`` are compared with
 those in the events of ``apply``, and both with what the nodes tell: the listing of their files before and after (every file outside
 service data, logs and the engine's store) and their journals (starts, stops, reloads of units; containers by the engine's events).
 ``--write`` puts the table into docs/measurements, with ``--story`` only that story's rows. ``SCS_TEST_KEEP=1`` uses a deployment again and leaves it running.
@@ -14,16 +14,11 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "bench"), str(ROOT)]
-
-from pages import markdown, merged, page, write  # noqa: E402
-
-from tests.deployment import deployed  # noqa: E402
-from tests.witness.change import Row  # noqa: E402
-from tests.witness.stories import STORIES, play, prepare  # noqa: E402
+from proofs.deployment import deployed
+from proofs.pages import markdown, merged, page, write
+from proofs.witness.change import Row
+from proofs.witness.stories import STORIES, play, prepare
 
 SCRIPT, EQUAL = "bench/changes.py", "equal"
 HEAD = (

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from proofs.deployment import Cloud, until
+from proofs.kills.points import FINISHING, OBSERVING, SENDING, WORKING, Point
 from scs_deploy.machine import locks
-from tests.deployment import Cloud, until
-from tests.kills.points import FINISHING, OBSERVING, SENDING, WORKING, Point
 
 LOCK = "/var/lib/scs-deploy/state/lock"
 ENDED = "ended before"

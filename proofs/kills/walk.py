@@ -11,12 +11,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from proofs import canonical
+from proofs.deployment import Cloud, Done, until
+from proofs.kills import moment, process
+from proofs.kills.points import CONTROLLER, MODULE, NETWORK, ORPHAN, POWER, RESET, Point
+from proofs.kills.targets import DESTROY, PLAIN, SECOND, Region, Target
 from scs_deploy.errors import DeployError
-from tests import canonical
-from tests.deployment import Cloud, Done, until
-from tests.kills import moment, process
-from tests.kills.points import CONTROLLER, MODULE, NETWORK, ORPHAN, POWER, RESET, Point
-from tests.kills.targets import DESTROY, PLAIN, SECOND, Region, Target
 
 AGAIN = 2
 """How often the same command may be run again until it is done."""

@@ -1,6 +1,6 @@
 """Kills deployments at seeded moments, has them done again, and compares the end with that of an undisturbed run.
 
-Usage: bench/kills.py [core|cloud] [--seed S] [--kills N] [--from K] [--write]
+Usage: python -m proofs.kills [core|cloud] [--seed S] [--kills N] [--from K] [--write]
 
 The region (name kill, or killcloud: everything a cloud has, 12 GiB of memory) is made in the state folder and deployed unless it
 is; at the end, and on Ctrl-C, its lab is taken down, unless SCS_TEST_KEEP is set. First every target is reached without a kill: that
@@ -22,14 +22,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "bench"), str(ROOT)]
+from proofs import pages
+from proofs.deployment import Cloud, deploy, remove, write_region
+from proofs.kills import moment, points, targets, walk
+from scs_deploy.machine.paths import state_dir
 
-import pages  # noqa: E402
-
-from scs_deploy.machine.paths import state_dir  # noqa: E402
-from tests.deployment import Cloud, deploy, remove, write_region  # noqa: E402
-from tests.kills import moment, points, targets, walk  # noqa: E402
+ROOT = Path(__file__).resolve().parents[2]
 
 SCRIPT = "bench/kills.py"
 KEEP = "SCS_TEST_KEEP"

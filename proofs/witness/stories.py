@@ -12,11 +12,11 @@ from typing import Any
 
 import yaml
 
+from proofs.deployment import Cloud
+from proofs.witness.change import Change, Row, Site, carry_out, put_back
 from scs_deploy.machine.paths import roles_search
 from scs_deploy.secrets import Vault
 from scs_deploy.secrets.encrypted import EncryptedFile
-from tests.deployment import Cloud
-from tests.witness.change import Change, Row, Site, carry_out, put_back
 
 Data = dict[str, Any]
 ECHO_DATA = "/var/lib/scs-deploy/data/echo/store"

@@ -1,8 +1,8 @@
 """What is changed on a node by hand, one thing after the other: does drift find it without changing anything, and what repairs it?
 
-Usage: bench/drift.py [--write] [--kind TEXT] [--name NAME] [--subnet N]. Root is needed; images are built when they are missing.
+Usage: python -m proofs.drift [--write] [--kind TEXT] [--name NAME] [--subnet N]. Root is needed; images are built when they are missing.
 
-A lab with the core services is deployed. Each damage of ``tests/witness/damage.py`` is done, found by ``scs-deploy drift`` (exit code 4, JSON,
+A lab with the core services is deployed. Each damage of ``proofs/witness/damage.py`` is done, found by ``scs-deploy drift`` (exit code 4, JSON,
 metrics), repaired by ``apply``, and not found again. The node's own listing of files and its journal say that drift changed nothing, and what
 the repair wrote and started. ``--write`` puts the table into docs/measurements, with ``--kind`` only those rows. ``SCS_TEST_KEEP=1`` uses a deployment again and leaves it running.
 """
@@ -16,15 +16,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "bench"), str(ROOT)]
-
-from pages import markdown, merged, page, write  # noqa: E402
-
-from tests.deployment import Cloud, deployed  # noqa: E402
-from tests.witness import damage  # noqa: E402
-from tests.witness.damage import Damage  # noqa: E402
-from tests.witness.look import Seen, between, look, unchanged  # noqa: E402
+from proofs.deployment import Cloud, deployed
+from proofs.pages import markdown, merged, page, write
+from proofs.witness import damage
+from proofs.witness.damage import Damage
+from proofs.witness.look import Seen, between, look, unchanged
 
 SCRIPT, RIGHT = "bench/drift.py", "found and repaired"
 ON_NODE = (*damage.FILES, *damage.PROCESSES, *damage.LOADED, *damage.REPLACED, *damage.IMAGE, *damage.EDITED)

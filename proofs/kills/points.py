@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from tests.kills.targets import NOTHING, PLAIN
+from proofs.kills.targets import NOTHING, PLAIN
 
 OBSERVING, SENDING, WORKING, FINISHING = "observing", "sending", "working", "finishing"
 PHASES = (OBSERVING, SENDING, WORKING, FINISHING)

@@ -25,7 +25,7 @@ from scs_deploy.secrets import Vault, account_names
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PROGRAM = (sys.executable, "-m", "scs_deploy.cli")
-NODE_STATE = REPOSITORY / "tests" / "node_state.py"
+NODE_STATE = Path(__file__).with_name("node_state.py")
 CORE = {"node", "keepalived", "haproxy", "mariadb", "rabbitmq", "memcached", "keystone"}
 """Services of tests that are about deploying, not about a service: the fewer, the sooner they are done."""
 

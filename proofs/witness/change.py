@@ -11,12 +11,12 @@ from typing import Any
 
 import yaml
 
+from proofs.deployment import PENDING, Cloud
+from proofs.witness.look import Sight, between, look
+from proofs.witness.promise import Step, against_node, against_report, data_kept, promise
 from scs_deploy.lab import Lab, LabSpec
-from tests.deployment import PENDING, Cloud
-from tests.witness.look import Sight, between, look
-from tests.witness.promise import Step, against_node, against_report, data_kept, promise
 
-ECHO = Path(__file__).parents[1] / "integration" / "fixtures" / "roles"
+ECHO = Path(__file__).parents[1] / "fixtures" / "roles"
 
 
 @dataclass

@@ -1,0 +1,1 @@
+"""Proofs: what the program promises, shown on real nodes. Tests and bench/ import from here; nothing here imports from them."""
