@@ -7,7 +7,7 @@ Each client goes round: a token, a list of each API, a network, a port and a sec
 them also makes and deletes servers. Nothing is asked twice. The exit code is 1 when an answer was 5xx or none, something went into ERROR, or the
 load balancer took a service out. ``--beside N``: N clients once more beside two processes that do nothing but run.
 ``--endurance``: one client with pauses of every length up to ``LONGEST`` seconds, so that connections of every age are used.
-``--write`` keeps the figures in docs/measurements/load.json and makes load.md of all that are there.
+``--write`` keeps the figures, and makes the page of all that are kept.
 """
 
 from __future__ import annotations
@@ -27,17 +27,13 @@ from pathlib import Path
 from typing import Any
 
 from bench.clients import Call, Crowd
-from proofs.pages import markdown
+from proofs import pages
 from scs_deploy.catalogue.release import load_release
 from scs_deploy.cloud import credentials
 from scs_deploy.cloud.access import Access
 from scs_deploy.images import guest
 from scs_deploy.operations.session import Session
 
-ROOT = Path(__file__).resolve().parents[1]
-
-FIGURES = ROOT / "docs" / "measurements" / "load.json"
-PAGE = FIGURES.with_suffix(".md")
 HOGS = 2
 LONGEST = 330.0
 """Seconds; connections to the database are renewed at 280."""
@@ -62,7 +58,7 @@ def main() -> None:
                 found[name] = result
                 print(shown(name, result), flush=True)
                 if chosen.write:
-                    write({name: result, "memory": memory(session)})
+                    pages.keep("load", {name: result, pages.MEMORY: memory(session)})
     except KeyboardInterrupt:
         sys.exit(130)
     sys.exit(int(any(one["failed"] or one["down"] for one in found.values())))
@@ -175,54 +171,6 @@ def shown(name: str, result: dict[str, Any]) -> str:
     lines = [f"{name}: {result['calls']} calls in {result['seconds']} s, {result['per_second']} a second"]
     lines += [f"  {api:16} {calls:>6} {rate:>8} {half:>8} {most:>8}" for api, calls, rate, half, most in rows]
     return "\n".join([*lines, *(f"  failed: {text}" for text in result["failed"]), *result["down"]])
-
-
-def write(found: dict[str, Any]) -> None:
-    kept = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.exists() else {}
-    kept.update(found)
-    FIGURES.parent.mkdir(parents=True, exist_ok=True)
-    FIGURES.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    PAGE.write_text(page(kept), encoding="utf-8")
-
-
-def page(kept: dict[str, Any]) -> str:
-    """The figures as Markdown."""
-    loads = [name for name in kept if name != "memory"]
-    totals = [
-        (
-            name,
-            str(kept[name]["calls"]),
-            f"{kept[name]['seconds']:.0f}",
-            f"{kept[name]['per_second']:.1f}",
-            str(len(kept[name]["failed"])),
-            str(len(kept[name]["down"])),
-        )
-        for name in loads
-    ]
-    apis = sorted({api for name in loads for api in kept[name]["apis"]})
-    cells = [(api, *(_cell(kept[name]["apis"].get(api)) for name in loads)) for api in apis]
-    parts = [
-        "# APIs under load",
-        "Made by `bench/load.py box --write` and `bench/load.py box --endurance 60 --write`; figures in `load.json`. What a client does stands in the"
-        " script. A load is named by its clients.",
-        markdown(("load", "calls", "seconds", "calls a second", "kinds of failure", "taken out of service"), totals),
-        "Of each API: calls a second, median and 99th percentile in seconds.",
-        markdown(("API", *loads), cells),
-    ]
-    if "memory" in kept:
-        rows = [
-            (name, str(own["processes"]), f"{own['worker_mb']:.0f}", f"{own['other_mb']:.0f}")
-            for name, own in sorted(kept["memory"].items())
-        ]
-        parts += [
-            "Memory of the API processes (PSS, MB): a worker, and master and router together.",
-            markdown(("container", "workers", "a worker", "the others"), rows),
-        ]
-    return "\n\n".join(parts) + "\n"
-
-
-def _cell(row: dict[str, Any] | None) -> str:
-    return f"{row['per_second']:.1f} / {row['p50']:.2f} / {row['p99']:.2f}" if row else ""
 
 
 def say(text: str) -> None:

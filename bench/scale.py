@@ -5,7 +5,7 @@ Usage: python -m bench.scale [--write] [--rounds N] [NODES...] (default: 1 10 50
 The nodes are simulated on this machine (``nodes/``): each has a root, a network and an sshd on a loopback address of its own, Python and the
 packages of a real node, 25 containers that a recorded engine tells of, and its own files, which observe really hashes. Nodes and controller
 share the machine's cores, so wall times hold both; the controller's CPU time is told apart. Connections are warm: plain ssh opens them.
-``--write`` puts table and plot into docs/measurements; sizes that are not measured keep their last rows.
+``--write`` keeps the figures, and makes the page of all that are kept.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from bench.nodes import region as regions
-from bench.nodes import report
 from bench.nodes.field import Field, FieldError, new_folder, sweep
 from bench.nodes.meter import CommandError, Cost, Meter
+from proofs import pages
 from proofs.world import nothing
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils import wire
 from scs_deploy.errors import DeployError
@@ -46,7 +46,8 @@ SIZES = (1, 10, 50, 100, 300)
 MOST = 300
 COMMAND_SECONDS = 280.0
 FORKS = AT_A_TIME
-SSH, PING, PLAN, CHANGE = "ssh true", "ansible -m ping", "plan, nothing to do", "apply of one setting"
+PING = pages.PING
+SSH, PLAN, CHANGE = "ssh true", "plan, nothing to do", "apply of one setting"
 
 
 @dataclass
@@ -171,6 +172,13 @@ def _median(costs: list[Cost]) -> Cost:
     return Cost(*(statistics.median(getattr(one, key) for one in costs) for key in ("wall", "cpu", "node")))
 
 
+def lines(nodes: int, costs: Mapping[str, Cost]) -> str:
+    """For the one who waits."""
+    rows = [f"{nodes} nodes: seconds {'wall':>22} {'controller CPU':>16} {'CPU of the nodes':>18}"]
+    rows += [f"  {name:26} {one.wall:8.2f} {one.cpu:16.2f} {one.node:18.2f}" for name, one in costs.items()]
+    return "\n".join(rows)
+
+
 def machine() -> str:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1024**3
     commit = subprocess.run(
@@ -183,7 +191,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("nodes", type=int, nargs="*", default=SIZES)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--write", action="store_true", help="put the results into docs/measurements")
+    parser.add_argument("--write", action="store_true", help="keep the figures in docs/measurements")
     parser.add_argument("--keep", action="store_true", help="leave the folders of the run, to look at them")
     asked = parser.parse_args()
     if max(asked.nodes) > MOST:
@@ -205,10 +213,14 @@ def main() -> int:
         finally:
             if not asked.keep:
                 shutil.rmtree(folder, ignore_errors=True)
-        print(report.lines(nodes, results[nodes]), flush=True)
-    print(f"\n{report.table(results)}\n\n{where}")
+        print(lines(nodes, results[nodes]), flush=True)
+    found = {
+        str(nodes): {"where": where, "costs": {name: asdict(one) for name, one in costs.items()}}
+        for nodes, costs in results.items()
+    }
+    print("\n" + "\n\n".join(pages.scale(found)))
     if asked.write:
-        report.write(results, where)
+        pages.keep("scale", found)
     return 0
 
 

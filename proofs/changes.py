@@ -15,12 +15,12 @@ import sys
 import time
 from collections.abc import Sequence
 
+from proofs import pages
 from proofs.deployment import deployed
-from proofs.pages import markdown, merged, page, write
 from proofs.witness.change import Row
 from proofs.witness.stories import STORIES, play, prepare
 
-SCRIPT, EQUAL = "bench/changes.py", "equal"
+PAGE, TABLE, EQUAL = "changes", "core", "equal"
 HEAD = (
     "change",
     "",
@@ -64,15 +64,15 @@ def main() -> int:
     found = [cells(row) for row in rows]
     if asked.write:
         order = [(change.kind, change.name) for story in STORIES for change in story.changes]
-        found = list(merged(page(SCRIPT).read_text(), SCRIPT, found, order))
-        write(SCRIPT, told(found))
-    print(f"\n{told(found)}")
+        found = pages.merged(PAGE, TABLE, found, order)
+        pages.keep(PAGE, {TABLE: pages.table(HEAD, found, verdict(found))})
+    print(f"\n{pages.markdown(HEAD, found)}\n\n{verdict(found)}")
     return 1 if any(row.wrong for row in rows) else 0
 
 
-def told(rows: Sequence[Sequence[str]]) -> str:
+def verdict(rows: Sequence[Sequence[str]]) -> str:
     right = sum(row[-1] == EQUAL for row in rows)
-    return f"{markdown(HEAD, rows)}\n\n{right} of {len(rows)} changes: plan, report and nodes agree."
+    return f"{right} of {len(rows)} changes: plan, report and nodes agree."
 
 
 if __name__ == "__main__":

@@ -16,13 +16,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from proofs import pages
 from proofs.deployment import Cloud, deployed
-from proofs.pages import markdown, merged, page, write
 from proofs.witness import damage
 from proofs.witness.damage import Damage
 from proofs.witness.look import Seen, between, look, unchanged
 
-SCRIPT, RIGHT = "bench/drift.py", "found and repaired"
+PAGE, TABLE, RIGHT = "drift", "core", "found and repaired"
 ON_NODE = (*damage.FILES, *damage.PROCESSES, *damage.LOADED, *damage.REPLACED, *damage.IMAGE, *damage.EDITED)
 BEHIND_APIS = (*damage.DATABASE, *damage.CATALOGUE, *damage.QUEUE)
 EVERY = (*ON_NODE, *BEHIND_APIS)
@@ -97,17 +97,15 @@ def main() -> int:
                 print(" | ".join(row), flush=True)
     if asked.write:
         order = [(one.kind, one.what) for one in EVERY]
-        rows = list(merged(page(SCRIPT).read_text(), SCRIPT, rows, order))
-        write(SCRIPT, told(rows))
-    print(f"\n{told(rows)}")
+        rows = pages.merged(PAGE, TABLE, rows, order)
+        pages.keep(PAGE, {TABLE: pages.table(HEAD, rows, verdict(rows))})
+    print(f"\n{pages.markdown(HEAD, rows)}\n\n{verdict(rows)}")
     return 1 if wrong else 0
 
 
-def told(rows: Sequence[Sequence[str]]) -> str:
+def verdict(rows: Sequence[Sequence[str]]) -> str:
     right = sum(row[-1] == RIGHT for row in rows)
-    return (
-        f"{markdown(HEAD, rows)}\n\n{right} of {len(rows)} found and repaired; drift itself wrote and started nothing."
-    )
+    return f"{right} of {len(rows)} found and repaired; drift itself wrote and started nothing."
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from scs_deploy.machine.paths import state_dir
 
 ROOT = Path(__file__).resolve().parents[2]
 
-SCRIPT = "bench/kills.py"
+PAGE = "kills"
 KEEP = "SCS_TEST_KEEP"
 REGIONS = {"core": ("kill", 64, targets.CORE, 50), "cloud": ("killcloud", 65, targets.CLOUD, 10)}
 """Name, subnet, targets and how many points by default."""
@@ -43,6 +43,8 @@ COLUMNS = {
     "over before the kill": (moment.ENDED,),
 }
 """Columns of the table, and the phases that they count."""
+
+HEAD = ("kill", *COLUMNS, "points", "equal", "done after one more run", "seconds")
 
 Rows = list[dict[str, Any]]
 
@@ -81,10 +83,9 @@ def kept(results: Path, seed: int, count: int) -> Rows:
     return [found[number] for number in sorted(found) if number <= count]
 
 
-def table(rows: Rows) -> str:
-    """Markdown: for each kill how many points fell into which phase, and how many of all ended as an undisturbed run."""
-    head = ["kill", *COLUMNS, "points", "equal", "done after one more run", "seconds"]
-    lines = [head, ["---", *["---:"] * (len(head) - 1)]]
+def table(rows: Rows) -> list[pages.Row]:
+    """For each kill how many points fell into which phase, and how many of all ended as an undisturbed run."""
+    lines = []
     for kill, about in {**points.KILLS, "": "all"}.items():
         own = [row for row in rows if kill in ("", row["point"]["kill"])]
         if not own:
@@ -93,7 +94,7 @@ def table(rows: Rows) -> str:
         name = f"{kill}: {about}" if kill else "**all**"
         counts = (sum(phases[phase] for phase in column) for column in COLUMNS.values())
         lines.append([name, *(str(count or "") for count in counts), *_verdicts(own)])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return lines
 
 
 def _verdicts(rows: Rows) -> tuple[str, ...]:
@@ -146,10 +147,11 @@ def main() -> int:
     finally:
         if not os.environ.get(KEEP):
             remove(cloud)
-    made = f"{summary(asked.region, asked.seed, rows, way.ends)}\n\n{table(rows)}"
-    say(f"\n{made}\n\n{time.monotonic() - began:.0f} s")
+    made = pages.table(HEAD, table(rows), summary(asked.region, asked.seed, rows, way.ends))
+    for part in (*pages.tables({asked.region: made}), f"{time.monotonic() - began:.0f} s"):
+        say(f"\n{part}")
     if asked.write:
-        pages.write(f"{SCRIPT} {asked.region}", made)
+        pages.keep(PAGE, {asked.region: made})
     return 1 if any(row["why"] for row in rows) else 0
 
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import random
-from pathlib import Path
-
-import pytest
 
 from bench import load
 from bench.clients import Call
@@ -38,18 +35,3 @@ def test_pauses_have_every_length_up_to_the_longest() -> None:
     assert min(lengths) < 5
     assert 270 < max(lengths) <= load.LONGEST
     assert any(270 < length < 290 for length in lengths)
-
-
-def test_figures_of_later_runs_join_the_earlier_ones_and_the_page_shows_all(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(load, "FIGURES", tmp_path / "measurements" / "load.json")
-    monkeypatch.setattr(load, "PAGE", tmp_path / "measurements" / "load.md")
-    load.write({"1": {**load.summary(calls()), "down": []}})
-    memory = {"keystone": {"processes": 1, "worker_mb": 119.3, "other_mb": 9.2}}
-    load.write({"16": {**load.summary(calls()), "down": ["Server x is DOWN"]}, "memory": memory})
-    page = load.PAGE.read_text(encoding="utf-8")
-    assert "| 1 | 102 | 102 | 1.0 | 2 | 0 |" in page
-    assert "| 16 | 102 | 102 | 1.0 | 2 | 1 |" in page
-    assert "| network | 1.0 / 0.10 / 0.10 | 1.0 / 0.10 / 0.10 |" in page
-    assert "| keystone | 1 | 119 | 9 |" in page

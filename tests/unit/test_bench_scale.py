@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
 
 from bench import pipeline
-from bench.nodes import recorded, region, report
-from bench.nodes.meter import CommandError, Cost, Meter
+from bench.nodes import recorded, region
+from bench.nodes.meter import CommandError, Meter
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.engine_podman import PodmanEngine
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.paths import labels_file
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.systemd import Systemd, Unit
@@ -21,11 +20,6 @@ from scs_deploy.region.placement import place
 
 BENCH = Path(__file__).parents[2] / "bench"
 ROLES = BENCH.parent / "roles"
-BEGIN = f"<!-- {report.SCRIPT} -->"
-RESULTS = {
-    1: {"ssh true": Cost(0.02, 0.01, 0.01), "ansible -m ping": Cost(1, 0.8, 0.1), "plan": Cost(2, 1.2, 0.3)},
-    300: {"ssh true": Cost(4, 2, 1), "ansible -m ping": Cost(20, 16, 30), "plan": Cost(30, 24, 80)},
-}
 
 
 @pytest.fixture
@@ -79,41 +73,6 @@ def test_the_script_named_systemctl_says_the_same_as_its_double(host: recorded.R
     argv = ["show", "--timestamp=unix", "--property=LoadState", "--", "b.service", "a.service"]
     said = subprocess.run(["sh", str(script), *argv], capture_output=True, text=True, check=True).stdout
     assert said == host.run(["systemctl", *argv]).out
-
-
-def test_the_table_says_how_many_times_ping_a_command_takes() -> None:
-    table = report.table(RESULTS)
-    assert "| 300 | 4.00 / 2.00 s | 20.0 / 16.0 s | 30.0 / 24.0 s (1.5× / 1.5×) |" in table
-    assert len(table.splitlines()) == 4
-
-
-def test_the_plot_is_xml_with_a_line_per_command() -> None:
-    drawing = ET.fromstring(report.plot(RESULTS))  # noqa: S314 - our own text
-    assert len(drawing.findall("{*}polyline")) == 2 * 3
-    ET.fromstring(report.plot({1: RESULTS[1]}))  # noqa: S314
-
-
-def test_the_page_is_changed_between_its_marks_only() -> None:
-    text = f"before\n{BEGIN}\nold\n<!-- end of {report.SCRIPT} -->\nafter\n"
-    made = report.replaced(text, RESULTS, "a machine")
-    assert made.startswith("before\n")
-    assert made.endswith("after\n")
-    assert "old" not in made
-    assert report.replaced(made, RESULTS, "a machine") == made
-    with pytest.raises(ValueError, match="the page has no"):
-        report.replaced("no marks", RESULTS, "")
-    assert BEGIN in report.pages.page(report.SCRIPT).read_text()
-
-
-def test_sizes_that_were_not_measured_again_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    page = tmp_path / "scale.md"
-    page.write_text(f"{BEGIN}\n<!-- end of {report.SCRIPT} -->\n")
-    monkeypatch.setattr(report.pages, "FOLDER", tmp_path)
-    report.write({300: RESULTS[300]}, "load 0")
-    report.write({1: RESULTS[1]}, "load 9")
-    made = page.read_text()
-    assert made.index("| 1 | 0.02") < made.index("| 300 | 4.00")
-    assert "1 nodes: load 9.\n300 nodes: load 0." in made
 
 
 def test_a_command_that_does_not_end_is_ended(tmp_path: Path) -> None:

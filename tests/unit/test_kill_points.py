@@ -6,7 +6,6 @@ from collections import Counter
 
 import pytest
 
-from proofs import pages
 from proofs.kills import __main__ as kills
 from proofs.kills import moment, points, targets
 
@@ -51,15 +50,8 @@ def test_the_table_counts_points_and_those_that_ended_alike() -> None:
         row(points.CONTROLLER, moment.JOB, ["n1 > files"]),
         row(points.RESET, moment.JOB, []),
     ]
-    lines = kills.table(rows).splitlines()
-    assert len(lines) == 2 + 3
-    assert lines[2].startswith("| controller: ")
-    assert lines[2].endswith("|  | 1 | 1 |  |  | 2 | 1 | 2 | 20 |")
-    assert lines[-1] == "| **all** |  | 1 | 2 |  |  | 3 | 2 | 3 | 20 |"
-
-
-def test_the_page_has_a_place_for_the_table() -> None:
-    text = pages.page(kills.SCRIPT).read_text()
-    assert "new" in pages.replaced(text, f"{kills.SCRIPT} core", "new")
-    with pytest.raises(ValueError, match="the page has no"):
-        pages.replaced(text, "bench/none.py", "new")
+    lines = kills.table(rows)
+    assert {len(line) for line in lines} == {len(kills.HEAD)}
+    assert lines[0][0].startswith("controller: ")
+    assert lines[0][1:] == ["", "1", "1", "", "", "2", "1", "2", "20"]
+    assert lines[-1] == ["**all**", "", "1", "2", "", "", "3", "2", "3", "20"]

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from proofs.pages import markdown, merged, replaced
 from proofs.witness.look import Sight, between
 from proofs.witness.promise import against_node, against_report, data_kept, promise
 from proofs.witness.stories import STORIES, sample
@@ -175,17 +174,3 @@ def test_there_are_thirty_changes_of_all_kinds_and_a_sample_of_them():
     assert len(set(names)) == len(names)
     kinds = {change.kind for change in sample().changes}
     assert len(kinds) == len(sample().changes) <= 10
-
-
-def test_a_table_stands_between_the_marks_of_its_script():
-    text = "a\n<!-- x.py -->\nold\n<!-- end of x.py -->\nb\n"
-    assert replaced(text, "x.py", "new") == "a\n<!-- x.py -->\nnew\n<!-- end of x.py -->\nb\n"
-    with pytest.raises(ValueError, match="has no <!-- y"):
-        replaced(text, "y.py", "new")
-
-
-def test_rows_of_an_earlier_run_stay_in_their_order():
-    table = markdown(("a", "b", "c"), [("k", "1", "old"), ("k", "2", "old"), ("gone", "x", "old")])
-    text = replaced("<!-- x.py -->\n<!-- end of x.py -->", "x.py", table)
-    found = merged(text, "x.py", [("k", "2", "new"), ("k", "0", "new")], [("k", str(number)) for number in range(4)])
-    assert [tuple(row) for row in found] == [("k", "0", "new"), ("k", "1", "old"), ("k", "2", "new")]
