@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import yaml
 from scs_deploy.catalogue.load import load_catalogue
 from scs_deploy.lab import Lab, LabSpec, container
 from scs_deploy.machine.paths import state_dir
+from scs_deploy.machine.waiting import wait_for
 from scs_deploy.operations.session import Session
 from scs_deploy.secrets import Vault, account_names
 
@@ -62,10 +62,8 @@ def core_only(**values: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 def until(condition: Callable[[], Any], what: str, seconds: float = 60, pause: float = 0.2) -> Any:
     """Return what ``condition`` gives as soon as that is true."""
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"after {seconds:g} s still not: {what}"
-        time.sleep(pause)
+    found = wait_for(lambda: condition() or None, seconds, pause)
+    assert found, f"after {seconds:g} s still not: {what}"
     return found
 
 

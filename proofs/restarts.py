@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from scs_deploy.catalogue import names
+from scs_deploy.machine.waiting import wait_for
 from scs_deploy.operations.session import Session
 from scs_deploy.smoke import reach
 from scs_deploy.smoke.run import kept
@@ -181,11 +182,8 @@ def healthy(session: Session, instance: str) -> bool:
 
 
 def wait(condition: Callable[[], bool], what: str, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"after {seconds:g} s: {what}")
-        time.sleep(INTERVAL)
+    if not wait_for(condition, seconds, INTERVAL):
+        raise TimeoutError(f"after {seconds:g} s: {what}")
 
 
 def show(row: Row) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 from scs_deploy.cloud import access
 from scs_deploy.cloud.credentials import Login
 from scs_deploy.errors import DeployError
+from scs_deploy.machine.waiting import wait_for
 
 TIMEOUT_SECONDS = 30
 PAUSE_SECONDS = 0.5
@@ -42,14 +43,13 @@ class NoAnswerError(DeployError):
 
 def token_within(login: Login, seconds: float) -> Proof:
     """Like ``token``, but try again for some seconds while nobody answers: a load balancer needs a few to see a member back."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
+
+    def asked() -> Proof | None:
+        with contextlib.suppress(NoAnswerError):
             return token(login)
-        except NoAnswerError:
-            if time.monotonic() > deadline:
-                raise
-        time.sleep(PAUSE_SECONDS)
+        return None
+
+    return wait_for(asked, seconds, PAUSE_SECONDS) or token(login)
 
 
 def token(login: Login, *, timeout: float = TIMEOUT_SECONDS) -> Proof:

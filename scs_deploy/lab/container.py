@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from scs_deploy.errors import DeployError
 from scs_deploy.lab.identity import LABEL_FOLDER, LABEL_LAB, LABEL_NODE, LabNames
 from scs_deploy.lab.spec import NodeSpec
 from scs_deploy.machine import engine
+from scs_deploy.machine.waiting import wait_for
 
 CONFIG = "/etc/scs-lab"
 IMAGES = "/var/lib/scs-lab/images"
@@ -128,15 +128,18 @@ def check_owner(containers: Iterable[NodeContainer], folder: Path) -> None:
 def repair(there: NodeContainer, names: LabNames) -> bool:
     """Start a node that does not run, or runs outside its namespace; True when it was started."""
     namespace = names.namespace(there.node)
-    deadline = time.monotonic() + RESTART_SECONDS
-    # A node whose first process just died is started by its monitor, unless that died with it.
-    while there.state == "running" and not there.alive and time.monotonic() < deadline:
-        time.sleep(0.1)
+    if there.state == "running" and not there.alive:
+        # A node whose first process just died is started by its monitor, unless that died with it.
+        wait_for(lambda: _settled(listed(names)[there.node]), RESTART_SECONDS)
         there = listed(names)[there.node]
     if there.state == "running" and there.runs_in(namespace):
         return False
     restart(there)
     return True
+
+
+def _settled(there: NodeContainer) -> bool:
+    return there.state != "running" or there.alive
 
 
 def restart(there: NodeContainer) -> None:
@@ -165,7 +168,5 @@ def _speak_for_monitor(there: NodeContainer) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(there.pid, signal.SIGKILL)
     # A first process is the last of its node to go: until then the kernel ends all others.
-    deadline = time.monotonic() + END_SECONDS
-    while there.alive and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait_for(lambda: not there.alive, END_SECONDS)
     (EXITS / there.id).write_text("137")

@@ -7,7 +7,6 @@ import os
 import shlex
 import shutil
 import subprocess
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from scs_deploy.lab.network import LabNetwork
 from scs_deploy.lab.preflight import check_machine, check_memory
 from scs_deploy.lab.spec import LabSpec, NodeSpec
 from scs_deploy.machine import engine, environment
+from scs_deploy.machine.waiting import wait_for
 
 Progress = Callable[[str], None]
 
@@ -137,13 +137,8 @@ class Lab:
         """``systemctl reboot`` inside; returns when the node has booted again. ``timeout`` in seconds."""
         before = self._boot_id(name)
         self.run(name, ["systemctl", "reboot"])
-        deadline = time.monotonic() + timeout
-        while self._boot_id(name) in ("", before):
-            if time.monotonic() > deadline:
-                raise DeployError(
-                    "the node did not come back", where=name, why=self._last_words(name), fix="run lab up"
-                )
-            time.sleep(0.1)
+        if not wait_for(lambda: self._boot_id(name) not in ("", before), timeout):
+            raise DeployError("the node did not come back", where=name, why=self._last_words(name), fix="run lab up")
         self._wait(self.spec.node(name), _silent)
 
     def plug(self, name: str, network: str, *, connected: bool) -> None:
@@ -222,20 +217,22 @@ class Lab:
             progress(f"{node.name}: started the node again, it was {there.state}")
 
     def _wait(self, node: NodeSpec, progress: Progress) -> None:
-        deadline = time.monotonic() + BOOT_SECONDS
-        while True:
+        said: list[str] = []
+
+        def state() -> str | None:
             done = self.run(node.name, ["systemctl", "is-system-running", "--wait"])
-            if done.stdout.strip() in UNIT_STATES:
-                break
-            if time.monotonic() > deadline:
-                raise DeployError(
-                    f"the node does not answer ssh after {BOOT_SECONDS} s",
-                    where=node.name,
-                    why=f"{done.stderr.strip()}\n{self._last_words(node.name)}".strip(),
-                    fix=f"look at `podman logs {self.names.container(node.name)}`, or `lab reset {node.name}`",
-                )
-            time.sleep(0.1)
-        if done.stdout.strip() == "degraded":
+            said[:] = [done.stderr.strip()]
+            return found if (found := done.stdout.strip()) in UNIT_STATES else None
+
+        found = wait_for(state, BOOT_SECONDS)
+        if found is None:
+            raise DeployError(
+                f"the node does not answer ssh after {BOOT_SECONDS} s",
+                where=node.name,
+                why="\n".join([*said, self._last_words(node.name)]).strip(),
+                fix=f"look at `podman logs {self.names.container(node.name)}`, or `lab reset {node.name}`",
+            )
+        if found == "degraded":
             failed = self.run(node.name, ["systemctl", "list-units", "--failed", "--plain", "--no-legend"]).stdout
             progress(f"{node.name}: failed units: {', '.join(line.split()[0] for line in failed.splitlines())}")
 

@@ -13,7 +13,6 @@ import resource
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any, Literal
 
 from scs_deploy.errors import DeployError
 from scs_deploy.machine.paths import state_dir
+from scs_deploy.machine.waiting import wait_for
 
 ENGINE_ULIMIT = 1048576
 """Podman's built-in default for nofile and nproc; above a machine's hard limit every container start fails."""
@@ -224,13 +224,11 @@ def _podman_service(engine: Engine) -> Iterator[str]:
         start_new_session=True,
     )
     try:
-        deadline = time.monotonic() + 10
-        while not socket.exists():
-            if process.poll() is not None or time.monotonic() > deadline:
-                process.kill()
-                why = process.communicate()[1].decode(errors="replace").strip()
-                raise DeployError("podman's API service did not start", where="controller", why=why)
-            time.sleep(0.01)
+        wait_for(lambda: socket.exists() or process.poll() is not None, 10, pause=0.01)
+        if not socket.exists():
+            process.kill()
+            why = process.communicate()[1].decode(errors="replace").strip()
+            raise DeployError("podman's API service did not start", where="controller", why=why)
         yield url
     finally:
         process.terminate()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, TypeVar
 
 from scs_deploy.cloud.access import Cloud
 from scs_deploy.errors import DeployError
+from scs_deploy.machine.waiting import wait_for
 from scs_deploy.region.region import Region
 from scs_deploy.smoke.tenant import Tenant
 
@@ -66,18 +66,12 @@ class Bench:
         fix: str = "",
     ) -> T:
         """Ask until ``probe`` gives something; ``state`` says how things stand when time is up."""
-        deadline = time.monotonic() + seconds * self.region.patience
-        while True:
-            found = probe()
-            if found is not None:
-                return found
-            if time.monotonic() > deadline:
-                why = state() if state else ""
-                limit = f"waited {seconds * self.region.patience:.0f} s"
-                raise DeployError(
-                    f"{what} did not come", where=self.tenant.name, why=f"{limit}; {why}" if why else limit, fix=fix
-                )
-            time.sleep(every)
+        limit = seconds * self.region.patience
+        found = wait_for(probe, limit, every)
+        if found is None:
+            why = "; ".join(filter(None, [f"waited {limit:.0f} s", state() if state else ""]))
+            raise DeployError(f"{what} did not come", where=self.tenant.name, why=why, fix=fix)
+        return found
 
     def until(
         self, what: str, get: Callable[[], Any], good: str | tuple[str, ...], seconds: float, fix: str = ""

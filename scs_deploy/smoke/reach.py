@@ -1,4 +1,7 @@
-"""From this machine to a server: ping, TCP, HTTP. No program is needed for it."""
+"""From this machine to a server: ping, TCP, HTTP.
+
+The echo requests are our own, as not every controller has `ping`, and a process for each would hide gaps of tenths of a second.
+"""
 
 from __future__ import annotations
 
