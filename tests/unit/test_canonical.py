@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import ast
-
 from proofs import canonical
-from proofs.deployment import NODE_STATE
 
 STATE = {"n1": {"files": {"/etc/a": ["12ab", "100644", 0, 0]}, "databases": ["keystone", "nova"]}}
 
@@ -35,19 +32,3 @@ def test_a_difference_names_the_place() -> None:
     ]
     assert canonical.differences({"a": 1}, {"a": 2}) == ["a: 2; it is to be 1"]
     assert canonical.differences({"a": ["x", "y"]}, {"a": ["y", "x"]}) == ["a: another order"]
-
-
-def test_every_part_of_the_state_is_documented() -> None:
-    text = (NODE_STATE.parents[1] / "docs" / "state-digest.md").read_text()
-    program = ast.parse(NODE_STATE.read_text())
-    (end,) = (one.value for one in program.body if isinstance(one, ast.Assign) and ast.unparse(one.targets[0]) == "end")
-    assert isinstance(end, ast.Dict)
-    parts = [str(ast.literal_eval(key)) for key in end.keys if key]
-    assert len(parts) > 10
-    assert [part for part in parts if part != "apis" and f"`{part}`" not in text] == []
-    (behind,) = (
-        one.value for one in program.body if isinstance(one, ast.AnnAssign) and ast.unparse(one.target) == "BEHIND"
-    )
-    assert isinstance(behind, ast.Dict)
-    owners = [str(ast.literal_eval(key)) for key in behind.keys if key]
-    assert [owner for owner in owners if f"{owner}`" not in text] == []
