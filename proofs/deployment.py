@@ -238,3 +238,16 @@ def remove(cloud: Cloud) -> None:
     for path in sorted(cloud.folder.rglob("*"), reverse=True):
         if path.name != "region.yml":
             path.rmdir() if path.is_dir() else path.unlink()
+
+
+def applied_after_all(cloud: Cloud) -> None:
+    """Apply again; as long as the module of the killed run is still at work on the node, that is refused by name."""
+
+    def again() -> bool:
+        done = cloud.run("apply", "--yes")
+        if done.returncode:
+            assert "another run is changing this node" in done.stderr, done.stdout + done.stderr
+            assert "held by" in done.stderr
+        return done.returncode == 0
+
+    until(again, "an apply after the kill went through", 180)

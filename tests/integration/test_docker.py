@@ -12,11 +12,21 @@ from typing import Any
 
 import pytest
 
-from proofs.deployment import CORE, KEEP, PENDING, Cloud, core_only, deploy, remove, until, write_region
+from proofs.deployment import (
+    CORE,
+    KEEP,
+    PENDING,
+    Cloud,
+    applied_after_all,
+    core_only,
+    deploy,
+    remove,
+    until,
+    write_region,
+)
 from proofs.kills.process import kill
 from scs_deploy.images.lock import read_lock
 from scs_deploy.machine.paths import state_dir
-from tests.integration.test_interrupt import applied_after_all
 
 SERVICES = {"node", "mariadb", "memcached"}
 FILE = "/var/lib/scs-deploy/data/mariadb/test-of-engines"

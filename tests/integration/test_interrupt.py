@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from proofs.deployment import Cloud, until
+from proofs.deployment import Cloud, applied_after_all, until
 from proofs.kills.moment import LOCK
 from proofs.kills.points import CONTROLLER, MODULE, ORPHAN, POWER, RESET, Point, points
 from proofs.kills.targets import PLAIN, SETTINGS
@@ -21,19 +21,6 @@ KILLS = (CONTROLLER, ORPHAN, MODULE, POWER, RESET)
 TARGETS = {one.name: one for one in (PLAIN, SETTINGS)}
 POINTS = list(points(SEED, len(KILLS), list(TARGETS), KILLS))
 FEW = {name: SETTINGS.services[name] for name in ("memcached", "mariadb", "haproxy")}
-
-
-def applied_after_all(cloud: Cloud) -> None:
-    """Apply again; as long as the module of the killed run is still at work on the node, that is refused by name."""
-
-    def again() -> bool:
-        done = cloud.run("apply", "--yes")
-        if done.returncode:
-            assert "another run is changing this node" in done.stderr, done.stdout + done.stderr
-            assert "held by" in done.stderr
-        return done.returncode == 0
-
-    until(again, "an apply after the kill went through", 180)
 
 
 def test_ctrl_c_says_what_is_so_and_leaves_nothing_behind(settled: Cloud) -> None:
