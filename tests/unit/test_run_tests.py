@@ -32,9 +32,28 @@ def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
+@pytest.mark.parametrize(
+    ("fast", "k", "expected"),
+    [
+        (True, "", "unit"),
+        (True, "x", "unit"),
+        (False, "x", "unit / integration / cloud"),
+        (False, "", "ansible-lint / unit / images / integration, molecule > cloud"),
+    ],
+)
+def test_labs_come_last_and_two_of_them_side_by_side(runner: ModuleType, fast: bool, k: str, expected: str):
+    found = list(runner.phases(SimpleNamespace(fast=fast, k=k)))
+    names = [", ".join(" > ".join(one.name for one in (phase, *phase.then)) for phase in lane) for lane in found]
+    assert " / ".join(names).endswith(expected)
+    assert ("ruff check" in names) is not bool(k)
+    assert all(
+        phase.argv[0].startswith(runner.BIN) for lane in found for phase in lane if phase.argv[0].startswith("/")
+    )
+
+
 def test_a_report_is_counted(runner: ModuleType):
     runner.report("unit").write_text(REPORT.format(failures=3))
-    assert str(runner.count(runner.Phase("unit", (), tests="report"), 1, "")) == "4 passed, 4 failed, 2 skipped"
+    assert runner.told(runner.count(runner.Phase("unit", (), tests="report"), 1, "")) == "4 passed, 4 failed, 2 skipped"
 
 
 @pytest.mark.parametrize(
@@ -52,7 +71,7 @@ def test_a_report_is_counted(runner: ModuleType):
     ],
 )
 def test_no_failure_is_lost(runner: ModuleType, tests: str, code: int, output: str, expected: str):
-    assert str(runner.count(runner.Phase("p", (), tests=tests), code, output)) == expected
+    assert runner.told(runner.count(runner.Phase("p", (), tests=tests), code, output)) == expected
 
 
 def test_a_phase_has_a_limit_and_its_output_is_kept(runner: ModuleType):
@@ -98,10 +117,10 @@ def test_what_stays_in_the_background_does_not_hold_the_run(runner: ModuleType):
 def test_the_phase_of_a_killed_run_is_ended_and_a_stranger_is_not(runner: ModuleType):
     with subprocess.Popen(["sleep", "60"], start_new_session=True) as process:
         record = runner.STATE / f"phase-{process.pid}"
-        record.write_text(f"{process.pid} 1")
+        record.write_text("1")
         runner.end_orphans()
         assert process.poll() is None
-        record.write_text(f"{process.pid} {runner.birth(process.pid)}")
+        record.write_text(runner.birth(process.pid))
         runner.end_orphans()
         assert process.wait(timeout=5) == -9
 
