@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import time
 import uuid
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from engine import ENGINE
+
+from proofs.deployment import until
 
 KIND = "block-storage"
 DATA = {"Content_Type": "application/octet-stream"}
@@ -41,20 +42,18 @@ class Things:
         return self.until(kind, key, "available")
 
     def until(self, kind: str, key: str, status: str, seconds: float = 120) -> Any:
-        deadline = time.monotonic() + seconds
-        while (shown := self.cloud.ask("GET", KIND, f"/{kind}s/{key}").json[kind])["status"] != status:
-            assert "error" not in shown["status"], shown
-            assert time.monotonic() < deadline, shown
-            time.sleep(1)
-        return shown
+        def shown() -> Any:
+            found = self.cloud.ask("GET", KIND, f"/{kind}s/{key}").json[kind]
+            assert status == found["status"] or "error" not in found["status"], found
+            return found if found["status"] == status else None
+
+        return until(shown, f"{kind} {key} is {status}", seconds, 1)
 
     def remove(self) -> None:
         for kind, key in reversed(self.made):
             self.cloud.ask("DELETE", KIND, f"/{kind}s/{key}")
-            deadline = time.monotonic() + 60
-            while self.cloud.ask("GET", KIND, f"/{kind}s/{key}").status != 404:
-                assert time.monotonic() < deadline, f"{kind} {key} is still there"
-                time.sleep(1)
+            path = f"/{kind}s/{key}"
+            until(lambda path=path: self.cloud.ask("GET", KIND, path).status == 404, f"{kind} {key} is gone", 60, 1)
 
 
 @pytest.fixture

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from proofs.deployment import until
+
 DATA = {"Content_Type": "application/octet-stream"}
 CONTENT = bytes(range(256)) * (4 << 12)
 """4 MiB that are no zeros."""
@@ -31,11 +33,11 @@ def image(cloud: Any) -> Iterator[str]:
 
 
 def _active(cloud: Any, key: str, seconds: float = 60) -> Any:
-    deadline = time.monotonic() + seconds
-    while (shown := cloud.ask("GET", "image", f"/v2/images/{key}").json)["status"] != "active":
-        assert time.monotonic() < deadline, shown
-        time.sleep(0.5)
-    return shown
+    def shown() -> Any:
+        found = cloud.ask("GET", "image", f"/v2/images/{key}").json
+        return found if found["status"] == "active" else None
+
+    return until(shown, f"image {key} is active", seconds, 0.5)
 
 
 def _pieces() -> Iterator[bytes]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
+
+from proofs.deployment import until
 
 
 def _virtual(host: Any) -> list[str]:
@@ -27,16 +28,7 @@ def test_gives_the_addresses_up_while_the_balancer_is_down(host: Any) -> None:
     before = set(_virtual(host))
     host.check_output("systemctl stop haproxy")
     try:
-        assert _eventually(lambda: not _virtual(host)), "clients would be sent to a node that cannot serve them"
+        until(lambda: not _virtual(host), "no client is sent to a node that cannot serve it", 30, 0.5)
     finally:
         host.check_output("systemctl start haproxy")
-    assert _eventually(lambda: set(_virtual(host)) == before)
-
-
-def _eventually(condition: Any, seconds: float = 30) -> bool:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.5)
-    return False
+    until(lambda: set(_virtual(host)) == before, "the addresses are back", 30, 0.5)

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from engine import ENGINE
 
+from proofs.deployment import until
+
 AGENT = "neutron-ovn-metadata-agent"
 CIDR, GATEWAY = "192.0.2.0/24", "192.0.2.1"
 METADATA = "curl --silent --max-time 5 --output /dev/null --write-out %{http_code} http://169.254.169.254/openstack"
-
-
-def until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"after {seconds:g} s still not: {what}"
-        time.sleep(0.3)
-    return found
 
 
 @dataclass
@@ -168,14 +161,14 @@ def test_ports_become_active_on_their_node(network: Network, guests: list[Guest]
     for guest in guests:
         until(
             lambda port=guest.port["id"]: network.get(f"ports/{port}")["port"]["status"] == "ACTIVE",
-            60,
             f"port {guest.port['id']} is active",
+            60,
         )
 
 
 def test_guests_reach_each_other_and_their_router(guests: list[Guest]) -> None:
     for address in (guests[1].port["fixed_ips"][0]["ip_address"], GATEWAY):
-        until(lambda to=address: guests[0].run(f"ping -c 1 -W 1 {to}").rc == 0, 30, f"{address} answers")
+        until(lambda to=address: guests[0].run(f"ping -c 1 -W 1 {to}").rc == 0, f"{address} answers", 30)
 
 
 def test_metadata_is_answered_again_after_a_restart_and_traffic_goes_on(guests: list[Guest], host: Any) -> None:
@@ -185,12 +178,12 @@ def test_metadata_is_answered_again_after_a_restart_and_traffic_goes_on(guests: 
     def answered() -> bool:
         return first.run(METADATA).stdout in {"200", "404", "503"}
 
-    until(answered, 60, "metadata is answered")
+    until(answered, "metadata is answered", 60)
     target = second.port["fixed_ips"][0]["ip_address"]
     host.check_output(f"(ip netns exec {first.name} ping -i 0.2 -w 30 -q {target} > /run/{first.name}.ping 2>&1 &)")
     host.check_output(f"systemctl restart {AGENT}")
-    until(answered, 90, "metadata is answered after a restart")
-    until(lambda: "packet loss" in host.file(f"/run/{first.name}.ping").content_string, 40, "the ping is done")
+    until(answered, "metadata is answered after a restart", 90)
+    until(lambda: "packet loss" in host.file(f"/run/{first.name}.ping").content_string, "the ping is done", 40)
     assert " 0% packet loss" in host.check_output(f"cat /run/{first.name}.ping; rm /run/{first.name}.ping")
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from engine import ENGINE
+
+from proofs.deployment import until
 
 PATIENCE = 120
 
@@ -19,15 +20,14 @@ def made(answer: Any, kind: str) -> dict[str, Any]:
 
 def active(member: Any, balancer: str) -> dict[str, Any]:
     """Wait until the balancer takes the next order."""
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        answer = member.ask("GET", "load-balancer", f"/v2/lbaas/loadbalancers/{balancer}")
-        found = made(answer, "loadbalancer")
-        if found["provisioning_status"] in {"ACTIVE", "ERROR"}:
-            assert found["provisioning_status"] == "ACTIVE", found
-            return found
-        assert time.monotonic() < deadline, found
-        time.sleep(0.5)
+
+    def settled() -> dict[str, Any] | None:
+        found = made(member.ask("GET", "load-balancer", f"/v2/lbaas/loadbalancers/{balancer}"), "loadbalancer")
+        return found if found["provisioning_status"] in {"ACTIVE", "ERROR"} else None
+
+    found: dict[str, Any] = until(settled, "the balancer takes the next order", PATIENCE, 0.5)
+    assert found["provisioning_status"] == "ACTIVE", found
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +45,7 @@ def balancer(member: Any, subnet: str) -> Iterator[dict[str, Any]]:
     yield active(member, found["id"])
     path = f"/v2/lbaas/loadbalancers/{found['id']}?cascade=true"
     assert member.ask("DELETE", "load-balancer", path).status == 204
-    deadline = time.monotonic() + PATIENCE
-    while member.ask("GET", "load-balancer", path).status != 404:
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
+    until(lambda: member.ask("GET", "load-balancer", path).status == 404, "the balancer is gone", PATIENCE, 0.5)
 
 
 def test_ovn_is_the_only_provider(member: Any) -> None:
