@@ -6,7 +6,8 @@ from collections import Counter
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.scs.deploy.plugins.plugin_utils.exchange import NO_PAYLOAD, exchange
+
+from ..plugin_utils.exchange import NO_PAYLOAD, exchange
 
 
 class ActionModule(ActionBase):

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ansible.errors import AnsibleActionFail
-from ansible_collections.scs.node.plugins.module_utils import wire
+
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils import wire
 
 VARIABLE, ENVIRONMENT, WAVE = "scs_private", "SCS_DEPLOY_PRIVATE", "scs_wave"
 ENDED = "scs-deploy, which started this run, has ended"

@@ -35,7 +35,7 @@ class PodmanEngine(SdkEngine):
 
     def load(self, archive: Iterable[bytes]) -> None:
         with self.speaking(), podman.PodmanClient(base_url=self.url, timeout=LOAD_TIMEOUT) as patient:
-            patient.images.load(archive)
+            patient.images.load(archive)  # type: ignore[arg-type]  # the SDK asks for bytes and sends pieces on
 
     @staticmethod
     def _managed(attrs: dict[str, Any]) -> Managed:

@@ -32,9 +32,10 @@ result:
 """
 
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
-from ansible_collections.scs.node.plugins.module_utils import wire  # noqa: E402
-from ansible_collections.scs.node.plugins.module_utils.converge import converge  # noqa: E402
-from ansible_collections.scs.node.plugins.module_utils.node import Node  # noqa: E402
+
+from ..module_utils import wire  # noqa: E402
+from ..module_utils.converge import converge  # noqa: E402
+from ..module_utils.node import Node  # noqa: E402
 
 
 def main() -> None:
