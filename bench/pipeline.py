@@ -22,7 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from inventories import generate_region
-from proofs.world import known_facts, matching
+from proofs.world import answers, known_facts, matching
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils import wire
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Answer
 from scs_deploy.catalogue.load import load_catalogue
 from scs_deploy.catalogue.release import load_users
 from scs_deploy.nodes import messages
@@ -98,22 +100,26 @@ def pipeline(nodes: int, timer: Timer) -> dict[str, int]:
     with timer.stage("questions"):
         questions = [messages.observe(node.name, node.engine, sealed, "") for node in region.nodes]
     observed = {node.name: matching(node.name, sealed) for node in region.nodes}
+    sent = {name: wire.encode(answer) for name, answer in answers(observed).items()}
+    with timer.stage("answers"):
+        heard = {name: wire.decode(Answer, text) for name, text in sent.items()}
     with timer.stage("plan"):
-        plan = make_plan(Inputs(region, sealed, order, observed, {}))
+        plan = make_plan(Inputs(region, sealed, order, heard, {}))
     assert plan.empty, plan.summary()
     for answer in observed.values():
         for one in answer["instances"].values():
             if one["running"]:
                 one["running"]["start"] = "older"
+    heard = answers(observed)
     with timer.stage("plan of change"):
-        plan = make_plan(Inputs(region, sealed, order, observed, {}))
+        plan = make_plan(Inputs(region, sealed, order, heard, {}))
         _ = plan.digest
     with timer.stage("payloads of change"):
         for wave in plan.waves:
             for name in wave.nodes:
                 messages.converge("r", wave, name, "podman", "me", sealed, resolver, False)
     print(f"    {len(placement.placed)} instances; {plan.summary()}")
-    sizes = {QUESTION: max(len(json.dumps(one)) for one in questions)}
+    sizes = {QUESTION: max(len(wire.dumps(one)) for one in questions)}
     for file in (file for node in region.nodes for one in desired.on(node.name) for file in one.files):
         sizes[file.path] = max(sizes.get(file.path, 0), len(file.text))
     return sizes

@@ -28,7 +28,7 @@ from bench.nodes import region as regions
 from bench.nodes.field import Field, FieldError, new_folder, sweep
 from bench.nodes.meter import CommandError, Cost, Meter
 from proofs import pages
-from proofs.world import nothing
+from proofs.world import answers, nothing
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils import wire
 from scs_deploy.errors import DeployError
 from scs_deploy.nodes import messages
@@ -105,12 +105,12 @@ class Bench:
         """Bring every node to its wanted state, without a wave for each rack: what is measured comes after it."""
         session = Session.open(str(self.region_folder))
         found = simulated.facts()
-        FactsCache(session.state / "facts").learn(
-            {name: {"facts": facts, "facts_digest": wire.digest(facts)} for name, facts in found.items()}
-        )
+        cache = FactsCache(session.state / "facts")
+        for name, facts in found.items():
+            cache.keep(name, facts, wire.digest(facts))
         sealed = session.render()
         session.keep()
-        observed = {name: {**nothing(name, sealed), "images": [regions.IMAGE]} for name in session.nodes}
+        observed = answers({name: {**nothing(name, sealed), "images": [regions.IMAGE]} for name in session.nodes})
         plan = make.make_plan(make.Inputs(session.region, sealed, session.order, observed, {}))
         resolver = session.resolver(sealed.desired)
         steps: dict[str, list[Step]] = {}

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils import wire
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Answer
 from scs_deploy.catalogue.load import Catalogue, load_catalogue
 from scs_deploy.catalogue.release import load_users
 from scs_deploy.plan.dependencies import Order, order_of
@@ -43,14 +46,28 @@ def catalogue(*roles: Path) -> Catalogue:
 def facts(address: str, memory: int = 4096) -> dict:
     """Facts of a node with one NIC per network."""
     last = address.rpartition(".")[2]
+    nic = {"mac": "", "mtu": 1500, "kind": "", "vlan": None, "parent": "", "speed": -1}
     return {
+        "os": {"id": "debian", "version": "13", "codename": "trixie"},
+        "kernel": "6.12.0",
+        "architecture": "x86_64",
+        "hostname": f"host-{last}",
+        "python": "3.13.5",
         "memory_mib": memory,
-        "cpu": {"count": 4},
+        "cpu": {"model": "made up", "count": 4, "threads_per_core": 1, "flags": []},
         "cgroup": {"mode": "v2", "controllers": ["cpu", "memory", "pids"]},
+        "disks": [],
         "interfaces": [
-            {"name": "eth0", "addresses": [f"10.60.1.{last}/24"]},
-            {"name": "eth1", "addresses": [f"10.60.2.{last}/24"]},
+            {**nic, "name": "eth0", "addresses": [f"10.60.1.{last}/24"]},
+            {**nic, "name": "eth1", "addresses": [f"10.60.2.{last}/24"]},
         ],
+        "resolvers": [],
+        "engines": {},
+        "kernel_features": {},
+        "ntp": {},
+        "virtualization": "none",
+        "limits": {"nofile": 1 << 20, "nproc": 1 << 20},
+        "clock_settable": True,
     }
 
 
@@ -163,12 +180,23 @@ class World:
     def plan(self, observed: dict | None = None, **fields) -> Plan:
         fields.setdefault("unreachable", {})
         return make_plan(
-            Inputs(self.region, self.sealed, self.order, self.observed() if observed is None else observed, **fields)
+            Inputs(
+                self.region,
+                self.sealed,
+                self.order,
+                answers(self.observed() if observed is None else observed),
+                **fields,
+            )
         )
 
 
+def answers(observed: Mapping[str, dict | Answer]) -> dict[str, Answer]:
+    """What the controller reads from answers, which tests have as JSON data."""
+    return {node: one if isinstance(one, Answer) else wire.load(Answer, one) for node, one in observed.items()}
+
+
 def matching(node: str, sealed: Sealed) -> dict:
-    """The answer of a node on which everything is as wanted (docs/contracts.md)."""
+    """The answer of a node on which everything is as wanted."""
     desired = sealed.desired
     items: dict[str, dict] = {}
     for name, owner in desired.owners.items():
@@ -178,20 +206,28 @@ def matching(node: str, sealed: Sealed) -> dict:
         if item.owner in items:
             entry = {"name": item.name, "attrs": dict(item.attrs), "secret": sealed.items[item.id]}
             items[item.owner]["items"][item.kind].append(entry)
+    return said(
+        instances={one.name: _running(one, sealed) for one in desired.on(node)},
+        jobs={job.name: {"state": "done", "digest": sealed.jobs[job.id]} for job in desired.jobs if job.node == node},
+        owners=items,
+        images=sorted({one.image for one in desired.on(node) if one.image}),
+    )
+
+
+def said(**more) -> dict:
+    """The answer of a node of which nothing is known, with ``more``."""
     return {
-        "v": 1,
         "facts": None,
         "facts_digest": "f",
-        "engine": {"state": "ok", "why": ""},
+        "live": {"time": 1000.0, "boot_id": "b", "free_bytes": {}, "listening": []},
         "lock": None,
-        "instances": {one.name: _running(one, sealed) for one in desired.on(node)},
+        "engine": {"state": "ok", "why": ""},
+        "instances": {},
         "unexpected": {"instances": {}, "files": [], "containers": []},
-        "jobs": {
-            job.name: {"state": "done", "digest": sealed.jobs[job.id]} for job in desired.jobs if job.node == node
-        },
-        "owners": items,
-        "images": sorted({one.image for one in desired.on(node) if one.image}),
-    }
+        "jobs": {},
+        "owners": {},
+        "images": [],
+    } | more
 
 
 def _running(instance: Instance, sealed: Sealed) -> dict:

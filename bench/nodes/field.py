@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from bench.nodes import kernel
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils import wire
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Work
 
 PREFIX = "scs-scale-"
 IMAGE = "localhost/scs-deploy/lab-node:2025.1"
@@ -125,12 +127,12 @@ class Field:
             raise FieldError(f"no facts of {', '.join(failed)}: see above")
         return {name: json.loads((folder / f"{name}.json").read_text()) for name in self.nodes}
 
-    def prime(self, payloads: Mapping[str, Mapping[str, Any]]) -> None:
+    def prime(self, payloads: Mapping[str, Work]) -> None:
         """Carry out a converge payload on every node, by the module's own code; raises ``FieldError`` when one fails."""
         folder = self.folder / "prime"
         folder.mkdir(mode=0o700, exist_ok=True)
         for name, payload in payloads.items():
-            (folder / f"{name}.json").write_text(json.dumps(payload))
+            (folder / name).write_text(wire.encode(payload))
         failed = self._ask("prime", PRIME_SECONDS)["failed"]
         shutil.rmtree(folder)
         if failed:

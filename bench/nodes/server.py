@@ -16,13 +16,14 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from bench.nodes import kernel, recorded
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils import facts, packages
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils import facts, packages, wire
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.converge import converge
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Health, InstanceStep, Step, Work
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.node import Node
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.systemd import Systemd
 
@@ -198,21 +199,24 @@ class Server:
 
     def _prime(self, node: Simulated) -> None:
         """The first deployment, by the module's own code, without SSH and Ansible in between."""
-        payload = json.loads((self.folder / "prime" / f"{node.name}.json").read_text())
+        work = wire.decode(Work, (self.folder / "prime" / node.name).read_text())
         os.fsync = lambda descriptor: None  # type: ignore[assignment]
         node.enter()
         host = recorded.RecordedHost()
-        for step in payload["steps"]:
-            one = step["instance"]
-            state = "generated" if one["kind"] == "container" else "enabled"
-            if one["unit"]:
-                host.path(f"{recorded.UNITS}/{one['unit']}").write_text(recorded.unit_text("inactive", state))
-            one |= {"packages": [], "health": {}}  # the packages are there, and its port is answered from the outset
+        steps: list[Step] = []
+        for step in work.steps:
+            assert isinstance(step, InstanceStep)
+            one = step.instance
+            state = "generated" if one.kind == "container" else "enabled"
+            if one.unit:
+                host.path(f"{recorded.UNITS}/{one.unit}").write_text(recorded.unit_text("inactive", state))
+            # The packages are there, and its port is answered from the outset.
+            steps.append(replace(step, instance=replace(one, packages=(), health=Health())))
         engine: Any = recorded.RecordedEngine(host, self.config["image"])
-        answer = converge(payload, Node(host, Systemd(host), lambda kind: engine, "podman"))
-        bad = [one for one in answer["results"] if one["status"] == "failed"]
-        if bad or answer["lock"]:
-            raise RuntimeError(json.dumps(bad or answer, indent=1))
+        outcome = converge(replace(work, steps=steps), Node(host, Systemd(host), lambda kind: engine, "podman"))
+        bad = [one for one in outcome.results if one.status == "failed"]
+        if bad or outcome.lock:
+            raise RuntimeError(str(bad or outcome))
 
 
 class Recorded:

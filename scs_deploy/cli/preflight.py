@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict
 
 import typer
@@ -32,27 +32,28 @@ def preflight(region: RegionOption = None, as_json: JsonOption = False) -> None:
     session = common.session(region)
     observation = session.destruction()
     findings: list[Finding] = []
+    facts = {
+        name: found for name, answer in observation.observed.items() if (found := answer.facts or session.facts(name))
+    }
     called: dict[str, list[str]] = {}
-    for name, answer in observation.observed.items():
-        called.setdefault((answer.get("facts") or session.facts(name)).get("hostname", ""), []).append(name)
+    for name, one in facts.items():
+        called.setdefault(one["hostname"], []).append(name)
     for name, answer in observation.observed.items():
         node = session.nodes[name]
         if node.state == "absent":
             continue
-        managed = set(answer.get("unexpected", {}).get("instances", {}))
         subject = Subject(
             node,
             {str(key): network for key, network in session.region.networks.items()},
-            answer.get("facts") or session.facts(name),
-            answer.get("live") or {},
+            facts[name],
+            answer.live,
             observation.clocks.get(name, 0.0),
-            next(tuple(names) for names in called.values() if name in names),
-            tuple(_ports(session, node, managed)),
+            tuple(called[facts[name]["hostname"]]),
+            tuple(_ports(session, node, answer.unexpected.instances)),
         )
         findings += evaluate(subject)
-        if subject.facts:
-            given = Given(session.topology, session.templates, {}, {}, {name: subject.facts})
-            findings += [one for placed in session.placement.on(name) for one in unfit(given.scope(placed))]
+        given = Given(session.topology, session.templates, {}, {}, {name: subject.facts})
+        findings += [one for placed in session.placement.on(name) for one in unfit(given.scope(placed))]
     findings += between.run(session.region, session.connections)
     if as_json:
         common.print_json([asdict(finding) for finding in findings])
@@ -73,7 +74,7 @@ def preflight(region: RegionOption = None, as_json: JsonOption = False) -> None:
         )
 
 
-def _ports(session: Session, node: Node, managed: set[str]) -> Iterable[WantedPort]:
+def _ports(session: Session, node: Node, managed: Collection[str]) -> Iterable[WantedPort]:
     for placed in session.placement.on(node.name):
         for port in session.catalogue.component(placed.component)[1].ports:
             if not port.last:  # of a range, what is free is taken

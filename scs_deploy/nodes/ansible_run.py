@@ -17,10 +17,12 @@ from typing import Any, Self
 import ansible_runner
 import yaml
 
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils import wire
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Outcome, Work
 from scs_deploy.errors import Interrupted
 from scs_deploy.machine import paths
 from scs_deploy.nodes import run_folder
-from scs_deploy.nodes.answers import AT_A_TIME, Answer, Answers, OnNode
+from scs_deploy.nodes.answers import AT_A_TIME, Answers, OnNode
 from scs_deploy.nodes.connection import Connection
 
 _POLL_SECONDS = 0.1
@@ -69,7 +71,7 @@ class Waves:
                 signal.signal(number, handler)
             self._private.remove()
 
-    def next(self, payloads: Mapping[str, Mapping[str, Any]], on_node: OnNode | None = None) -> Answers:
+    def next(self, payloads: Mapping[str, Work], on_node: OnNode | None = None) -> Answers[Outcome]:
         """Carry out the next wave on those of its nodes that have a payload, and wait for all of them.
 
         Nodes are ``lost`` when Ansible itself cannot work, now or since an earlier wave. Raises ``Interrupted`` on Ctrl-C.
@@ -104,12 +106,12 @@ class Waves:
         """Leave out the next wave."""
         self._ask({})
 
-    def _ask(self, payloads: Mapping[str, Mapping[str, Any]]) -> None:
+    def _ask(self, payloads: Mapping[str, Work]) -> None:
         self._number += 1
         new, ready = f"in/.{self._number}", f"in/{self._number}"
         (self._folder / new).mkdir(mode=0o700)
         for name, payload in payloads.items():
-            self._write(f"{new}/{name}.json", payload)
+            (self._folder / new / name).write_text(wire.encode(payload))
         (self._folder / new).rename(self._folder / ready)
 
     def _forget(self, number: int) -> None:
@@ -210,14 +212,17 @@ class _Collected:
                 self._failed[host] = _reason(result)
             self._on_node(host, _ENDS[kind])
 
-    def answers(self, folder: Path, last_words: str) -> Answers:
-        answers: dict[str, Answer] = {}
+    def answers(self, folder: Path, last_words: str) -> Answers[Outcome]:
+        answers: dict[str, Outcome] = {}
         failed: dict[str, str] = {}
         lost: dict[str, str] = {}
         for name in self._asked:
-            path = folder / f"{name}.json"
+            path = folder / name
             if path.exists():
-                answers[name] = json.loads(path.read_bytes())
+                try:
+                    answers[name] = wire.decode(Outcome, path.read_text())
+                except wire.WireError as error:
+                    failed[name] = str(error)
             elif name in self._waiting:
                 lost[name] = last_words
             elif name not in self._unreachable:

@@ -13,13 +13,13 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import cache
-from typing import Any
 
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils import wire
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Answer, Question
 from scs_deploy.errors import DeployError, Interrupted
 from scs_deploy.machine import paths
 from scs_deploy.nodes import run_folder
-from scs_deploy.nodes.answers import AT_A_TIME, Answer, Answers, OnNode
+from scs_deploy.nodes.answers import AT_A_TIME, Answers, OnNode
 from scs_deploy.nodes.connection import Connection
 
 _NODE_SIDE = paths.PACKAGE / "ansible_collections/scs/node/plugins/module_utils"
@@ -39,15 +39,16 @@ sys.path.insert(0, f"/proc/self/fd/{{code}}")
 from {_PACKAGE} import wire
 from {_PACKAGE}.node import Node
 from {_PACKAGE}.observe import observe
-asked = wire.decode(given.read().decode())
-print("{_MARK}" + wire.encode(observe(asked, Node.local(asked["engine"]))))
+from {_PACKAGE}.messages import Question
+asked = wire.decode(Question, given.read().decode())
+print("{_MARK}" + wire.encode(observe(asked, Node.local(asked.engine))))
 """
 
 
 def ask(
-    connections: Mapping[str, Connection], questions: Mapping[str, Mapping[str, Any]], on_node: OnNode | None = None
-) -> Answers:
-    """Ask all nodes that there is a question for (docs/contracts.md), side by side.
+    connections: Mapping[str, Connection], questions: Mapping[str, Question], on_node: OnNode | None = None
+) -> Answers[Answer]:
+    """Ask all nodes that there is a question for, side by side.
 
     Whatever ends it early, Ctrl-C too, ends the conversations as well.
     """
@@ -90,14 +91,14 @@ class _Talks:
         self._running: set[subprocess.Popen[bytes]] = set()
         self._lock, self._ended = threading.Lock(), False
 
-    def __call__(self, connection: Connection, question: Mapping[str, Any]) -> Answer:
+    def __call__(self, connection: Connection, question: Question) -> Answer:
         code = _code()
-        given = b"%d\n%b%b" % (len(code), code, wire.encode(dict(question)).encode())
+        given = b"%d\n%b%b" % (len(code), code, wire.encode(question).encode())
         done = connection.talk(["/usr/bin/python3", "-I", "-c", _PROGRAM], given, self._started)
         for line in reversed(done.out.splitlines()):
             if line.startswith(_MARK):
                 try:
-                    return wire.decode(line.removeprefix(_MARK))
+                    return wire.decode(Answer, line.removeprefix(_MARK))
                 except wire.WireError as error:
                     raise _NoAnswerError(str(error)) from error
         said = [line.strip() for line in done.err.splitlines() if line.strip()][-_LAST_LINES:]

@@ -2,186 +2,130 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict
-from typing import Any
+from dataclasses import replace
 
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils import messages as wire
 from scs_deploy.catalogue.names import is_unit_file
 from scs_deploy.plan.plan import Step, Wave
-from scs_deploy.render.desired import Container, Desired, Instance, JobRun
+from scs_deploy.render.desired import Desired, File, Instance, JobRun
 from scs_deploy.render.digests import Sealed, content
 from scs_deploy.secrets.placeholders import Resolver, resolve
 
-VERSION = 1
 
-
-def observe(node: str, engine: str, sealed: Sealed, facts_digest: str, *, resources: bool = True) -> dict[str, Any]:
+def observe(node: str, engine: str, sealed: Sealed, facts_digest: str, *, resources: bool = True) -> wire.Question:
     """Return the question for one node: expected digests, no content; owners are asked only for ``resources``."""
     desired = sealed.desired
     units = {instance.name: instance.unit for instance in desired.on(node)}
-    return {
-        "v": VERSION,
-        "engine": engine,
-        "facts_digest": facts_digest,
-        "instances": {instance.name: _expected(instance, sealed) for instance in desired.on(node)},
-        "jobs": {job.name: sealed.jobs[job.id] for job in desired.jobs if job.node == node},
-        "owners": {
-            name: {
-                "reconciler": f"/etc/scs-deploy/{owner.instance}/resources",
-                "unit": units.get(owner.instance, ""),
-                "kinds": list(owner.kinds),
-            }
+    return wire.Question(
+        engine,
+        facts_digest,
+        instances={instance.name: _expected(instance, sealed) for instance in desired.on(node)},
+        jobs={job.name: sealed.jobs[job.id] for job in desired.jobs if job.node == node},
+        owners={
+            name: wire.OwnerAsked(_reconciler(desired, name), owner.kinds, units.get(owner.instance, ""))
             for name, owner in desired.owners.items()
             if owner.node == node and resources
         },
-        "images": sorted({instance.image for instance in desired.on(node) if instance.image}),
-    }
+        images=sorted({instance.image for instance in desired.on(node) if instance.image}),
+    )
 
 
-def _expected(instance: Instance, sealed: Sealed) -> dict[str, Any]:
+def _reconciler(desired: Desired, owner: str) -> str:
+    return f"/etc/scs-deploy/{desired.owners[owner].instance}/resources"
+
+
+def _expected(instance: Instance, sealed: Sealed) -> wire.Expected:
     digests = sealed.files[instance.id]
-    expected: dict[str, Any] = {
-        "kind": instance.kind,
-        "unit": instance.unit,
-        "image": instance.image,
-        "files": {file.path: [digests[file.path], file.mode, file.uid, file.gid] for file in instance.files},
-        "health": {key: value for key, value in instance.health.items() if key != "settled"},
-        "start": sealed.start[instance.id],
-        "reload": sealed.reload[instance.id],
-    }
-    optional = {
-        "dirs": {folder.path: [folder.mode, folder.uid, folder.gid] for folder in instance.folders},
-        "mask": {file.path: list(file.masked) for file in instance.files if file.masked},
-        "opaque": [file.path for file in instance.files if file.opaque],
-        "packages": list(instance.packages),
-        "devices": list(instance.devices),
-        "probe": instance.hook("probe"),
-        "package": instance.one_way.package if instance.one_way else "",
-    }
-    return expected | {key: value for key, value in optional.items() if value}
+    return wire.Expected(
+        kind=instance.kind,
+        unit=instance.unit,
+        image=instance.image,
+        files={file.path: wire.FileMark(digests[file.path], file.mode, file.uid, file.gid) for file in instance.files},
+        health=replace(instance.health, settled=None),
+        start=sealed.start[instance.id],
+        reload=sealed.reload[instance.id],
+        dirs={folder.path: wire.FolderMark(folder.mode, folder.uid, folder.gid) for folder in instance.folders},
+        mask={file.path: file.masked for file in instance.files if file.masked},
+        opaque=[file.path for file in instance.files if file.opaque],
+        packages=instance.packages,
+        devices=instance.devices,
+        probe=instance.hook("probe"),
+        package=instance.one_way.package if instance.one_way else "",
+    )
 
 
 def converge(
     run: str, wave: Wave, node: str, engine: str, holder: str, sealed: Sealed, resolver: Resolver, purge: bool
-) -> dict[str, Any]:
+) -> wire.Work:
     """Return the steps of a wave for one node, in an order that respects their needs."""
-    steps = [step for step in wave.steps if step.node == node]
-    return {
-        "v": VERSION,
-        "run": run,
-        "wave": wave.number,
-        "engine": engine,
-        "holder": holder,
-        "steps": [_step(step, sealed, resolver, purge) for step in steps],
-    }
+    steps = [_step(step, sealed, resolver, purge) for step in wave.steps if step.node == node]
+    return wire.Work(run, wave.number, engine, holder, steps)
 
 
-def _step(step: Step, sealed: Sealed, resolver: Resolver, purge: bool) -> dict[str, Any]:
-    common = {"id": step.id, "kind": step.kind, "needs": list(step.needs)}
+def _step(step: Step, sealed: Sealed, resolver: Resolver, purge: bool) -> wire.Step:
     if step.kind == "image":
-        return {**common, "image": step.identity, "reference": step.subject}
+        return wire.ImageStep(step.id, step.identity, step.subject, step.needs)
     if step.kind == "job":
-        job = next(one for one in sealed.desired.jobs if one.id == step.id)
-        return {**common, **_job(job, sealed, resolver)}
+        return _job(next(one for one in sealed.desired.jobs if one.id == step.id), step, sealed, resolver)
     if step.kind == "resources":
-        return {**common, **_resources(step, sealed.desired, resolver)}
-    return {**common, **_instance(step, sealed, resolver, purge)}
+        changes = [replace(one, secret=resolve(one.secret, resolver)) for one in step.operations]
+        return wire.ResourcesStep(step.id, step.subject, _reconciler(sealed.desired, step.subject), changes, step.needs)
+    if step.removed:
+        return wire.RemoveStep(step.id, step.subject, step.removed, step.delete, purge, needs=step.needs)
+    return _instance(step, sealed, resolver)
 
 
-def _job(job: JobRun, sealed: Sealed, resolver: Resolver) -> dict[str, Any]:
-    return {
-        "name": job.name,
-        "instance": job.instance,
-        "digest": sealed.jobs[job.id],
-        "timeout": job.timeout,
-        "container": _container(job.container, resolver),
-    }
+def _job(job: JobRun, step: Step, sealed: Sealed, resolver: Resolver) -> wire.JobStep:
+    environment = {key: resolve(value, resolver) for key, value in job.container.environment.items()}
+    container = replace(job.container, environment=environment)
+    return wire.JobStep(step.id, job.name, job.instance, sealed.jobs[job.id], job.timeout, container, step.needs)
 
 
-def _container(container: Container, resolver: Resolver) -> dict[str, Any]:
-    data = asdict(container)
-    data["network"] = "host"
-    data["environment"] = {key: resolve(value, resolver) for key, value in container.environment.items()}
-    return data
-
-
-def _resources(step: Step, desired: Desired, resolver: Resolver) -> dict[str, Any]:
-    owner = desired.owners[step.subject]
-    changes = [{**operation, "secret": resolve(str(operation["secret"]), resolver)} for operation in step.operations]
-    return {"owner": step.subject, "reconciler": f"/etc/scs-deploy/{owner.instance}/resources", "changes": changes}
-
-
-def _instance(step: Step, sealed: Sealed, resolver: Resolver, purge: bool) -> dict[str, Any]:
-    if step.action == "remove":
-        gone = {
-            "name": step.subject,
-            "kind": step.removed.get("kind", "container"),
-            "unit": step.removed.get("unit", ""),
-            "files": [],
-            "dirs": [],
-            "delete": list(step.delete),
-            "manifest": {"files": list(step.removed.get("files", ())), "data": list(step.removed.get("data", ()))},
-        }
-        return {
-            "action": "remove",
-            "instance": gone,
-            "restart": False,
-            "reload": False,
-            "start_if_stopped": False,
-            "purge": purge,
-        }
+def _instance(step: Step, sealed: Sealed, resolver: Resolver) -> wire.InstanceStep:
     instance = next(one for one in sealed.desired.on(step.node) if one.name == step.subject)
-    files = [
-        {
-            "path": file.path,
-            "text": content(file, sealed.desired, resolver),
-            "mode": file.mode,
-            "uid": file.uid,
-            "gid": file.gid,
-            **({"verify": list(file.verify)} if file.verify else {}),
-        }
-        for file in _unit_last(instance)
-        if file.path in step.write
-    ]
     prepare = step.action == "prepare"
-    health = (
-        {} if prepare else {key: value for key, value in instance.health.items() if key != "settled" or step.interrupts}
+    health = instance.health if step.interrupts else replace(instance.health, settled=None)
+    return wire.InstanceStep(
+        id=step.id,
+        action="prepare" if prepare else "create" if step.action == "create" else "update",
+        instance=wire.Wanted(
+            name=instance.name,
+            kind=instance.kind,
+            unit=instance.unit,
+            image=instance.image,
+            image_reference=instance.image_reference,
+            packages=instance.packages,
+            apply=instance.apply,
+            files=[
+                wire.File(
+                    file.path, content(file, sealed.desired, resolver), file.mode, file.uid, file.gid, file.verify
+                )
+                for file in _unit_last(instance)
+                if file.path in step.write
+            ],
+            dirs=[wire.Folder(one.path, one.mode, one.uid, one.gid) for one in instance.folders],
+            delete=step.delete,
+            manifest=wire.Recorded(
+                unit=instance.unit,
+                kind=instance.kind,
+                files=[file.path for file in instance.files],
+                data=[folder.path for folder in instance.folders if folder.data],
+                # What only gets its files is not started, so its data stays what it is.
+                version=instance.one_way.version if instance.one_way and not prepare else "",
+            ),
+            start=sealed.start[instance.id],
+            reload=sealed.reload[instance.id],
+            health=wire.Health() if prepare else health,
+            stop_timeout=instance.stop_timeout,
+            reload_action=instance.reload_action,
+        ),
+        restart=step.restart,
+        reload=step.reload,
+        start_if_stopped=not prepare,
+        form=instance.hook("form") if step.form else "",
+        needs=step.needs,
     )
-    # What only gets its files is not started, so its data stays what it is.
-    version = {"version": instance.one_way.version} if instance.one_way and not prepare else {}
-    return {
-        "action": step.action if step.action in {"create", "prepare"} else "update",
-        "instance": {
-            "name": instance.name,
-            "kind": instance.kind,
-            "unit": instance.unit,
-            "image": instance.image,
-            "image_reference": instance.image_reference,
-            "packages": list(instance.packages),
-            "apply": list(instance.apply),
-            "files": files,
-            "dirs": [{"path": one.path, "mode": one.mode, "uid": one.uid, "gid": one.gid} for one in instance.folders],
-            "delete": list(step.delete),
-            "manifest": {
-                "unit": instance.unit,
-                "kind": instance.kind,
-                "files": [file.path for file in instance.files],
-                "data": [folder.path for folder in instance.folders if folder.data],
-                **version,
-            },
-            "start": sealed.start[instance.id],
-            "reload": sealed.reload[instance.id],
-            "health": health,
-            "stop_timeout": instance.stop_timeout,
-            "reload_action": dict(instance.reload_action),
-        },
-        "restart": step.restart,
-        "reload": step.reload,
-        "start_if_stopped": not prepare,
-        "form": instance.hook("form") if step.form else "",
-        "purge": purge,
-    }
 
 
-def _unit_last(instance: Instance) -> Iterable[Any]:
+def _unit_last(instance: Instance) -> list[File]:
     return sorted(instance.files, key=lambda file: is_unit_file(file.path))

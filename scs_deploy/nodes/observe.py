@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Answer
 from scs_deploy.errors import DeployError
 from scs_deploy.nodes import clocks, look, messages
 from scs_deploy.nodes.connection import Connection
@@ -23,7 +23,7 @@ Progress = Callable[[str, str], None]
 class Observation:
     """What the nodes said, and the facts that desired state was rendered with."""
 
-    observed: Mapping[str, Mapping[str, Any]]
+    observed: Mapping[str, Answer]
     unreachable: Mapping[str, str]
     sealed: Sealed
     rounds: int
@@ -81,13 +81,13 @@ class Observer:
 
     def _ask(
         self, nodes: Mapping[str, Node], sealed: Sealed, progress: Progress | None, resources: bool = True
-    ) -> tuple[dict[str, Mapping[str, Any]], dict[str, str]]:
+    ) -> tuple[dict[str, Answer], dict[str, str]]:
         questions = {
             name: messages.observe(
                 name,
                 node.engine,
                 sealed,
-                str(self.facts.get(name).get("facts_digest", "")),
+                self.facts.digest(name),
                 resources=resources,
             )
             for name, node in nodes.items()
@@ -97,8 +97,7 @@ class Observer:
         got = look.ask(self.connections, questions, progress)
         asked = before, self.clock()
         for name, answer in got.answers.items():
-            if told := (answer.get("live") or {}).get("time"):
-                self._clocks[name] = clocks.ahead(told, asked)
+            self._clocks[name] = clocks.ahead(answer.live.time, asked)
         return dict(got.answers), {**got.unreachable, **got.failed}
 
 

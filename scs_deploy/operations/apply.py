@@ -6,9 +6,10 @@ import getpass
 import socket
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Outcome
 from scs_deploy.images import layout, read_lock
 from scs_deploy.machine import paths
 from scs_deploy.machine.engine import find_engine
@@ -134,7 +135,7 @@ def legs(waves: Sequence[Wave]) -> list[Leg]:
 
 def _run(
     session: Session, waves: ansible_run.Waves, leg: Leg, sealed: Sealed, resolver: Resolver, log: EventLog, purge: bool
-) -> Answers:
+) -> Answers[Outcome]:
     payloads = {
         node: messages.converge(log.run, leg, node, session.nodes[node].engine, holder(), sealed, resolver, purge)
         for node in leg.nodes
@@ -147,7 +148,7 @@ def _run(
         return waves.next(payloads, on_node)
     (only,) = leg.nodes
     with Watch(session.connections[only], f"{log.run}-{leg.number}", lambda told: log.emit("told", **told)) as watch:
-        payloads[only]["progress"] = watch.path
+        payloads[only] = replace(payloads[only], progress=watch.path)
         return waves.next(payloads, on_node)
 
 
@@ -180,7 +181,7 @@ def _refusal(step: Step) -> dict[str, str]:
     }
 
 
-def _result(step: Step, got: Answers, log: EventLog) -> Result:
+def _result(step: Step, got: Answers[Outcome], log: EventLog) -> Result:
     answer = got.answers.get(step.node)
     if answer is None and step.node in got.lost:
         error = {
@@ -196,11 +197,10 @@ def _result(step: Step, got: Answers, log: EventLog) -> Result:
             "why": why,
         }
         result = Result(step, "failed", error=error)
-    elif answer.get("lock"):
-        lock = answer["lock"]
+    elif answer.lock:
         error = {
             "what": "another run is changing this node",
-            "why": f"held by {lock.get('holder')} (run {lock.get('run')})",
+            "why": f"held by {answer.lock.holder} (run {answer.lock.run})",
             "fix": "wait until it has ended, then run again",
         }
         result = Result(step, "failed", error=error, locked=True)
@@ -213,16 +213,9 @@ def _result(step: Step, got: Answers, log: EventLog) -> Result:
     return result
 
 
-def _from_answer(step: Step, answer: Mapping[str, Any]) -> Result:
-    for entry in answer.get("results", ()):
-        if entry["id"] == step.id:
-            by = tuple(entry.get("by") or ()) if entry["status"] == "blocked" else ()
-            return Result(
-                step,
-                entry["status"],
-                float(entry.get("seconds", 0)),
-                tuple(entry.get("done", ())),
-                entry.get("error") or {},
-                by,
-            )
+def _from_answer(step: Step, answer: Outcome) -> Result:
+    for told in answer.results:
+        if told.id == step.id:
+            error = asdict(told.error) if told.error else {}
+            return Result(step, told.status, told.seconds, tuple(told.done), error, tuple(told.by))
     return Result(step, "failed", error={"what": "the node did not report this step"})

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Answer
 from scs_deploy.catalogue import names
 from scs_deploy.errors import Finding, InputError
 from scs_deploy.plan.plan import Plan, Step
@@ -108,21 +109,21 @@ def public_key(region: Region, vault: Vault) -> str:
     return key
 
 
-def notes(region: Region, observed: Mapping[str, Mapping[str, Any]], now: datetime) -> Iterator[str]:
+def notes(region: Region, observed: Mapping[str, Answer], now: datetime) -> Iterator[str]:
     """Yield what a plan, and a look at the state, say about certificates near their end."""
     yield from ending(observed, now)
     yield from (str(finding) for finding in (region.public_tls.dates(now) if region.public_tls else ()))
 
 
-def ending(observed: Mapping[str, Mapping[str, Any]], now: datetime) -> Iterator[str]:
+def ending(observed: Mapping[str, Answer], now: datetime) -> Iterator[str]:
     """Yield a sentence for each certificate that a node still serves although it has ended, or does so within ``WARN_BEFORE``.
 
     Those differ from what is wanted, long since, so the nodes sent them back.
     """
     for node, answer in observed.items():
-        for instance, seen in answer.get("instances", {}).items():
-            for path, entry in seen.get("files", {}).items():
-                ends = _end(str(entry.get("text") or "")) if path.endswith(f"{names.TLS_TARGET}/cert.pem") else None
+        for instance, seen in answer.instances.items():
+            for path, entry in seen.files.items():
+                ends = _end(entry.text or "") if path.endswith(f"{names.TLS_TARGET}/cert.pem") else None
                 if ends and ends - now < pki.WARN_BEFORE:
                     when = f"ended on {ends:%Y-%m-%d}" if ends <= now else f"ends in {(ends - now).days} days"
                     yield f"the certificate that {node}/{instance} serves {when}: apply replaces it"

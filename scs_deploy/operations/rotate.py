@@ -145,25 +145,27 @@ def _instance_lags(instance: Instance, observation: Observation, names: Collecti
         return ""
     if instance.node not in observation.observed:
         return "its node was not looked at (in maintenance, or unreachable)"
-    seen = observation.observed[instance.node].get("instances", {}).get(instance.name, {})
-    if any(file.path in seen.get("files", {}) for file in files):
+    seen = observation.observed[instance.node].instances.get(instance.name)
+    if seen and any(file.path in seen.files for file in files):
         return "its files differ"
     if all(file.bookkeeping or file.effect == "none" for file in files):
         return ""
-    running, sealed = seen.get("running") or {}, observation.sealed
-    if running.get("start") != sealed.start[instance.id] or running.get("reload") != sealed.reload[instance.id]:
-        return "it runs with earlier input" if running else "it does not run"
-    return ""
+    running, sealed = seen and seen.running, observation.sealed
+    if not running:
+        return "it does not run"
+    latest = (running.start, running.reload) == (sealed.start[instance.id], sealed.reload[instance.id])
+    return "" if latest else "it runs with earlier input"
 
 
 def _accounts_lag(desired: Desired, observation: Observation, names: Collection[str]) -> Iterator[str]:
     for item in desired.items:
         if not any(name in names for name in find(item.secret)):
             continue
-        answer = observation.observed.get(desired.owners[item.owner].node, {}).get("owners", {}).get(item.owner, {})
-        there = {one["name"]: one for one in answer.get("items", {}).get(item.kind, ())}
-        found = there.get(item.name, {})
-        if found.get("secret") != observation.sealed.items[item.id] or found.get("differences"):
+        answer = observation.observed.get(desired.owners[item.owner].node)
+        told = answer.owners.get(item.owner) if answer else None
+        there = {one.name: one for one in told.items.get(item.kind, ())} if told else {}
+        found = there.get(item.name)
+        if not found or found.secret != observation.sealed.items[item.id] or found.differences:
             yield f"{item.owner}: {item.kind} {item.name} is not set"
         base = item.name.removesuffix(SECOND)
         for name in {base, base + SECOND} & there.keys():

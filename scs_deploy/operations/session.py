@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import yaml
 
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Facts
 from scs_deploy.catalogue.load import Catalogue, load_catalogue
 from scs_deploy.catalogue.release import load_users
 from scs_deploy.errors import InputError, UsageError
@@ -203,7 +203,7 @@ class Session:
 
     def desired(self) -> Desired:
         """Render every node whose facts are known."""
-        known = {name: facts["facts"] for name in self.nodes if (facts := self._known.get(name))}
+        known = {name: facts for name in self.nodes if (facts := self._known.get(name))}
         locked = read_lock(self.folder).images
         images = {
             name: ImageChoice(one.id, one.reference, one.packages_digest, one.packages) for name, one in locked.items()
@@ -247,9 +247,9 @@ class Session:
             if not wanted or name in wanted or node.rack in wanted or set(node.groups) & set(wanted)
         }
 
-    def facts(self, node: str) -> Mapping[str, Any]:
-        """Return what is known of a node; empty if it was never reached."""
-        return dict(self._known.get(node).get("facts", {}))
+    def facts(self, node: str) -> Facts | None:
+        """Return what is known of a node; None if it was never reached."""
+        return self._known.get(node)
 
     # -- plan --------------------------------------------------------------------------------------------------------------
 

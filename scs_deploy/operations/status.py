@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Seen
 from scs_deploy.operations.session import Observation
 from scs_deploy.plan.plan import Plan
 
@@ -29,27 +28,27 @@ def rows(observation: Observation, plan: Plan) -> list[Row]:
     found = []
     for node, answer in observation.observed.items():
         for instance in observation.sealed.desired.on(node):
-            seen = answer.get("instances", {}).get(instance.name, {})
-            running = seen.get("running") or {}
+            seen = answer.instances.get(instance.name)
+            running = seen.running if seen else None
             found.append(
                 Row(
                     node,
                     instance.name,
                     instance.kind,
                     _state(seen, files_only=instance.kind == "host" and not (instance.unit or instance.apply)),
-                    float(running.get("since") or 0),
-                    str(running.get("image") or ""),
+                    running.since if running else 0.0,
+                    running.image if running else "",
                     pending.get(instance.id, ""),
                 )
             )
     return found
 
 
-def _state(seen: Mapping[str, Any], files_only: bool) -> str:
+def _state(seen: Seen | None, files_only: bool) -> str:
     if files_only:
-        return "absent" if not seen or seen.get("files") or seen.get("packages", {}).get("missing") else "present"
-    if not seen or not seen.get("running"):
+        return "absent" if seen is None or seen.files or seen.packages.missing else "present"
+    if seen is None or seen.running is None:
         return "absent"
-    if seen.get("healthy") is False:
-        return f"unhealthy: {seen.get('why', '')}"
-    return "healthy" if seen.get("healthy") else str(seen.get("unit", {}).get("active") or "present")
+    if seen.healthy is False:
+        return f"unhealthy: {seen.why}"
+    return "healthy" if seen.healthy else seen.unit.active or "present"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Seen
 from scs_deploy.plan import instances
 from scs_deploy.plan.inputs import Inputs
 from scs_deploy.plan.plan import Action, Step
@@ -24,7 +25,7 @@ def forming(steps: Sequence[Step], inputs: Inputs) -> list[Step]:
     found = {step.id: step for step in steps if step.kind == "instance"}
     ordered: dict[str, Step] = {}
     for members in _clusters(inputs):
-        seen = [inputs.seen(one.node, one.name).get("cluster", {}).get("state") for one in members]
+        seen = [_state(inputs.seen(one.node, one.name)) for one in members]
         if len(members) < members[0].members or set(seen) != {EMPTY}:
             continue
         starting = [one for one in members if one.id in found and found[one.id].restart]
@@ -43,7 +44,7 @@ def unformed(inputs: Inputs) -> list[str]:
         seen = {one.node: inputs.seen(one.node, one.name) for one in members}
         strange = [node for node, names in inputs.sealed.desired.unrendered.items() if members[0].component in names]
         silent = sorted({*strange, *(node for node, said in seen.items() if not said)})
-        if silent and {said.get("cluster", {}).get("state") for said in seen.values() if said} == {EMPTY}:
+        if silent and {_state(said) for said in seen.values() if said} == {EMPTY}:
             found.append(
                 f"{members[0].component} does not begin its cluster: its member on {', '.join(silent)} was not heard of and may hold"
                 " the data; bring it back, or take it out of the region"
@@ -53,7 +54,12 @@ def unformed(inputs: Inputs) -> list[str]:
 
 def _waits(one: Instance, inputs: Inputs) -> bool:
     asked = not inputs.limit or one.node in inputs.limit
-    return asked and bool(inputs.seen(one.node, one.name).get("running"))
+    seen = inputs.seen(one.node, one.name)
+    return asked and seen is not None and seen.running is not None
+
+
+def _state(seen: Seen | None) -> str:
+    return seen.cluster.state if seen and seen.cluster else ""
 
 
 def _clusters(inputs: Inputs) -> list[list[Instance]]:

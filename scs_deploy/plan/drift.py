@@ -70,12 +70,12 @@ def look(plan: Plan, sealed: Sealed, state: Path) -> Drift:
 
 def check_undisturbed(observed: Observed) -> None:
     """Raise ``LockedError`` when a run, of this or another controller, was changing a node while it was looked at."""
-    held = {node: answer["lock"] for node, answer in observed.items() if answer.get("lock")}
+    held = {node: answer.lock for node, answer in observed.items() if answer.lock}
     if held:
         raise LockedError(
             "another run is changing these nodes, so what differs may be its own",
             where=", ".join(sorted(held)),
-            why="; ".join(f"{node}: {one.get('holder')} (run {one.get('run')})" for node, one in sorted(held.items())),
+            why="; ".join(f"{node}: {one.holder} (run {one.run})" for node, one in sorted(held.items())),
             fix="look again when it has ended",
         )
 
@@ -101,11 +101,7 @@ def record(state: Path, plan: Plan, sealed: Sealed, undone: set[str], nodes: Col
 
 def identities(sealed: Sealed) -> dict[str, str]:
     """Return what each instance and each group of resources should be, as digests."""
-    found = {
-        one.id: digest(sealed.start[one.id], sealed.reload[one.id], *sorted(sealed.files[one.id].values()))
-        for group in sealed.desired.instances.values()
-        for one in group
-    }
+    found = {one.id: sealed.identity(one.id) for group in sealed.desired.instances.values() for one in group}
     parts: dict[str, list[str]] = {}
     for item in sealed.desired.items:
         attrs = json.dumps(item.attrs, sort_keys=True, default=str)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from collections.abc import Collection, Iterable
 
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.mask import HIDDEN, mask
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import FileSeen, Seen
 from scs_deploy.errors import InputError
 from scs_deploy.plan.plan import Change
 from scs_deploy.render.desired import File, Instance
@@ -19,15 +19,14 @@ _CONTEXT_LINES = 2
 _CERTIFICATE = "-----BEGIN CERTIFICATE-----"
 
 
-def differing(instance: Instance, seen: Mapping[str, Any]) -> list[tuple[File, Mapping[str, Any]]]:
+def differing(instance: Instance, seen: Seen | None) -> list[tuple[File, FileSeen]]:
     """Return the files that are not as wanted, with what the node said of each; all of them when it said nothing."""
-    if not seen:
-        return [(file, {"state": "absent"}) for file in instance.files]
-    entries: Mapping[str, Mapping[str, Any]] = seen.get("files", {})
-    return [(file, entries[file.path]) for file in instance.files if file.path in entries]
+    if seen is None:
+        return [(file, FileSeen("absent")) for file in instance.files]
+    return [(file, seen.files[file.path]) for file in instance.files if file.path in seen.files]
 
 
-def changes(found: Iterable[tuple[File, Mapping[str, Any]]]) -> list[Change]:
+def changes(found: Iterable[tuple[File, FileSeen]]) -> list[Change]:
     """Describe the files to write; those of reconcilers and hooks are summed up."""
     described: list[Change] = []
     quiet = 0
@@ -41,22 +40,20 @@ def changes(found: Iterable[tuple[File, Mapping[str, Any]]]) -> list[Change]:
     return described
 
 
-def folder_changes(seen: Mapping[str, Any]) -> list[Change]:
+def folder_changes(seen: Seen | None) -> list[Change]:
     return [
-        Change(path, "folder created" if entry.get("state") == "absent" else "folder mode and owner corrected")
-        for path, entry in sorted(seen.get("dirs", {}).items())
+        Change(path, "folder created" if entry.state == "absent" else "folder mode and owner corrected")
+        for path, entry in (sorted(seen.dirs.items()) if seen else ())
     ]
 
 
-def leftovers(
-    instance: str, seen: Mapping[str, Any], unexpected: Iterable[str], wanted_here: Collection[str]
-) -> list[str]:
+def leftovers(instance: str, seen: Seen | None, unexpected: Iterable[str], wanted_here: Collection[str]) -> list[str]:
     """Return what to delete with an instance: files it no longer has, and foreign ones in its own folder.
 
     A file that another instance of the node wants now (``wanted_here``) stays.
     """
     prefix = f"/etc/scs-deploy/{instance}/"
-    found = {*seen.get("extra", ()), *(path for path in unexpected if path.startswith(prefix))}
+    found = {*(seen.extra if seen else ()), *(path for path in unexpected if path.startswith(prefix))}
     return sorted(found - set(wanted_here))
 
 
@@ -65,19 +62,19 @@ def shown(file: File) -> str:
     return mask(_REFERENCE.sub(HIDDEN, file.text), file.masked)
 
 
-def _change(file: File, entry: Mapping[str, Any]) -> Change:
-    if entry["state"] == "absent":
+def _change(file: File, entry: FileSeen) -> Change:
+    if entry.state == "absent":
         return Change(file.path, "created", "" if file.opaque else _unified("", shown(file), file.path))
-    if entry.get("same_content"):
-        old = f"{entry.get('mode')} {entry.get('uid')}:{entry.get('gid')}"
+    if entry.same_content:
+        old = f"{entry.mode} {entry.uid}:{entry.gid}"
         return Change(file.path, f"mode and owner: {old} becomes {file.mode} {file.uid}:{file.gid}")
     if file.opaque:
         return Change(file.path, "changed (content is secret)")
-    if entry.get("text") is None:
+    if entry.text is None:
         return Change(file.path, "changed (what is there cannot be shown)")
-    if ends := _end(str(entry["text"])):
+    if ends := _end(entry.text):
         return Change(file.path, f"replaced, it ends on {ends}")
-    diff = _unified(mask(str(entry["text"]), file.masked), shown(file), file.path)
+    diff = _unified(mask(entry.text, file.masked), shown(file), file.path)
     return Change(file.path, "changed", diff or "  (only values that are secret differ)")
 
 

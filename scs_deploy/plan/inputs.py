@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Answer, Seen
 from scs_deploy.plan.dependencies import Order
 from scs_deploy.region.region import Region
 from scs_deploy.render.digests import Sealed
 
-Observed = Mapping[str, Mapping[str, Any]]
-"""node -> its answer to a look (docs/contracts.md)"""
+Observed = Mapping[str, Answer]
+"""node -> its answer to a look"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,6 @@ class Inputs:
     """Services; empty means all."""
     purge: bool = False
 
-    def seen(self, node: str, instance: str) -> Mapping[str, Any]:
-        """Return what a node said of an instance; empty if nothing."""
-        found: Mapping[str, Any] = self.observed.get(node, {}).get("instances", {}).get(instance, {})
-        return found
+    def seen(self, node: str, instance: str) -> Seen | None:
+        """Return what a node said of an instance."""
+        return self.observed[node].instances.get(instance) if node in self.observed else None

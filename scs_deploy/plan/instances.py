@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Running, Seen, UnitSeen
 from scs_deploy.catalogue.names import is_unit_file
 from scs_deploy.errors import Finding
 from scs_deploy.plan import dependencies, files, one_way
 from scs_deploy.plan.inputs import Inputs
 from scs_deploy.plan.plan import Action, Change, Step
 from scs_deploy.render.desired import File, Instance
-from scs_deploy.render.digests import Sealed, digest
+from scs_deploy.render.digests import Sealed
 
 _RUNNING = {"active", "activating", "reloading"}
 _OFF = {"disabled", "masked"}
@@ -29,27 +29,27 @@ class _Effect:
 
 def hidden_by_engine(instance: Instance, inputs: Inputs) -> str:
     """Return why nothing is known of a deployed container; empty if it is known, or was never deployed."""
-    engine = inputs.observed[instance.node].get("engine", {})
-    if instance.kind != "container" or engine.get("state", "ok") != "unreachable":
+    engine = inputs.observed[instance.node].engine
+    if instance.kind != "container" or engine.state != "unreachable":
         return ""
     seen = inputs.seen(instance.node, instance.name)
-    deployed = seen.get("recorded") or seen.get("unit", {}).get("active") in _RUNNING
-    return str(engine.get("why") or "the engine does not answer") if deployed else ""
+    deployed = seen is not None and (seen.recorded or seen.unit.active in _RUNNING)
+    return (engine.why or "the engine does not answer") if deployed else ""
 
 
 def steps_of(instance: Instance, inputs: Inputs, wanted_here: Collection[str], awaited: bool) -> list[Step]:
     """Return no step, one, or two: where a job of the plan needs the files (``awaited``), they are written before it runs."""
     seen = inputs.seen(instance.node, instance.name)
     found = files.differing(instance, seen)
-    stray = inputs.observed[instance.node].get("unexpected", {}).get("files", ())
+    stray = inputs.observed[instance.node].unexpected.files
     extra = files.leftovers(instance.name, seen, stray, wanted_here)
     changes = [
         *files.changes(found),
         *(Change(path, "delete: not managed here") for path in extra),
-        *(Change(f"package {name}", "install") for name in seen.get("packages", {}).get("missing", ())),
+        *(Change(f"package {name}", "install") for name in (seen.packages.missing if seen else ())),
         *files.folder_changes(seen),
     ]
-    if not changes and seen.get("recorded") is False:
+    if not changes and seen and not seen.recorded:
         changes.append(Change("the node's record of it", "written anew"))
     effect = _effect(instance, inputs.sealed, seen, changes)
     stopped = _stopped(instance, seen)
@@ -76,7 +76,7 @@ def steps_of(instance: Instance, inputs: Inputs, wanted_here: Collection[str], a
         write=tuple(file.path for file, _ in found),
         delete=tuple(extra),
         refused=_refused(instance, seen) if effect.restart or stopped else (),
-        identity=_identity(instance, inputs.sealed),
+        identity=inputs.sealed.identity(instance.id),
     )
     return _split(step, instance, inputs) if awaited and changes else [step]
 
@@ -93,16 +93,11 @@ def restart_of(instance: Instance, inputs: Inputs) -> Step:
         level=inputs.order.level[dependencies.component(instance.component)],
         restart=True,
         refused=_refused(instance, inputs.seen(instance.node, instance.name)),
-        identity=_identity(instance, inputs.sealed),
+        identity=inputs.sealed.identity(instance.id),
     )
 
 
-def _identity(instance: Instance, sealed: Sealed) -> str:
-    files = sealed.files[instance.id]
-    return digest(sealed.start[instance.id], sealed.reload[instance.id], *sorted(files.values()))
-
-
-def _refused(instance: Instance, seen: Mapping[str, Any]) -> tuple[Finding, ...]:
+def _refused(instance: Instance, seen: Seen | None) -> tuple[Finding, ...]:
     """What the node cannot do for it: told before a start that would fail takes away what runs."""
     use = f", for a {instance.purpose}" if instance.purpose else ""
     lacking = (
@@ -112,7 +107,7 @@ def _refused(instance: Instance, seen: Mapping[str, Any]) -> tuple[Finding, ...]
             fix=f"look why {instance.node} does not have it, or correct region.yml",
             path=instance.id,
         )
-        for path in seen.get("devices", {}).get("missing", ())
+        for path in (seen.devices.missing if seen else ())
     )
     return (*instance.unfit, *lacking, *one_way.back(instance, seen))
 
@@ -154,88 +149,131 @@ def _action(changes: Sequence[Change], effect: _Effect) -> Action:
     return "restart" if effect.restart else "reload" if effect.reload else "start"
 
 
-def _stopped(instance: Instance, seen: Mapping[str, Any]) -> bool:
-    unit = seen.get("unit", {})
-    return bool(instance.unit) and (unit.get("active") not in _RUNNING or unit.get("enabled") in _OFF)
+def _stopped(instance: Instance, seen: Seen | None) -> bool:
+    unit = seen.unit if seen else UnitSeen()
+    return bool(instance.unit) and (unit.active not in _RUNNING or unit.enabled in _OFF)
 
 
-def _is_new(instance: Instance, seen: Mapping[str, Any]) -> bool:
+def _is_new(instance: Instance, seen: Seen | None) -> bool:
     """Nothing of it is there: neither a file nor the node's record of it, and what runs was not started by us."""
-    if not seen:
+    if seen is None:
         return True
-    if seen.get("recorded") or (seen.get("running") or {}).get("start"):
+    if seen.recorded or (seen.running and seen.running.start):
         return False
-    if instance.kind == "container" and (seen.get("running") or seen.get("unit", {}).get("active") == "active"):
+    if instance.kind == "container" and (seen.running or seen.unit.active == "active"):
         return False
-    found = seen.get("files", {})
-    return all(found.get(file.path, {}).get("state") == "absent" for file in instance.files)
+    return all(file.path in seen.files and seen.files[file.path].state == "absent" for file in instance.files)
 
 
-def _ours(seen: Mapping[str, Any]) -> bool:
+def _ours(seen: Seen | None) -> bool:
     """Something runs that we started, so that a restart takes it away from somebody."""
-    running = seen.get("running")
-    return running is not None and bool(running.get("start") or seen.get("recorded"))
+    return bool(seen and seen.running and (seen.running.start or seen.recorded))
 
 
-def _reasons(seen: Mapping[str, Any], written: Sequence[File], effect: _Effect, stopped: bool) -> tuple[str, ...]:
-    reasons, unit = list(effect.reasons), seen.get("unit", {})
-    if stopped and (seen.get("running") or unit.get("enabled") in _OFF):
-        reasons.append(f"its unit is {unit.get('active') or 'absent'} and {unit.get('enabled') or 'absent'}")
-    if not reasons and seen.get("running") and any(file.effect != "none" for file in written):
+def _reasons(seen: Seen | None, written: Sequence[File], effect: _Effect, stopped: bool) -> tuple[str, ...]:
+    reasons, running, unit = list(effect.reasons), seen and seen.running, seen.unit if seen else UnitSeen()
+    if stopped and (running or unit.enabled in _OFF):
+        reasons.append(f"its unit is {unit.active or 'absent'} and {unit.enabled or 'absent'}")
+    if not reasons and running and any(file.effect != "none" for file in written):
         reasons.append("drift: it was changed on the node, not by scs-deploy; what runs is right")
     return tuple(dict.fromkeys(reasons))
 
 
-def _effect(instance: Instance, sealed: Sealed, seen: Mapping[str, Any], changes: Sequence[Change]) -> _Effect:
-    """Decide by the digests recorded at the last start; the reasons are for people."""
-    if instance.kind == "host" and not instance.unit and not instance.apply:
-        return _Effect()
-    running: Mapping[str, Any] | None = seen.get("running")
-    if running is None:
-        return _Effect(restart=True, reasons=("it does not run" if instance.unit else "it was never applied",))
-    before = running.get("engine", instance.engine)
-    moves = before != instance.engine
-    named: tuple[str, ...] = (f"the engine becomes {instance.engine} ({before} before)",) if moves else ()
-    named += tuple(
-        f"{change.what.rpartition('/')[2]} {change.how.partition(':')[0]}"
-        for change in changes
-        if change.what.startswith("/") and not (moves and is_unit_file(change.what))
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """An instance that runs, and how it differs."""
+
+    instance: Instance
+    sealed: Sealed
+    seen: Seen
+    running: Running
+    changes: Sequence[Change]
+
+    @property
+    def engine_before(self) -> str:
+        return self.running.engine or self.instance.engine
+
+    @property
+    def engine_moves(self) -> bool:
+        return self.engine_before != self.instance.engine
+
+    @property
+    def other_image(self) -> bool:
+        return bool(self.instance.image) and self.running.image != self.instance.image
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """What has changed, as reasons name it."""
+        moves = f"the engine becomes {self.instance.engine} ({self.engine_before} before)"
+        return (*([moves] if self.engine_moves else []), *(
+            f"{change.what.rpartition('/')[2]} {change.how.partition(':')[0]}"
+            for change in self.changes
+            if change.what.startswith("/") and not (self.engine_moves and is_unit_file(change.what))
+        ))  # fmt: skip
+
+
+def _input_differs(case: _Case) -> _Effect | None:
+    """By the digest that was recorded at its last start."""
+    if not case.engine_moves and case.running.start == case.sealed.start[case.instance.id]:
+        return None
+    named, start = case.named, case.running.start
+    if case.other_image:
+        named += (f"image {case.running.image[:12]} becomes {case.instance.image[:12]}",)
+    earlier = "it was started from earlier input" if start else "a restart was begun and not finished"
+    return _Effect(restart=True, reasons=named or (earlier,))
+
+
+def _image_differs(case: _Case) -> _Effect | None:
+    return (
+        _Effect(restart=True, reasons=(f"it runs the image {case.running.image[:12]}",)) if case.other_image else None
     )
-    if moves or running.get("start") != sealed.start[instance.id]:
-        if instance.image and running.get("image") != instance.image:
-            named += (f"image {str(running.get('image'))[:12]} becomes {instance.image[:12]}",)
-        earlier = (
-            "it was started from earlier input" if running.get("start") else "a restart was begun and not finished"
-        )
-        return _Effect(restart=True, reasons=named or (earlier,))
-    if instance.image and running.get("image") != instance.image:
-        return _Effect(restart=True, reasons=(f"it runs the image {str(running.get('image'))[:12]}",))
-    lost = [path for path, entry in seen.get("dirs", {}).items() if entry.get("state") == "absent"]
-    if lost and instance.kind == "container":
-        return _Effect(restart=True, reasons=tuple(f"it still has the deleted folder {path} mounted" for path in lost))
-    if late := _started_from_drift(instance, running, seen):
-        return _Effect(
-            restart=True, reasons=tuple(f"it was started after {path} had been edited by hand" for path in late)
-        )
-    if running.get("reload") != sealed.reload[instance.id]:
-        return _Effect(reload=True, reasons=named or ("it has not loaded its last input",))
-    if instance.kind == "host" and seen.get("healthy") is False:
-        gentle = bool(instance.reload_action)
-        return _Effect(restart=not gentle, reload=gentle, reasons=(f"not in force: {seen.get('why')}",))
-    return _Effect()
 
 
-def _started_from_drift(instance: Instance, running: Mapping[str, Any], seen: Mapping[str, Any]) -> list[str]:
+def _folder_lost(case: _Case) -> _Effect | None:
+    lost = [path for path, entry in case.seen.dirs.items() if entry.state == "absent"]
+    if not lost or case.instance.kind != "container":
+        return None
+    return _Effect(restart=True, reasons=tuple(f"it still has the deleted folder {path} mounted" for path in lost))
+
+
+def _started_from_drift(case: _Case) -> _Effect | None:
     """Files that were edited by hand before the process's last start: it runs with what they said.
 
     Podman and systemd tell starts in whole seconds, so an edit within that second counts as one before it.
     """
-    entries: Mapping[str, Mapping[str, Any]] = seen.get("files", {})
-    return [
+    late = [
         file.path
-        for file in instance.files
+        for file in case.instance.files
         if file.effect == "restart"
-        and (entry := entries.get(file.path))
-        and not entry.get("same_content")
-        and 0 < float(entry.get("changed") or 0) < float(running.get("since") or 0) + 1
+        and (entry := case.seen.files.get(file.path))
+        and not entry.same_content
+        and 0 < entry.changed < case.running.since + 1
     ]
+    reasons = tuple(f"it was started after {path} had been edited by hand" for path in late)
+    return _Effect(restart=True, reasons=reasons) if late else None
+
+
+def _reload_due(case: _Case) -> _Effect | None:
+    if case.running.reload == case.sealed.reload[case.instance.id]:
+        return None
+    return _Effect(reload=True, reasons=case.named or ("it has not loaded its last input",))
+
+
+def _not_in_force(case: _Case) -> _Effect | None:
+    if case.instance.kind != "host" or case.seen.healthy is not False:
+        return None
+    gentle = case.instance.reload_action is not None
+    return _Effect(restart=not gentle, reload=gentle, reasons=(f"not in force: {case.seen.why}",))
+
+
+_CAUSES = (_input_differs, _image_differs, _folder_lost, _started_from_drift, _reload_due, _not_in_force)
+"""Why something that runs is restarted or reloaded; the first that holds counts."""
+
+
+def _effect(instance: Instance, sealed: Sealed, seen: Seen | None, changes: Sequence[Change]) -> _Effect:
+    if instance.kind == "host" and not instance.unit and not instance.apply:
+        return _Effect()
+    if seen is None or seen.running is None:
+        return _Effect(restart=True, reasons=("it does not run" if instance.unit else "it was never applied",))
+    case = _Case(instance, sealed, seen, seen.running, changes)
+    return next((effect for cause in _CAUSES if (effect := cause(case))), _Effect())

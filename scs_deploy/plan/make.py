@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import JobRecord
 from scs_deploy.plan import clusters, dependencies, instances, one_way, waves
 from scs_deploy.plan.inputs import Inputs, Observed
 from scs_deploy.plan.plan import Plan, Step
@@ -62,7 +63,11 @@ def _steps(nodes: Sequence[str], inputs: Inputs, unknown: dict[str, str]) -> lis
             if node in blind and instance.kind == "container":
                 continue
             steps += instances.steps_of(instance, inputs, wanted_here, (node, instance.name) in awaited)
-        steps += [one for one in removals(node, inputs) if node not in blind or one.removed.get("kind") != "host"]
+        steps += [
+            one
+            for one in removals(node, inputs)
+            if node not in blind or not (one.removed and one.removed.kind == "host")
+        ]
     steps += [_job_step(job, inputs) for job in jobs]
     steps += list(resource_steps(nodes, inputs, steps, unknown))
     return clusters.forming(steps, inputs)
@@ -74,7 +79,7 @@ def _blind(node: str, inputs: Inputs) -> str:
 
 
 def _image_steps(node: str, inputs: Inputs) -> Iterator[Step]:
-    present = set(inputs.observed[node].get("images", ()))
+    present = set(inputs.observed[node].images)
     wanted = {one.image: one for one in reversed(inputs.sealed.desired.on(node)) if one.image}
     for image, user in sorted(wanted.items(), key=lambda pair: pair[1].image_reference):
         if image not in present:
@@ -92,12 +97,11 @@ def _image_steps(node: str, inputs: Inputs) -> Iterator[Step]:
 
 
 def _job_due(job: JobRun, inputs: Inputs) -> bool:
-    record = inputs.observed[job.node].get("jobs", {}).get(job.name, {})
-    return not (record.get("state") == "done" and record.get("digest") == inputs.sealed.jobs[job.id])
+    return inputs.observed[job.node].jobs.get(job.name) != JobRecord("done", inputs.sealed.jobs[job.id])
 
 
 def _job_step(job: JobRun, inputs: Inputs) -> Step:
-    record = inputs.observed[job.node].get("jobs", {}).get(job.name, {})
+    record = inputs.observed[job.node].jobs.get(job.name, JobRecord())
     return Step(
         id=job.id,
         kind="job",
@@ -106,6 +110,6 @@ def _job_step(job: JobRun, inputs: Inputs) -> Step:
         service=job.service,
         action="run",
         level=inputs.order.level[dependencies.job(job.name)],
-        reasons=(_JOB_REASONS.get(str(record.get("state")), _JOB_REASONS["never"]),),
+        reasons=(_JOB_REASONS[record.state],),
         identity=inputs.sealed.jobs[job.id],
     )

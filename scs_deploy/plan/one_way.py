@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Seen
 from scs_deploy.errors import Finding
 from scs_deploy.plan.inputs import Inputs
 from scs_deploy.plan.plan import Step
@@ -17,17 +17,17 @@ def series(version: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", version.rpartition(":")[2])[:2])
 
 
-def passed(instance: Instance, seen: Mapping[str, Any]) -> tuple[str, ...]:
+def passed(instance: Instance, seen: Seen | None) -> tuple[str, ...]:
     """Return what a start of the instance does to data of an earlier series, as the reasons of its step tell it."""
-    wanted, before = instance.one_way, str(seen.get("version", ""))
+    wanted, before = instance.one_way, seen.version if seen else ""
     if not wanted or not before or series(wanted.version) <= series(before):
         return ()
     return (f"{wanted.package} {before} becomes {wanted.version}, and there is no way back",)
 
 
-def back(instance: Instance, seen: Mapping[str, Any]) -> tuple[Finding, ...]:
+def back(instance: Instance, seen: Seen | None) -> tuple[Finding, ...]:
     """Return why the instance must not be started: a later series has written its data."""
-    wanted, before = instance.one_way, str(seen.get("version", ""))
+    wanted, before = instance.one_way, seen.version if seen else ""
     if not wanted or not wanted.version or series(wanted.version) >= series(before):
         return ()
     return (

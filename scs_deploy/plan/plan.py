@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Managed, Operation
 from scs_deploy.errors import Finding, InputError
 
 FORMAT = 1
@@ -51,12 +52,15 @@ class Step:
     delete: tuple[str, ...] = ()
     identity: str = ""
     """Digest of the wanted end state, so that a saved plan notices every change of input."""
-    operations: tuple[Mapping[str, Any], ...] = ()
+    operations: tuple[Operation, ...] = ()
     """Resource steps: what is done, with references instead of secrets."""
-    removed: Mapping[str, Any] = field(default_factory=dict)
-    """Removals: the node's record of what goes (unit, kind, files, data)."""
+    removed: Managed | None = None
+    """Removals: the node's record of what goes."""
     refused: tuple[Finding, ...] = ()
     """Why its node cannot carry it out: it and what needs it are left alone."""
+
+    def as_json(self) -> dict[str, Any]:
+        return {**asdict(self), "removed": asdict(self.removed) if self.removed else {}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,10 @@ class Wave:
     @property
     def nodes(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(step.node for step in self.steps))
+
+
+def _shown(wave: Wave) -> dict[str, Any]:
+    return {"number": wave.number, "steps": [step.as_json() for step in wave.steps]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +107,7 @@ class Plan:
     @property
     def digest(self) -> str:
         """Identity of the plan: equal plans do equal things."""
-        return hashlib.sha256(json.dumps([asdict(wave) for wave in self.waves], sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps([_shown(wave) for wave in self.waves], sort_keys=True).encode()).hexdigest()
 
     def counts(self) -> dict[str, int]:
         """Return how many instances are created, changed, restarted and removed, and how many jobs and resources there are."""
@@ -140,7 +148,7 @@ class Plan:
             "limit": list(self.limit),
             "services": list(self.services),
             "purge": self.purge,
-            "waves": [{"number": wave.number, "steps": [asdict(step) for step in wave.steps]} for wave in self.waves],
+            "waves": [_shown(wave) for wave in self.waves],
             "unknown": dict(self.unknown),
             "notes": list(self.notes),
             "counts": self.counts(),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Managed
 from scs_deploy.catalogue import names
 from scs_deploy.plan.inputs import Inputs
 from scs_deploy.plan.plan import Change, Step
@@ -23,19 +23,19 @@ def last_level(inputs: Inputs) -> int:
 
 def removals(node: str, inputs: Inputs) -> Iterator[Step]:
     """Yield one step per name; containers go before what the node itself runs (the engine may be part of that)."""
-    unexpected = inputs.observed[node].get("unexpected", {})
-    gone: Mapping[str, Mapping[str, Any]] = unexpected.get("instances", {})
+    unexpected = inputs.observed[node].unexpected
+    gone = unexpected.instances
     wanted = {instance.name for instance in inputs.sealed.desired.on(node)}
-    strays = set(unexpected.get("containers", ())) - wanted
+    strays = set(unexpected.containers) - wanted
     folders: dict[str, list[str]] = {}
-    for path in unexpected.get("files", ()):
+    for path in unexpected.files:
         folders.setdefault(path.removeprefix(f"{names.CONFIG_ROOT}/").partition("/")[0], []).append(path)
     last = last_level(inputs)
     for name in sorted({*gone, *strays, *folders} - wanted):
         entry = gone.get(name) or _guessed(name, name in strays)
-        delete = sorted({*entry.get("files", ()), *folders.get(name, ())})
+        delete = sorted({*entry.files, *folders.get(name, ())})
         why = _WHY["instance" if name in gone else "container" if name in strays else "files"]
-        if entry.get("data"):
+        if entry.data:
             why += "; its data is deleted too" if inputs.purge else "; its data is kept"
         yield Step(
             id=f"{node}/{name}",
@@ -44,22 +44,22 @@ def removals(node: str, inputs: Inputs) -> Iterator[Step]:
             subject=name,
             service="",
             action="remove",
-            level=last + (entry.get("kind") == "host"),
+            level=last + (entry.kind == "host"),
             reasons=(why,),
             changes=tuple(Change(path, _how(path)) for path in delete),
             pause="it stops for good" if name in gone or name in strays else "",
             delete=tuple(delete),
             identity=str(inputs.purge),
-            removed=dict(entry),
+            removed=entry,
         )
 
 
-def _guessed(name: str, container: bool) -> Mapping[str, Any]:
+def _guessed(name: str, container: bool) -> Managed:
     """What the node's record of an instance would say, had it one."""
     if not container:
-        return {"kind": "container", "unit": "", "files": [], "data": []}
+        return Managed()
     units = [f"{names.QUADLET_ROOT}/{name}.container", f"{names.UNIT_ROOT}/{name}.service"]
-    return {"kind": "container", "unit": names.unit_name(name), "files": units, "data": []}
+    return Managed(names.unit_name(name), "container", units)
 
 
 def _how(path: str) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Literal
 
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import ItemSeen, Operation, OwnerSeen
 from scs_deploy.plan import dependencies
 from scs_deploy.plan.inputs import Inputs
 from scs_deploy.plan.plan import Change, Step
@@ -14,9 +15,7 @@ from scs_deploy.render.desired import Item, Owner
 NOBODY = "nobody"
 """Whose resources those are that nothing declares any more."""
 
-Seen = Mapping[tuple[str, str], Mapping[str, Any]]
-
-_NOTHING: Mapping[str, Any] = {"name": "", "attrs": {}, "secret": "", "digest": ""}
+Seen = Mapping[tuple[str, str], ItemSeen]
 
 
 def resource_steps(
@@ -36,12 +35,12 @@ def resource_steps(
         owner = desired.owners[name]
         if owner.node not in nodes:
             continue
-        answer = inputs.observed[owner.node].get("owners", {}).get(name, {"state": "unknown", "why": "not deployed"})
+        answer = inputs.observed[owner.node].owners.get(name, OwnerSeen("unknown", "not deployed"))
         seen: Seen | None = None
-        if answer.get("state") == "ok":
-            seen = {(kind, item["name"]): item for kind, found in answer["items"].items() for item in found}
+        if answer.state == "ok":
+            seen = {(kind, item.name): item for kind, found in answer.items.items() for item in found}
         elif _deployed(owner, inputs) and not _repaired(owner, inputs, touched):
-            unknown[f"{owner.node}/{owner.instance} resources"] = str(answer.get("why", ""))
+            unknown[f"{owner.node}/{owner.instance} resources"] = answer.why
             continue
         if step := _step(service, owner, items, seen, inputs):
             yield step
@@ -55,7 +54,8 @@ def deletes(step: Step) -> bool:
 
 
 def _deployed(owner: Owner, inputs: Inputs) -> bool:
-    return inputs.seen(owner.node, owner.instance).get("running") is not None
+    seen = inputs.seen(owner.node, owner.instance)
+    return seen is not None and seen.running is not None
 
 
 def _repaired(owner: Owner, inputs: Inputs, touched: set[str]) -> bool:
@@ -66,15 +66,18 @@ def _repaired(owner: Owner, inputs: Inputs, touched: set[str]) -> bool:
 
 def _step(service: str, owner: Owner, items: Sequence[Item], seen: Seen | None, inputs: Inputs) -> Step | None:
     changes: list[Change] = []
-    operations: list[Mapping[str, Any]] = []
+    operations: list[Operation] = []
     for item in items:
         there = (seen or {}).get((item.kind, item.name))
         how = "create" if there is None else _difference(item, there, inputs.sealed.items[item.id])
         if how:
-            operations.append(_operation(item, "create" if there is None else "update", inputs))
+            op: Literal["create", "update"] = "create" if there is None else "update"
+            operations.append(
+                Operation(item.kind, op, item.name, item.attrs, item.secret, inputs.sealed.items[item.id])
+            )
             changes.append(Change(f"{item.kind} {item.name}", how))
     if seen is None and service == owner.service and (kinds := sorted(_prunable(owner, inputs))):
-        operations += [{"kind": kind, "op": "prune", **_NOTHING} for kind in kinds]
+        operations += [Operation(kind, "prune") for kind in kinds]
         changes.append(Change(f"{', '.join(kinds)} that nothing declares any more", "delete, if there are any"))
     if not operations:
         return None
@@ -108,20 +111,20 @@ def _removal(owner: Owner, seen: Seen, inputs: Inputs) -> Step | None:
         level=last_level(inputs) + 1,
         reasons=("nothing declares them any more",),
         changes=tuple(Change(f"{kind} {name}", "delete: nothing declares it any more") for kind, name in gone),
-        operations=tuple({"kind": kind, "op": "delete", **_NOTHING, "name": name} for kind, name in gone),
+        operations=tuple(Operation(kind, "delete", name) for kind, name in gone),
     )
 
 
-def _difference(item: Item, seen: Mapping[str, Any], wanted_secret: str) -> str:
-    attrs = seen.get("attrs", {})
+def _difference(item: Item, seen: ItemSeen, wanted_secret: str) -> str:
+    attrs = seen.attrs
     parts = [
         f"{key}: {attrs.get(key)!r} becomes {value!r}" for key, value in item.attrs.items() if attrs.get(key) != value
     ]
-    for one in seen.get("differences", ()):  # an owner that was not updated yet has reconcilers that tell of none
-        what, is_, wanted = (_plain(one[key]) for key in ("what", "is", "wanted"))
+    for one in seen.differences:
+        what, is_, wanted = _plain(one["what"]), _plain(one["is"]), _plain(one["wanted"])
         parts.append(f"{what}: {is_}, wanted {wanted}")
-    untried = seen.get("secret") == "unknown"
-    if wanted_secret and seen.get("secret") != wanted_secret and (parts or not untried):
+    untried = seen.secret == "unknown"  # noqa: S105 - no password
+    if wanted_secret and seen.secret != wanted_secret and (parts or not untried):
         parts.append("secret is set anew" + (", since it cannot be tried" if untried else ""))
     return "; ".join(parts)
 
@@ -129,13 +132,6 @@ def _difference(item: Item, seen: Mapping[str, Any], wanted_secret: str) -> str:
 def _plain(text: str) -> str:
     """What stands behind an API may be anybody's words: nothing of it reaches a terminal but what can be printed."""
     return text if text and text.isprintable() else repr(text)
-
-
-def _operation(item: Item, op: str, inputs: Inputs) -> dict[str, Any]:
-    return {
-        "kind": item.kind, "op": op, "name": item.name, "attrs": dict(item.attrs), "secret": item.secret,
-        "digest": inputs.sealed.items[item.id],
-    }  # fmt: skip
 
 
 def _orphans(owner: Owner, seen: Seen, inputs: Inputs) -> list[tuple[str, str]]:

@@ -143,7 +143,7 @@ _REMOVAL = "removal"
 
 
 def _removes_host_part(step: Step) -> bool:
-    return step.action == "remove" and step.removed.get("kind") == "host"
+    return step.action == "remove" and step.removed is not None and step.removed.kind == "host"
 
 
 def _leaves_it(step: Step) -> bool:

@@ -12,10 +12,5 @@ _CHECKS = (*machine.CHECKS, *declared.CHECKS, *network.CHECKS, *now.CHECKS)
 
 def evaluate(subject: Subject) -> list[Finding]:
     """Return what is wrong with a node or worth knowing; its name is the ``path`` of each finding."""
-    if not subject.facts or not subject.live:
-        what = "nothing is known about the node"
-        return [
-            subject.finding("error", what, "it was not reached", "make it reachable, or set it to 'state: maintenance'")
-        ]
     findings = [finding for check in _CHECKS for finding in check(subject)]
     return sorted(findings, key=lambda finding: _GRAVITY.index(finding.severity))

@@ -107,16 +107,15 @@ def _engine(subject: Subject) -> Iterator[Finding]:
     engine = subject.node.engine
     package, least = ENGINES[engine]
     version = subject.facts["engines"].get(package)
-    state = subject.engine or {}
     if version is None:
         why, fix = f"the package {package} is not there", "nothing to do: the first apply installs it"
         yield subject.finding("info", f"{engine} is not installed", why, fix)
     elif _major(version) < least:
         why, fix = f"version {least} is needed", f"upgrade the package {package} to that of Debian {DEBIAN}"
         yield subject.finding("error", f"{engine} {version} is too old", why, fix)
-    elif state.get("state") == "unreachable":
+    elif subject.engine and subject.engine.state == "unreachable":
         fix = f"look at 'systemctl status {engine}.socket {engine}.service' on the node"
-        yield subject.finding("error", f"{engine} does not answer", state.get("why", ""), fix)
+        yield subject.finding("error", f"{engine} does not answer", subject.engine.why, fix)
 
 
 def _major(version: str) -> int:

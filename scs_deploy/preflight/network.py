@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
-from typing import Any
 
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Interface
 from scs_deploy.errors import Finding
 from scs_deploy.preflight.subject import Subject
 
@@ -85,10 +85,10 @@ def _mtu(subject: Subject) -> Iterator[Finding]:
                 yield subject.finding("error", f"the MTU of {nic['name']} is only {nic['mtu']}", why, fix)
 
 
-def _carrier(subject: Subject, address: str) -> dict[str, Any] | None:
+def _carrier(subject: Subject, address: str) -> Interface | None:
     for nic in subject.facts["interfaces"]:
         if any(_same(one, address) for one in nic["addresses"]):
-            return dict(nic)
+            return nic
     return None
 
 

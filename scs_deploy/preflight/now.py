@@ -36,7 +36,7 @@ def _clock(subject: Subject) -> Iterator[Finding]:
 
 
 def _space(subject: Subject) -> Iterator[Finding]:
-    free = subject.live["free_bytes"]
+    free = subject.live.free_bytes
     limits = {**SPACE, ENGINE_SPACE[subject.node.engine]: ENGINE_SPACE_GIB}
     for path, (recommended, least) in limits.items():
         # A folder that is not there yet will lie on the root file system.
@@ -52,7 +52,7 @@ def _space(subject: Subject) -> Iterator[Finding]:
 
 def _ports(subject: Subject) -> Iterator[Finding]:
     ours = [port for port in subject.ports if port.running]
-    for protocol, address, number in subject.live["listening"]:
+    for protocol, address, number in subject.live.listening:
         listener = WantedPort("", protocol.removesuffix("6"), address, number, True)
         if any(_overlap(port, listener) for port in ours):
             continue

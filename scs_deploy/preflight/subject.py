@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import EngineSeen, Facts, Live
 from scs_deploy.errors import Finding, Severity
 from scs_deploy.region.network import Network
 from scs_deploy.region.rack import Node
@@ -25,18 +25,18 @@ class WantedPort:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One node; ``facts``, ``live`` and ``engine`` as ``observe`` returns them (docs/contracts.md)."""
+    """One node, and what it told of itself, if it was reached."""
 
     node: Node
     networks: Mapping[str, Network]
-    facts: Mapping[str, Any]
-    live: Mapping[str, Any]
+    facts: Facts
+    live: Live
     clock: float = 0.0
     """Seconds by which the node's clock is ahead of the controller's."""
     sharing: tuple[str, ...] = ()
     """Nodes whose machines have the same hostname."""
     ports: tuple[WantedPort, ...] = ()
-    engine: Mapping[str, Any] | None = None
+    engine: EngineSeen | None = None
 
     def finding(self, severity: Severity, what: str, why: str, fix: str) -> Finding:
         return Finding(what, why=why, fix=fix, path=self.node.name, severity=severity)

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from dataclasses import replace
 
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import (
+    Address,
+    Container,
+    Health,
+    Mount,
+    Page,
+    ReloadAction,
+    Settled,
+)
 from scs_deploy.catalogue import names
-from scs_deploy.catalogue.service import Component, Frontend, Port
+from scs_deploy.catalogue.service import Component, Port
 from scs_deploy.errors import InputError
 from scs_deploy.render.context import address_on
-from scs_deploy.render.desired import Container, File, Mounted
+from scs_deploy.render.desired import File
 from scs_deploy.render.files import ENTRY
 from scs_deploy.render.scope import Scope
 
@@ -48,72 +57,73 @@ def container(scope: Scope, files: Iterable[File], job: bool = False) -> Contain
     )
 
 
-def _mounts(scope: Scope, files: Iterable[File], job: bool) -> Iterable[Mounted]:
+def _mounts(scope: Scope, files: Iterable[File], job: bool) -> Iterable[Mount]:
     component, folder = scope.component, scope.folder
     whole = [target.rstrip("/") for target in component.folders]
     if component.tls:
         whole.append(names.TLS_TARGET)
     whole += [spec.target for spec in component.files if spec.secret and scope.is_mapping(spec.secret)]
     for target in dict.fromkeys(whole):
-        yield Mounted(f"{folder}{target}", target)
+        yield Mount(f"{folder}{target}", target)
     for file in files:
         target = file.path.removeprefix(folder)
         if file.bookkeeping or (file.jobs_only and not job) or any(target.startswith(f"{one}/") for one in whole):
             continue
-        yield Mounted(file.path, target)
+        yield Mount(file.path, target)
     for data in component.data:
-        yield Mounted(scope.data_path(data), data.target, "rw")
+        yield Mount(scope.data_path(data), data.target, "rw")
     for mount in component.mounts:
-        yield Mounted(scope.string(mount.source), scope.string(mount.inside), mount.mode, mount.propagation)
+        yield Mount(scope.string(mount.source), scope.string(mount.inside), mount.mode, mount.propagation)
 
 
-def health(scope: Scope) -> dict[str, Any]:
-    """Return the question that tells whether the instance works, with its timeout in seconds; empty if there is none."""
+def health(scope: Scope) -> Health:
+    """Return the question that tells whether the instance works; its timeouts are stretched by the region's patience."""
     question = _question(scope)
     settled = scope.component.health.settled
     if settled:
         timeout = int(settled.timeout * scope.given.topology.region.patience)
-        question["settled"] = {"command": [scope.string(part) for part in settled.command], "timeout": timeout}
+        question = replace(question, settled=Settled([scope.string(part) for part in settled.command], timeout))
     return question
 
 
-def _question(scope: Scope) -> dict[str, Any]:
+def _question(scope: Scope) -> Health:
     component, node, topology = scope.component, scope.node, scope.given.topology
     asked = component.health
     timeout = int(asked.timeout * topology.region.patience)
     if asked.tcp:
         port = _port(component, asked.tcp)
-        return {"tcp": [address_on(node, port.network), port.port], "timeout": timeout}
+        return Health(tcp=Address(address_on(node, port.network), port.port), timeout=timeout)
     if asked.http:
         port = _port(component, asked.http)
         scheme = "https" if port.tls else "http"
-        question = {
-            "http": [scheme, address_on(node, port.network), port.port, asked.path],
-            "ca": f"{scope.folder}{names.TLS_TARGET}/ca.pem" if port.tls else "",
-            "timeout": timeout,
-        }
-        if asked.frontend and port.frontend:
-            question |= _front(scope, port.frontend, port, asked.path)
-        return question
+        question = Health(
+            http=Page(scheme, address_on(node, port.network), port.port, asked.path),
+            ca=f"{scope.folder}{names.TLS_TARGET}/ca.pem" if port.tls else "",
+            timeout=timeout,
+        )
+        return _with_front(question, scope, port) if asked.frontend else question
     if asked.unix:
-        return {"unix": scope.string(asked.unix), "timeout": timeout}
+        return Health(unix=scope.string(asked.unix), timeout=timeout)
     if asked.client:
-        return {"client": topology.port(asked.client).port, "timeout": timeout}
+        return Health(client=topology.port(asked.client).port, timeout=timeout)
     if asked.command:
-        return {"command": [scope.string(part) for part in asked.command], "timeout": timeout}
-    return {"unit": True, "timeout": timeout} if component.kind == "container" or component.unit else {}
+        return Health(command=[scope.string(part) for part in asked.command], timeout=timeout)
+    return Health(unit=component.kind == "container" or bool(component.unit), timeout=timeout)
 
 
-def _front(scope: Scope, frontend: Frontend, port: Port, path: str) -> dict[str, Any]:
-    """Ask at a VIP that shows a certificate of the internal CA, where there is one; else for the public certificate itself."""
+def _with_front(question: Health, scope: Scope, port: Port) -> Health:
+    """Ask also at a VIP that shows a certificate of the internal CA, where there is one; else for the public certificate itself."""
     topology = scope.given.topology
     public = topology.region.public_tls
-    vips = {name: vip for name in frontend.networks if (vip := topology.vip(name))}
+    vips = {name: vip for name in port.frontend.networks if (vip := topology.vip(name))} if port.frontend else {}
     chosen = next((name for name in vips if not (public and name == "public")), next(iter(vips), ""))
-    if not chosen:
-        return {}
-    front = {"front": ["https" if port.tls else "http", vips[chosen], frontend.port or port.port, path]}
-    return {**front, "front_pem": public.chain_pem} if public and chosen == "public" else front
+    if not port.frontend or not chosen:
+        return question
+    front = Page(
+        "https" if port.tls else "http", vips[chosen], port.frontend.port or port.port, scope.component.health.path
+    )
+    pem = public.chain_pem if public and chosen == "public" else ""
+    return replace(question, front=front, front_pem=pem)
 
 
 def _port(component: Component, name: str) -> Port:
@@ -123,11 +133,11 @@ def _port(component: Component, name: str) -> Port:
     raise InputError(f"health names the unknown port {name}", fix="correct health in service.yml")
 
 
-def reload_action(scope: Scope) -> dict[str, Any]:
-    """Return what makes the instance read its configuration again; empty if only a restart does."""
+def reload_action(scope: Scope) -> ReloadAction | None:
+    """Return what makes the instance read its configuration again; None if only a restart does."""
     reload = scope.component.reload
     if reload is None:
-        return {}
+        return None
     if reload.command:
-        return {"command": [scope.string(part) for part in reload.command]}
-    return {"signal": reload.signal}
+        return ReloadAction(command=[scope.string(part) for part in reload.command])
+    return ReloadAction(signal=reload.signal)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Container, Health, ReloadAction
 from scs_deploy.errors import Finding
 
 Effect = Literal["restart", "reload", "none"]
@@ -49,36 +50,6 @@ class Folder:
 
 
 @dataclass(frozen=True, slots=True)
-class Mounted:
-    source: str
-    target: str
-    mode: str = "ro"
-    propagation: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Container:
-    """How a container runs, for units and jobs alike."""
-
-    name: str
-    image: str
-    command: tuple[str, ...]
-    user: str
-    environment: Mapping[str, str]
-    mounts: tuple[Mounted, ...]
-    capabilities: tuple[str, ...] = ()
-    devices: tuple[str, ...] = ()
-    security: tuple[str, ...] = ()
-    tmpfs: tuple[str, ...] = ()
-    limits: Mapping[str, str] = field(default_factory=dict)
-    init: bool = True
-    read_only: bool = True
-    pid: str = ""
-    ipc: str = ""
-    cgroupns: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class OneWay:
     """The version of the package by which data goes forward only; empty when the image does not hold the package."""
 
@@ -99,7 +70,7 @@ class Instance:
     unit: str
     files: tuple[File, ...]
     folders: tuple[Folder, ...]
-    health: Mapping[str, Any]
+    health: Health
     container: Container | None = None
     engine: str = ""
     """Of its container."""
@@ -107,7 +78,7 @@ class Instance:
     packages: tuple[str, ...] = ()
     apply: tuple[str, ...] = ()
     stop_timeout: int = 15
-    reload_action: Mapping[str, Any] = field(default_factory=dict)
+    reload_action: ReloadAction | None = None
     pause: str = ""
     quorum: bool = False
     """Members of its component vote: one of them may be missing at a time."""

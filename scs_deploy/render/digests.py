@@ -28,6 +28,10 @@ class Sealed:
     items: Mapping[str, str]
     """item id -> digest of its secret, or empty"""
 
+    def identity(self, instance: str) -> str:
+        """Return what an instance should be, as one digest."""
+        return digest(self.start[instance], self.reload[instance], *sorted(self.files[instance].values()))
+
 
 def digest(*parts: str) -> str:
     """Return a sha256 over unambiguously separated parts."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.docker_words import docker_security, docker_tmpfs
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Container, Mount
 from scs_deploy.catalogue import names
-from scs_deploy.render.desired import Container, Folder, Mounted
+from scs_deploy.render.desired import Folder
 
 _STOPPED_BY_SIGNAL = "143"
 """128 + SIGTERM, which a container's init passes on: an ordinary stop, not a failure."""
@@ -165,7 +166,7 @@ def _volumes(container: Container) -> list[str]:
     return volumes
 
 
-def _docker_mount(mount: Mounted) -> str:
+def _docker_mount(mount: Mount) -> str:
     """Unlike ``--volume``, it refuses a source that is not there instead of making a folder of it."""
     parts = ["type=bind", f"source={mount.source}", f"target={mount.target}"]
     parts += ["readonly"] if mount.mode == "ro" else []

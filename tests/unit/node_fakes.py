@@ -1,18 +1,32 @@
-"""A node in a temporary folder: a real file system, and systemd and an engine that behave like theirs."""
+"""A node in a temporary folder: a real file system, and systemd and an engine that behave like theirs.
+
+``observe`` and ``converge`` are asked, and answer, as JSON data that has gone over the wire.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils import converge as converge_module
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils import observe as observe_module
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils import wire
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.engine import Ended, Managed
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.failure import StepError
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.host import NOT_FOUND, Done, Host
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import (
+    Answer,
+    Container,
+    Outcome,
+    Question,
+    Work,
+)
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.node import Node
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.paths import (
     QUADLET_ROOT,
@@ -64,12 +78,12 @@ class FakeEngine:
         return list(self.store)
 
     def start_job(
-        self, container: dict[str, Any], labels: dict[str, str], timeout: float, pids_limit: int | None
+        self, container: Container, labels: dict[str, str], timeout: float, pids_limit: int | None
     ) -> Callable[[], Ended]:
-        self.calls.append(f"job {container['name']} pids={pids_limit}")
+        self.calls.append(f"job {container.name} pids={pids_limit}")
 
         def end() -> Ended:
-            self.calls.append(f"ended {container['name']}")
+            self.calls.append(f"ended {container.name}")
             return self.job
 
         return end
@@ -269,16 +283,23 @@ class Wanted:
             "reload": self.reload,
             "health": self.health,
             "stop_timeout": 1,
-            "reload_action": changes.pop("reload_action", {}),
+            "reload_action": changes.pop("reload_action", None),
         }
-        given = {"restart": True, "reload": False, "start_if_stopped": True, "purge": False, "needs": []} | changes
-        return {"id": f"n1/{self.name}", "kind": "instance", "action": action, "instance": instance} | given
+        common = {"id": f"n1/{self.name}", "needs": changes.pop("needs", [])}
+        if action == "remove":
+            gone = {key: instance[key] for key in ("name", "manifest", "delete")}
+            return common | {"kind": "remove", **gone, "purge": changes.pop("purge", False)}
+        given = {"restart": True, "reload": False, "start_if_stopped": True} | changes
+        return common | {"kind": "instance", "action": action, "instance": instance} | given
+
+
+def job_container(name: str) -> dict[str, Any]:
+    return {"name": name, "image": IMAGE, "command": ["true"], "user": "", "environment": {}, "mounts": []}
 
 
 def looked(*wanted: Wanted, **more: Any) -> dict[str, Any]:
     instances = {one.name: one.expected() for one in wanted}
     return {
-        "v": 1,
         "engine": "podman",
         "facts_digest": "",
         "instances": instances,
@@ -289,4 +310,22 @@ def looked(*wanted: Wanted, **more: Any) -> dict[str, Any]:
 
 
 def wave(*steps: dict[str, Any]) -> dict[str, Any]:
-    return {"v": 1, "run": "r", "wave": 1, "engine": "podman", "holder": "me@here", "steps": list(steps)}
+    return {"run": "r", "wave": 1, "engine": "podman", "holder": "me@here", "steps": list(steps)}
+
+
+def observe(question: dict[str, Any], node: Node) -> dict[str, Any]:
+    asked = wire.decode(Question, wire.encode(wire.load(Question, question)))
+    return sent(Answer, observe_module.observe(asked, node))
+
+
+def converge(work: dict[str, Any], node: Node) -> dict[str, Any]:
+    asked = wire.decode(Work, wire.encode(wire.load(Work, work)))
+    return sent(Outcome, converge_module.converge(asked, node))
+
+
+def sent(kind: type, message: Any) -> dict[str, Any]:
+    """The JSON data of a message that has gone over the wire."""
+    got = wire.decode(kind, wire.encode(message))
+    assert got == wire.load(kind, json.loads(wire.dumps(message)))
+    data: dict[str, Any] = json.loads(wire.dumps(got))
+    return data

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from proofs.world import World, nothing
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Failure, Holder, Outcome, Result
 from scs_deploy.nodes import ansible_run
 from scs_deploy.nodes.answers import Answers
 from scs_deploy.nodes.events import EventLog
@@ -49,7 +50,7 @@ class Region:
         return self.world.resolve
 
     def run(self, payloads, on_node):
-        self.asked.append({node: [step["id"] for step in payload["steps"]] for node, payload in payloads.items()})
+        self.asked.append({node: [step.id for step in payload.steps] for node, payload in payloads.items()})
         if 0 < self.dies_in <= len(self.asked):
             return Answers({}, {}, {}, dict.fromkeys(payloads, "ERROR! last words"))
         answers = {}
@@ -57,17 +58,15 @@ class Region:
             if node in self.unreachable | self.silent:
                 continue
             on_node(node, "ok")
-            holder = {"holder": "eve@elsewhere", "run": "r9"} if node in self.locked else None
-            results: dict[str, dict] = {}
-            for step in payload["steps"]:
-                status = "skipped" if holder else "failed" if step["id"] in self.fail else "ok"
-                by = [need for need in step["needs"] if need in results and results[need]["status"] != "ok"]
+            holder = Holder("eve@elsewhere", "r9") if node in self.locked else None
+            results: dict[str, Result] = {}
+            for step in payload.steps:
+                status = "skipped" if holder else "failed" if step.id in self.fail else "ok"
+                by = [need for need in step.needs if need in results and results[need].status != "ok"]
                 status = "blocked" if by else status
-                error = {"what": "it broke", "why": "test", "log": ["last words"]} if status == "failed" else None
-                results[step["id"]] = {
-                    "id": step["id"], "status": status, "by": by, "done": [], "seconds": 0.1, "error": error,
-                }  # fmt: skip
-            answers[node] = {"v": 1, "results": list(results.values()), "lock": holder}
+                error = Failure("it broke", "test", log=["last words"]) if status == "failed" else None
+                results[step.id] = Result(step.id, status, [], 0.1, error, by)
+            answers[node] = Outcome(list(results.values()), holder)
         return Answers(
             answers,
             {node: "no route to host" for node in payloads if node in self.unreachable},

@@ -9,6 +9,8 @@ import pytest
 from test_session import Nodes, folder, nodes, session  # noqa: F401 - fixtures
 from typer.testing import CliRunner
 
+from proofs.world import World, answers
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import FileSeen
 from scs_deploy.cli import certs
 from scs_deploy.errors import DeployError, InputError, UsageError
 from scs_deploy.operations import certificates
@@ -68,9 +70,9 @@ def test_a_renewal_is_a_change_that_says_until_when_it_has_time(known: Session):
     path = "/etc/scs-deploy/app/etc/scs-tls/cert.pem"
     wanted = File(path, "wanted", "0644", 0, 0)
     row = next(one for one in certificates.rows(known) if one.id == "n1/app")
-    (change,) = changes([(wanted, {"state": "differs", "text": known.vault.issued("n1", "app")})])
+    (change,) = changes([(wanted, FileSeen("differs", text=known.vault.issued("n1", "app")))])
     assert (change.how, change.diff) == (f"replaced, it ends on {row.ends[:10]}", "")
-    (damaged,) = changes([(wanted, {"state": "differs", "text": "-----BEGIN CERTIFICATE-----\nno\n"})])
+    (damaged,) = changes([(wanted, FileSeen("differs", text="-----BEGIN CERTIFICATE-----\nno\n"))])
     assert damaged.how == "changed"
 
 
@@ -121,8 +123,10 @@ def test_the_others_that_are_due_wait_when_one_is_renewed_by_hand(known: Session
 
 def test_one_that_a_node_still_serves_near_its_end_is_told(known: Session):
     pem = known.vault.issued("n1", "app")
-    seen = {"files": {"/etc/scs-deploy/app/etc/scs-tls/cert.pem": {"state": "differs", "text": pem}}}
-    observed = {"n1": {"instances": {"app": seen, "front": {"files": {}}}}}
+    observed = World().observed()
+    entry = {"state": "differs", "text": str(pem)}
+    observed["n1"]["instances"]["app"]["files"] = {"/etc/scs-deploy/app/etc/scs-tls/cert.pem": entry}
+    observed = answers(observed)
     now = known.vault.clock()
     assert list(certificates.ending(observed, now + timedelta(days=300))) == []
     (soon,) = certificates.ending(observed, now + timedelta(days=349, hours=1))

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner
 
-from proofs.world import BASE, ROLES, World, facts, nothing
+from proofs.world import BASE, ROLES, World, answers, facts, nothing, said
 from scs_deploy.catalogue.release import load_users
 from scs_deploy.catalogue.service import Demand
 from scs_deploy.cli import change, common, main, preflight
@@ -50,7 +50,7 @@ class Region:
         self.kept += 1
 
     def observe(self, limit=(), progress=None, *, resources=True) -> Observation:
-        return Observation(self.observed, self.unreachable, self.world.sealed, 1)
+        return Observation(answers(self.observed), self.unreachable, self.world.sealed, 1)
 
     def plan(self, observation, limit=(), purge=False, services=()):
         return self.world.plan(
@@ -185,7 +185,7 @@ def test_what_a_node_cannot_do_is_never_green(region: Region, call):
 
 def test_preflight_tells_what_services_demand(region: Region, call, monkeypatch):
     fit, unfit = facts("10.60.1.11"), facts("10.60.1.12", 1024)
-    region.observed = {"n1": {"facts": fit}, "n2": {"facts": unfit}, "n3": {}}
+    region.observed = {"n1": said(facts=fit), "n2": said(facts=unfit), "n3": said(facts=fit)}
     demand = Demand(that="facts.memory_mib > 2048", what="{{ node.name }} is small", why="w", fix="f")
     front = region.world.catalogue.services["front"]
     monkeypatch.setitem(front.components, "front", front.components["front"].model_copy(update={"demands": (demand,)}))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from test_session import folder  # noqa: F401 - a fixture
 from typer.testing import CliRunner
 
-from proofs.world import BASE, facts, matching
+from proofs.world import BASE, answers, facts, matching, said
 from scs_deploy.cli import common, secrets
 from scs_deploy.errors import CHANGES_PENDING, DeployError, InputError, UsageError
 from scs_deploy.nodes import look
@@ -25,11 +27,13 @@ def session(folder, monkeypatch) -> Session:  # noqa: F811
     def ask(connections, payloads, on_node=None):
         known = bool(made._known.get("n1"))
         sealed = made.render()
-        answers = {}
+        told = {}
         for name in payloads:
-            answer = matching(name, sealed) if known else {"instances": {}, "unexpected": {}, "images": []}
-            answers[name] = {**answer, "facts": facts(f"10.60.1.1{name[1]}"), "facts_digest": "f"}
-        return Answers(answers, {}, {})
+            answer = matching(name, sealed) if known else said()
+            told[name] = {**answer, "facts": facts(f"10.60.1.1{name[1]}"), "facts_digest": "f"} | {
+                "live": {"time": time.time(), "boot_id": "b", "free_bytes": {}, "listening": []}
+            }
+        return Answers(answers(told), {}, {})
 
     monkeypatch.setattr(look, "ask", ask)
     monkeypatch.setattr(common, "session", lambda *_: made)

@@ -8,11 +8,17 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from node_fakes import FakeNode, Wanted, looked, wave
+from node_fakes import FakeNode, Wanted, converge, looked, observe, wave
 
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.converge import converge
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils import wire
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.host import Done
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.observe import observe
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import (
+    ClusterSeen,
+    Missing,
+    Running,
+    Seen,
+    UnitSeen,
+)
 from scs_deploy.plan.clusters import forming, unformed
 from scs_deploy.plan.plan import Step
 
@@ -24,6 +30,14 @@ PROBE = "/etc/scs-deploy/cache/hooks/probe"
 
 def step(node: str, **values: Any) -> Step:
     return Step(f"{node}/db", "instance", node, "db", "db", "create", 1, **{"restart": True, **values})
+
+
+def seen(state: str, runs: bool) -> Seen | None:
+    """``state`` is that of its cluster, ``healthy`` (it was not asked), or nothing where nobody was heard."""
+    process = Running("i", "", "s", "r", 1.0, 0) if runs else None
+    cluster = wire.load(ClusterSeen, {"state": state}) if state not in ("", "healthy") else None
+    known = Seen({}, {}, UnitSeen(), process, state == "healthy", "", Missing(), Missing(), True, [], cluster)
+    return known if state or runs else None
 
 
 def inputs(
@@ -43,17 +57,15 @@ def inputs(
         )
         for node in NODES[: len(states)]
     }  # fmt: skip
-    ids = [f"{node}/db" for node in instances]
     return SimpleNamespace(
         region=SimpleNamespace(nodes=[SimpleNamespace(name=name) for name in NODES]),
         sealed=SimpleNamespace(
             desired=SimpleNamespace(on=lambda node: instances.get(node, ()), unrendered=dict.fromkeys(strange, ("db",))),
-            start=dict.fromkeys(ids, "s"), reload=dict.fromkeys(ids, "r"), files={key: {} for key in ids},
+            identity=lambda _: "i",
         ),
         order=SimpleNamespace(level={"component db": 1}),
         limit=limit,
-        seen=lambda node, _: ({"healthy": True} if states[node] == "healthy" else {"cluster": {"state": states[node]}} if states[node] else {})
-        | ({"running": {"id": "i"}} if node in running else {}),
+        seen=lambda node, _: seen(states[node], node in running),
     )  # fmt: skip
 
 
@@ -139,21 +151,21 @@ def test_a_node_tells_what_a_member_holds_only_while_it_is_not_healthy(tmp_path:
         asked["instances"][wanted.name]["dirs"] = {
             f"/var/lib/scs-deploy/data/{name}": ["0750", 0, 0] for name in ("cache/db", "caches/crash")
         }
-        return observe(asked, node)["instances"][wanted.name].get("cluster")
+        return observe(asked, node)["instances"][wanted.name]["cluster"]
 
-    assert cluster() == {"state": "empty"}
+    assert cluster()["state"] == "empty"
     node.host.path("/var/lib/scs-deploy/data/caches/crash").mkdir(parents=True)
-    assert cluster() == {"state": "empty"}, "a folder that it shares with others of its service tells nothing of it"
+    assert cluster()["state"] == "empty", "a folder that it shares with others of its service tells nothing of it"
     data = node.host.path("/var/lib/scs-deploy/data/cache/db")
     data.mkdir(parents=True)
-    assert cluster() == {"state": "unknown"}, "data of somebody, and nobody to tell what it is"
+    assert cluster()["state"] == "unknown", "data of somebody, and nobody to tell what it is"
     hook = node.host.path(PROBE)
     hook.parent.mkdir(parents=True)
     hook.touch()
     node.host.answers[str(hook)] = Done(0, json.dumps({"state": "member", "position": 7}), "")
-    assert cluster() == {"state": "member", "position": 7}
+    assert cluster() == {"state": "member", "position": 7, "cluster": ""}
     node.host.answers[str(hook)] = Done(1, "", "broken")
-    assert cluster() == {"state": "unknown"}
+    assert cluster()["state"] == "unknown"
 
 
 def test_the_order_comes_before_the_start(tmp_path: Path) -> None:

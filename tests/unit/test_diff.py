@@ -49,8 +49,8 @@ def summary(plan: Plan) -> dict[str, dict]:
                 "delete": list(step.delete),
                 "needs": list(step.needs),
                 "pause": step.pause,
-                "removed": dict(step.removed),
-                "operations": [f"{one['op']} {one['kind']} {one['name']}" for one in step.operations],
+                "removed": step.as_json()["removed"],
+                "operations": [f"{one.op} {one.kind} {one.name}" for one in step.operations],
             }
     return found
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from proofs.world import World, nothing
+from proofs.world import World, answers, nothing
 from scs_deploy.errors import LockedError
 from scs_deploy.plan import drift
 from scs_deploy.plan.plan import Plan
@@ -161,9 +161,9 @@ def test_metrics_are_what_a_collector_reads(state: Path):
 
 def test_nothing_is_said_of_nodes_that_are_being_changed():
     observed = World().observed()
-    drift.check_undisturbed(observed)
+    drift.check_undisturbed(answers(observed))
     observed["n1"]["lock"] = {"holder": "me@there", "run": "4711", "since": 1.0, "pid": 5}
     with pytest.raises(LockedError) as caught:
-        drift.check_undisturbed(observed)
+        drift.check_undisturbed(answers(observed))
     assert "me@there" in str(caught.value)
     assert "n1" in str(caught.value)

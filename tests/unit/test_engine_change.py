@@ -6,12 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from node_fakes import FakeEngine, FakeNode, Wanted, looked, wave
+from node_fakes import FakeEngine, FakeNode, Wanted, converge, looked, observe, wave
 
 from proofs.world import World, catalogue
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.converge import converge
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.engine import EngineError
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.observe import observe
 from scs_deploy.catalogue.release import load_users
 from scs_deploy.region.load import parse_region
 from scs_deploy.region.placement import place

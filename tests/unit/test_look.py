@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Answer, Question
 from scs_deploy.errors import Interrupted
 from scs_deploy.nodes import look
 from scs_deploy.nodes.answers import Answers
@@ -22,17 +23,23 @@ from scs_deploy.nodes.connection import Connection
 OBSERVE = """
 import os, signal
 
+from . import wire
+from .messages import Answer, EngineSeen, Live, Unexpected
+
 def observe(asked, node):
-    what = asked.get("do")
+    what, _, more = asked.facts_digest.partition(" ")
     if what == "fail":
         raise ValueError("the disk is on fire")
     if what == "hang":
-        open(asked["begun"], "w").close()
+        open(more, "w").close()
         signal.alarm(30)  # ends it where nobody does
         signal.pause()
     if what == "die":
         os._exit(3)
-    return {"v": 1, "asked": asked, "engine": node, "left": sorted(os.listdir(asked["folder"]))}
+    if what == "old":
+        wire.VERSION = 7
+    left = sorted(os.listdir(asked.jobs["folder"]))
+    return Answer(None, asked.facts_digest, Live(1, node, {}, []), None, EngineSeen("ok"), {}, Unexpected(), {}, {}, left)
 """
 NODE = """
 class Node:
@@ -58,7 +65,8 @@ def side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A node's side that does as it is asked."""
     folder = tmp_path / "side"
     folder.mkdir()
-    shutil.copy(look._NODE_SIDE / "wire.py", folder)
+    for name in ("wire.py", "messages.py"):
+        shutil.copy(look._NODE_SIDE / name, folder)
     (folder / "node.py").write_text(NODE)
     (folder / "observe.py").write_text(OBSERVE)
     monkeypatch.setattr(look, "_NODE_SIDE", folder)
@@ -67,20 +75,20 @@ def side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     look._code.cache_clear()
 
 
-def ask(side: Path, told: dict[str, str] | None = None, **what: dict[str, Any]) -> Answers:
+def ask(side: Path, told: dict[str, str] | None = None, **what: str) -> Answers[Answer]:
     empty = side / "empty"
     empty.mkdir(exist_ok=True)
-    questions = {name: {"v": 1, "engine": "podman", "folder": str(empty), **how} for name, how in what.items()}
+    questions = {name: Question("podman", how, {}, {"folder": str(empty)}) for name, how in what.items()}
     connections = {name: Here(name, name, "/known") for name in what}
     return look.ask(connections, questions, (told if told is not None else {}).__setitem__)
 
 
 def test_every_node_answers_what_it_was_asked_and_nothing_is_left(side: Path) -> None:
     told: dict[str, str] = {}
-    got = ask(side, told, n1={"a": "é" * 70000}, n2={"a": 2})
-    assert {name: answer["asked"]["a"] for name, answer in got.answers.items()} == {"n1": "é" * 70000, "n2": 2}
-    assert got.answers["n1"]["engine"] == "podman"
-    assert got.answers["n1"]["left"] == []
+    got = ask(side, told, n1="é" * 70000, n2="2")
+    assert {name: answer.facts_digest for name, answer in got.answers.items()} == {"n1": "é" * 70000, "n2": "2"}
+    assert got.answers["n1"].live.boot_id == "podman"
+    assert got.answers["n1"].images == ()
     assert told == {"n1": "ok", "n2": "ok"}
     assert (got.unreachable, got.failed) == ({}, {})
 
@@ -94,13 +102,13 @@ def test_what_a_killed_run_left_is_swept(side: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("SCS_DEPLOY_STATE_DIR", str(side / "state"))
     left = side / "state/private/run-killed"
     left.mkdir(parents=True)
-    ask(side, None, n1={})
+    ask(side, None, n1="")
     assert not left.exists()
 
 
 def test_who_cannot_answer_says_why_and_the_others_are_heard(side: Path) -> None:
     told: dict[str, str] = {}
-    got = ask(side, told, n1={"do": "fail"}, n2={}, n3={"do": "die"}, gone={}, n4={"v": 7})
+    got = ask(side, told, n1="fail", n2="", n3="die", gone="", n4="old")
     assert list(got.answers) == ["n2"]
     assert got.failed["n1"].endswith("ValueError: the disk is on fire")
     assert "exit code 3" in got.failed["n3"]
@@ -135,7 +143,7 @@ def test_an_interruption_ends_all_conversations(side: Path) -> None:
         threading.Thread(target=interrupt, daemon=True).start()
         try:
             with pytest.raises(Interrupted):
-                ask(side, None, n1={"do": "hang", "begun": str(begun)}, n2={})
+                ask(side, None, n1=f"hang {begun}", n2="")
         finally:
             signal.signal(signal.SIGUSR1, before)
     assert started

@@ -13,13 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from node_fakes import IMAGE, FakeNode, Wanted, looked, wave
+from node_fakes import IMAGE, FakeNode, Wanted, converge, job_container, looked, observe, wave
 
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils import files
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.converge import converge
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.engine import Ended, Managed
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.host import Done
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.observe import observe
 
 CONF = "/etc/scs-deploy/cache/etc/cache.conf"
 
@@ -61,7 +59,7 @@ def rest(node: FakeNode, wanted: Wanted) -> dict[str, Any]:
 
 def test_create_then_settled(node: FakeNode) -> None:
     wanted = Wanted()
-    assert seen(node, wanted)["files"][CONF] == {"state": "absent"}
+    assert seen(node, wanted)["files"][CONF]["state"] == "absent"
     (result,) = apply(node, wanted.step("create"))
     assert result["status"] == "ok"
     assert result["error"] is None
@@ -309,7 +307,7 @@ def test_host_instance_records_what_was_applied(node: FakeNode) -> None:
 def test_purge_forgets_what_the_jobs_of_the_instance_made_and_removal_does_not(node: FakeNode) -> None:
     wanted = Wanted()
     job = {"kind": "job", "digest": "d1", "timeout": 9, "needs": [],
-           "container": {"name": "job", "image": "a" * 64, "command": ["true"]}}  # fmt: skip
+           "container": job_container("job")}  # fmt: skip
     for name, instance in (("own", "cache"), ("other", "db")):
         apply(node, wanted.step("create"))
         apply(node, {**job, "id": f"n1/{name}", "name": name, "instance": instance})
@@ -327,8 +325,8 @@ def test_purge_forgets_what_the_jobs_of_the_instance_made_and_removal_does_not(n
 
 
 def test_job_runs_once_and_again_after_a_failure(node: FakeNode) -> None:
-    job = {"id": "n1/sync", "kind": "job", "name": "sync", "digest": "d1", "timeout": 9, "needs": [],
-           "container": {"name": "job-sync", "image": "a" * 64, "command": ["true"]}}  # fmt: skip
+    job = {"id": "n1/sync", "kind": "job", "name": "sync", "instance": "", "digest": "d1", "timeout": 9, "needs": [],
+           "container": job_container("job-sync")}  # fmt: skip
     node.fake.job = Ended(3, ["bad schema"])
     (result,) = apply(node, job)
     assert result["error"]["log"] == ["bad schema"]
@@ -344,8 +342,8 @@ def test_job_runs_once_and_again_after_a_failure(node: FakeNode) -> None:
 
 def test_jobs_run_side_by_side_and_who_needs_one_waits_for_it(node: FakeNode) -> None:
     def job(name: str, *needs: str) -> dict[str, Any]:
-        container = {"name": f"job-{name}", "image": "a" * 64, "command": ["true"]}
-        return {"id": f"n1/{name}", "kind": "job", "name": name, "digest": "d", "timeout": 9, "needs": list(needs),
+        container = job_container(f"job-{name}")
+        return {"id": f"n1/{name}", "kind": "job", "name": name, "instance": "", "digest": "d", "timeout": 9, "needs": list(needs),
                 "container": container}  # fmt: skip
 
     results = apply(node, job("one"), job("two"), job("three", "n1/one"))
@@ -359,8 +357,8 @@ def test_jobs_run_side_by_side_and_who_needs_one_waits_for_it(node: FakeNode) ->
 
 
 def test_what_a_job_died_of_is_picked_from_its_traceback(node: FakeNode) -> None:
-    job = {"id": "n1/sync", "kind": "job", "name": "sync", "digest": "d1", "timeout": 9, "needs": [],
-           "container": {"name": "job-sync", "image": "a" * 64, "command": ["true"]}}  # fmt: skip
+    job = {"id": "n1/sync", "kind": "job", "name": "sync", "instance": "", "digest": "d1", "timeout": 9, "needs": [],
+           "container": job_container("job-sync")}  # fmt: skip
     log = [
         "12:00 ERROR x pymysql.err.OperationalError: (2013, 'Lost connection')",
         "12:00 ERROR x The above exception was the direct cause of the following exception:",
@@ -451,12 +449,7 @@ def test_killed_then_dropped_from_the_region_leaves_nothing(
     for name, entry in gone.items():
         apply(
             node,
-            {
-                "id": name,
-                "kind": "instance",
-                "action": "remove",
-                "instance": {"name": name, "manifest": entry, **entry},
-            },
+            {"id": name, "kind": "remove", "name": name, "manifest": entry, "delete": [], "purge": False},
         )
     assert observe(looked(), node)["unexpected"] == {"instances": {}, "files": [], "containers": []}
     left = [path for path in node.host.root.rglob("*") if path.is_file() and "/state/" not in str(path)]

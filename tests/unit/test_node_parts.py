@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
-from node_fakes import FakeHost, FakeNode, Wanted, looked, wave
+from node_fakes import FakeHost, FakeNode, Wanted, converge, looked, observe, wave
 
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils import (
     facts,
@@ -21,11 +25,11 @@ from scs_deploy.ansible_collections.scs.node.plugins.module_utils import (
     jobs,
     live,
     lock,
+    messages,
     owners,
     packages,
     wire,
 )
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.converge import converge
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.engine import (
     EngineError,
     EngineMissingError,
@@ -34,16 +38,70 @@ from scs_deploy.ansible_collections.scs.node.plugins.module_utils.engine import 
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.failure import StepError
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.host import Done, Host
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.mask import mask
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.observe import _patiently, observe
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import (
+    Health,
+    ItemSeen,
+    Operation,
+    OwnerAsked,
+    OwnerSeen,
+    Page,
+    ResourcesStep,
+    Settled,
+)
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.observe import _patiently
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.systemd import Systemd, Unit
 
 
 def test_wire_returns_what_it_was_given_and_refuses_the_rest() -> None:
-    message = {"v": 1, "text": "ä" * 1000, "none": None}
-    assert wire.decode(wire.encode(message)) == message
-    for text in ("", "no base64 ä", wire.encode(message)[:-20], wire.encode({"v": 2})):
+    failure = messages.Failure("ä" * 1000, log=("a", "b"))
+    message = messages.Outcome((messages.Result("n1/x", "failed", (), 1.5, failure),))
+    assert wire.decode(messages.Outcome, wire.encode(message)) == message
+    other = base64.b64encode(gzip.compress(b'{"v": 1}')).decode()
+    for text in ("", "no base64 ä", wire.encode(message)[:-20], other):
         with pytest.raises(wire.WireError):
-            wire.decode(text)
+            wire.decode(messages.Outcome, text)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda one: one.pop("steps"), "steps: is missing"),
+        (lambda one: one.update(more=1), "more: nothing of that name is known"),
+        (lambda one: one.update(wave="3"), "wave: a text where a number is wanted"),
+        (lambda one: one.update(wave=True), "wave: true or false where a number is wanted"),
+        (lambda one: one["steps"].append(7), "steps[1]: a number where an object is wanted"),
+        (lambda one: one["steps"][0].update(kind="trick"), "steps[0].kind: none of image, instance, job, remove, resources"),
+        (lambda one: one["steps"][0].update(action="jump"), "steps[0].action: 'jump' is none of create, prepare, update"),
+        (lambda one: one["steps"][0]["instance"].pop("start"), "steps[0].instance.start: is missing"),
+        (lambda one: one["steps"][0]["instance"]["files"][1].update(uid="0"), "steps[0].instance.files[1].uid: a text where a number is wanted"),
+        (lambda one: one["steps"][0]["instance"]["health"].update(tcp=["h"]), "steps[0].instance.health.tcp: 1 values where 2 are wanted"),
+        (lambda one: one["steps"][0]["instance"]["health"].update(tcp=["h", "1"]), "steps[0].instance.health.tcp.port: a text where a number is wanted"),
+    ],
+)  # fmt: skip
+def test_what_has_a_wrong_shape_is_refused_with_its_place(
+    change: Callable[[dict[str, Any]], object], told: str
+) -> None:
+    work = json.loads(json.dumps(wave(Wanted().step("create"))))
+    wire.load(messages.Work, work)
+    change(work)
+    with pytest.raises(wire.WireError) as caught:
+        wire.load(messages.Work, work)
+    assert str(caught.value) == told
+
+
+def test_facts_are_refused_where_they_have_a_wrong_shape(tmp_path: Path) -> None:
+    found = observe(looked(), FakeNode(tmp_path))
+    found["facts"]["cpu"]["count"] = "many"
+    with pytest.raises(wire.WireError, match=r"^facts\.cpu\.count: a text where a number is wanted$"):
+        wire.load(messages.Answer, found)
+
+
+def test_a_small_text_cannot_become_a_large_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = wire.encode(messages.Outcome([messages.Result("x" * 5000, "ok")]))
+    assert wire.decode(messages.Outcome, text)
+    monkeypatch.setattr(wire, "LIMIT", 4000)
+    with pytest.raises(wire.WireError, match="larger than allowed"):
+        wire.decode(messages.Outcome, text)
 
 
 @pytest.mark.parametrize(
@@ -148,8 +206,8 @@ def apply(context, changes):
 
 def test_reconcilers_are_loaded_by_path_and_leave_nothing_behind(tmp_path: Path) -> None:
     host, folder = FakeHost(tmp_path), tmp_path / "etc/scs-deploy/db/resources"
-    asked = {"reconciler": "/etc/scs-deploy/db/resources", "kinds": ["user"]}
-    assert owners.observe_owner(host, "db", asked) == {"state": "unknown", "why": "not deployed yet", "items": {}}
+    asked = OwnerAsked("/etc/scs-deploy/db/resources", ["user"])
+    assert owners.observe_owner(host, "db", asked)[0] == OwnerSeen("unknown", "not deployed yet")
     folder.mkdir(parents=True)
     (folder / "user.py").write_text(RECONCILER)
     (folder / "_client.py").write_text("def listed(context, wanted): return [{'name': w['name']} for w in wanted]\n")
@@ -158,21 +216,21 @@ def test_reconcilers_are_loaded_by_path_and_leave_nothing_behind(tmp_path: Path)
         json.dumps([{"kind": "user", "name": "nova"}, {"kind": "database", "name": "x"}])
     )
     before = sorted(folder.iterdir())
-    assert owners.observe_owner(host, "db", asked) == {"state": "ok", "why": "", "items": {"user": [{"name": "nova"}]}}
+    assert owners.observe_owner(host, "db", asked)[0] == OwnerSeen("ok", "", {"user": [ItemSeen("nova")]})
     assert sorted(folder.iterdir()) == before
     done: list[str] = []
-    step: dict[str, Any] = {"owner": "db", "changes": [{"kind": "user", "op": "create", "name": "nova"}]} | asked
+    step = ResourcesStep("n1/x", "db", asked.reconciler, [Operation("user", "create", "nova")])
     owners.apply_changes(host, step, done)
     assert done == ["create nova"]
     (folder / "context.json").write_text('{"address": "down"}')
     with pytest.raises(StepError, match="db did not take user nova") as caught:
         owners.apply_changes(host, step, done)
     assert caught.value.why == "ConnectionError: backend is down"
-    missing = owners.observe_owner(host, "db", asked | {"kinds": ["grant"]})
-    assert missing["state"] == "unknown"
-    assert missing["why"].endswith("grant.py is not there yet")
+    missing, _ = owners.observe_owner(host, "db", replace(asked, kinds=["grant"]))
+    assert missing.state == "unknown"
+    assert missing.why.endswith("grant.py is not there yet")
     (folder / "user.py").write_text("syntax error here")
-    assert owners.observe_owner(host, "db", asked)["state"] == "unknown"
+    assert owners.observe_owner(host, "db", asked)[0].state == "unknown"
 
 
 @pytest.mark.parametrize(
@@ -190,10 +248,10 @@ def test_differences_are_texts_or_their_owner_is_unknown(
     folder, item = tmp_path / "resources", {"name": "nova", "attrs": {}, "differences": differences}
     folder.mkdir()
     (folder / "user.py").write_text(f"def observe(context, wanted): return [{item!r}]\n")
-    answer = owners.observe_owner(FakeHost(tmp_path), "db", {"reconciler": "/resources", "kinds": ["user"]})
-    assert answer["state"] == state
-    assert answer["items"] == ({"user": [item]} if state == "ok" else {})
-    assert ("user nova tells a difference that is not texts" in answer["why"]) == (state == "unknown")
+    answer, _ = owners.observe_owner(FakeHost(tmp_path), "db", OwnerAsked("/resources", ["user"]))
+    assert answer.state == state
+    assert answer.items == ({"user": [ItemSeen("nova", {}, tuple(differences))]} if state == "ok" else {})
+    assert ("user nova is told in a wrong form: differences[0]." in answer.why) == (state == "unknown")
 
 
 def test_a_change_waits_for_an_owner_that_answers_again(tmp_path: Path) -> None:
@@ -210,10 +268,8 @@ def test_a_change_waits_for_an_owner_that_answers_again(tmp_path: Path) -> None:
                 (folder / "context.json").write_text('{"address": "up"}')
 
     done: list[str] = []
-    step: dict[str, Any] = {"owner": "db", "reconciler": "/etc/scs-deploy/db/resources"}
-    owners.apply_changes(
-        Repaired(tmp_path), {**step, "changes": [{"kind": "user", "op": "create", "name": "nova"}]}, done
-    )
+    step = ResourcesStep("n1/x", "db", "/etc/scs-deploy/db/resources", [Operation("user", "create", "nova")])
+    owners.apply_changes(Repaired(tmp_path), step, done)
     assert done == ["create nova"]
 
 
@@ -242,11 +298,10 @@ def test_a_look_waits_for_an_owner_that_has_just_been_started(
             if self.clock > 1_010.0:
                 starting.unlink(missing_ok=True)
 
-    host, asked = Ready(tmp_path), {"reconciler": "/resources", "kinds": ["user"]}
+    host, asked = Ready(tmp_path), OwnerAsked("/resources", ["user"])
     unit = Unit(load="loaded", active="active" if since else "inactive", since=since)
     answer = _patiently(host, "db", asked, owners.observe_owner(host, "db", asked), unit)
-    assert answer["state"] == wanted
-    assert "silent" not in answer
+    assert answer.state == wanted
     assert (host.clock > 1_000.0) == slept
 
 
@@ -285,13 +340,12 @@ def test_what_nothing_declares_any_more_is_found_and_deleted_by_the_node(tmp_pat
         json.dumps([{"kind": "user", "name": "nova"}, {"kind": "database", "name": "old"}])
     )
     done: list[str] = []
-    prune = {"kind": "user", "op": "prune", "name": ""}
-    step: dict[str, Any] = {"owner": "db", "reconciler": "/etc/scs-deploy/db/resources", "changes": [prune]}
+    prune = Operation("user", "prune")
+    step = ResourcesStep("n1/x", "db", "/etc/scs-deploy/db/resources", [prune])
     owners.apply_changes(host, step, done)
     assert done == ["delete left", "delete old"]
     done.clear()
-    create = {"kind": "user", "op": "create", "name": "nova"}
-    owners.apply_changes(host, {**step, "changes": [create, prune]}, done)
+    owners.apply_changes(host, replace(step, changes=[Operation("user", "create", "nova"), prune]), done)
     assert done == ["create nova", "delete left", "delete old"]
 
 
@@ -303,22 +357,22 @@ def test_health_waits_with_growing_pauses_and_stops_at_the_limit(tmp_path: Path)
         asked.append(node.host.clock)
         return Done(0 if len(asked) == 4 else 1, "", "not yet")
 
-    health.await_healthy("x", "", {"command": ["probe"], "timeout": 30}, answer, node.host, node.systemd)
+    health.await_healthy("x", "", Health(command=["probe"], timeout=30), answer, node.host, node.systemd)
     assert len(asked) == 4
     assert asked[3] - asked[2] > asked[1] - asked[0]
     with pytest.raises(StepError, match="not healthy") as caught:
         health.await_healthy(
-            "x", "", {"command": ["p"], "timeout": 3}, lambda _: Done(1, "", "no"), node.host, node.systemd
+            "x", "", Health(command=["p"], timeout=3), lambda _: Done(1, "", "no"), node.host, node.systemd
         )
     assert caught.value.why == "no"
 
 
 def test_nothing_to_ask_is_neither_healthy_nor_ill(tmp_path: Path) -> None:
-    assert health.check({}, None, lambda _: Done(0, "", ""), FakeHost(tmp_path)) == (None, "")
+    assert health.check(Health(), None, lambda _: Done(0, "", ""), FakeHost(tmp_path)) == (None, "")
 
 
 def test_a_client_is_healthy_while_a_process_of_its_container_is_connected(tmp_path: Path) -> None:
-    host, question = FakeHost(tmp_path), {"client": 5671}
+    host, question = FakeHost(tmp_path), Health(client=5671)
     row = '0 0 10.1.1.1:4000 10.1.1.1:5671 users:(("python",pid=7,fd=3),("python",pid=8,fd=3))'
     host.answers["ss"] = Done(0, row, "")
     for pid, container in (("7", "other"), ("8", "c0ffee")):
@@ -389,7 +443,6 @@ def test_virgin_node_is_observed_without_engine_systemd_or_files(tmp_path: Path)
     assert found["instances"]["cache"]["running"] is None
     assert found["instances"]["cache"]["packages"] == {"missing": ["chrony"]}
     assert found["jobs"] == {"sync": {"state": "never", "digest": ""}}
-    assert json.loads(json.dumps(found)) == json.loads(wire.decode(wire.encode(found)) and json.dumps(found))
 
 
 def test_facts_come_only_when_their_digest_is_new(tmp_path: Path) -> None:
@@ -403,7 +456,7 @@ def test_facts_come_only_when_their_digest_is_new(tmp_path: Path) -> None:
 def test_facts_of_this_machine_are_stable() -> None:
     host = Host()
     assert wire.digest(facts.gather(host, {}, {})) == wire.digest(facts.gather(host, {}, {}))
-    assert live.gather(host)["time"] > 0
+    assert live.gather(host).time > 0
 
 
 def test_vips_are_no_facts(tmp_path: Path) -> None:
@@ -440,7 +493,8 @@ def test_missing_and_silent_engines_differ(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_bug_in_one_step_is_its_own_result(tmp_path: Path) -> None:
     node = FakeNode(tmp_path)
-    broken = {"id": "n1/broken", "kind": "instance", "action": "update", "instance": {"name": "broken"}}
+    broken = Wanted("broken").step()
+    broken["instance"]["dirs"][0]["mode"] = "rwx"
     results = converge(wave(broken, Wanted().step("create")), node)["results"]
     assert [result["status"] for result in results] == ["failed", "ok"]
     assert "bug" in results[0]["error"]["fix"]
@@ -450,7 +504,7 @@ def test_purge_never_leaves_the_data_root(tmp_path: Path) -> None:
     node = FakeNode(tmp_path)
     node.host.path("/home/anna").mkdir(parents=True)
     step = Wanted().step("remove", purge=True)
-    step["instance"]["manifest"]["data"] = ["/home/anna", "/var/lib/scs-deploy/data/../../../../home/anna"]
+    step["manifest"]["data"] = ["/home/anna", "/var/lib/scs-deploy/data/../../../../home/anna"]
     (result,) = converge(wave(step), node)["results"]
     assert result["status"] == "failed"
     assert node.host.path("/home/anna").is_dir()
@@ -470,9 +524,9 @@ def test_a_start_counts_once_the_frontend_answers_too(tmp_path: Path) -> None:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Front) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        asked = {"http": ["http", "127.0.0.1", server.server_port, "/"], "timeout": 30}
-        front = {"front": ["http", "127.0.0.1", server.server_port, "/front"]}
-        health.await_healthy("x", "", asked | front, lambda argv: Done(0, "", ""), node.host, node.systemd)
+        one, front = (Page("http", "127.0.0.1", server.server_port, path) for path in ("/", "/front"))
+        asked = Health(http=one, timeout=30, front=front)
+        health.await_healthy("x", "", asked, lambda argv: Done(0, "", ""), node.host, node.systemd)
         server.shutdown()
     assert not statuses
 
@@ -510,9 +564,10 @@ def observe(context, wanted):
 """
 LOOK = """
 import json, sys
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils import node, owners
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils import messages, node, owners, wire
 here = node.Node.local("podman")
-print(json.dumps([owners.observe_owner(here.host, "o", {"reconciler": sys.argv[1], "kinds": ["thing"]}), here.host.run(["env"]).out]))
+answer, _ = owners.observe_owner(here.host, "o", messages.OwnerAsked(sys.argv[1], ["thing"]))
+print(wire.dumps([answer, here.host.run(["env"]).out]))
 """
 
 
@@ -551,7 +606,8 @@ def test_what_the_node_sets_for_everybody_is_not_for_us(tmp_path: Path) -> None:
     )
     server.shutdown()
     answer, env = json.loads(done.stdout)
-    assert answer["items"] == {"thing": [{"name": "direct", "attrs": {"umask": 0o022}}]}, answer
+    (thing,) = answer["items"]["thing"]
+    assert (thing["name"], thing["attrs"]) == ("direct", {"umask": 0o022}), answer
     assert "proxy" not in env.lower()
     assert "LC_ALL=C.UTF-8" in env
 
@@ -578,7 +634,7 @@ def test_resolvers_are_those_that_other_machines_can_ask(tmp_path, named, upstre
 
 def test_a_restart_waits_until_what_it_took_away_is_whole_again(tmp_path: Path) -> None:
     node, answers = FakeNode(tmp_path), [Done(1, "", "3 are degraded"), Done(0, "", "")]
-    asked = {"unit": True, "settled": {"command": ["gate"], "timeout": 10}}
+    asked = Health(unit=True, settled=Settled(["gate"], 10))
     health.await_healthy("x", "", asked, lambda argv: answers.pop(0), node.host, node.systemd)
     assert not answers
     with pytest.raises(StepError, match="not settled after") as caught:

@@ -68,10 +68,10 @@ def test_within_a_series_and_of_what_nobody_knows_nothing_is_said(version):
 
 def test_the_node_is_asked_for_the_version_and_told_it_only_with_a_start():
     world = World()
-    asked = messages.observe("n1", "podman", world.sealed, "")["instances"]
-    assert asked["store"]["package"] == "mariadb-server"
-    assert "package" not in asked["front"]
+    asked = messages.observe("n1", "podman", world.sealed, "").instances
+    assert asked["store"].package == "mariadb-server"
+    assert asked["front"].package == ""
     plan = world.plan(seen(world, "1:10.11.6-1"))
     wave = next(wave for wave in plan.waves if any(step.id == "n1/store" for step in wave.steps))
-    (step,) = messages.converge("r", wave, "n1", "podman", "me", world.sealed, world.resolve, False)["steps"]
-    assert step["instance"]["manifest"]["version"] == "1:11.8.3-1"
+    (step,) = messages.converge("r", wave, "n1", "podman", "me", world.sealed, world.resolve, False).steps
+    assert step.instance.manifest.version == "1:11.8.3-1"

@@ -8,12 +8,18 @@ from functools import cached_property
 from pathlib import Path
 
 import pytest
-from node_fakes import GID, IMAGE, UID, FakeNode
+from node_fakes import GID, IMAGE, UID, FakeNode, converge, observe, sent
 
 from proofs.world import World, nothing
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.converge import converge
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils import wire
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.host import Done
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.observe import observe
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import (
+    Health,
+    InstanceStep,
+    Question,
+    ReloadAction,
+    Work,
+)
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.systemd import Unit
 from scs_deploy.nodes import messages
 from scs_deploy.plan.plan import Plan
@@ -39,8 +45,8 @@ class LocalWorld(World):
             files=tuple(replace(file, uid=UID, gid=GID) for file in one.files),
             folders=tuple(replace(folder, uid=UID, gid=GID) for folder in one.folders),
             container=replace(one.container, image=IMAGE) if one.container else None,
-            health={"unit": True, "timeout": 5} if one.unit else {},
-            reload_action={"signal": "HUP"} if one.reload_action else {},
+            health=Health(unit=bool(one.unit), timeout=5),
+            reload_action=ReloadAction("HUP") if one.reload_action else None,
         )
 
 
@@ -64,8 +70,8 @@ class Cloud:
         asked = {name: messages.observe(name, "podman", self.world.sealed, "") for name in self.nodes}
         for name, node in self.nodes.items():
             node.again()
-            assert "S3CRET" not in json.dumps(asked[name])
-        return {name: observe(asked[name], node) for name, node in self.nodes.items()}
+            assert "S3CRET" not in wire.dumps(asked[name])
+        return {name: observe(sent(Question, asked[name]), node) for name, node in self.nodes.items()}
 
     def plan(self, **inputs) -> Plan:
         return self.world.plan(self.observe(), **inputs)
@@ -73,15 +79,15 @@ class Cloud:
     def apply(self, plan: Plan, kill_after: int = 10_000) -> None:
         for wave in plan.waves:
             for name in wave.nodes:
-                sent = messages.converge(
+                work = messages.converge(
                     "run", wave, name, "podman", "me@here", self.world.sealed, self.world.resolve, plan.purge
                 )
-                for step in sent["steps"]:
+                for step in work.steps:
                     if kill_after == 0:
                         return
                     kill_after -= 1
                     self.nodes[name].again()
-                    (result,) = converge({**sent, "steps": [step]}, self.nodes[name])["results"]
+                    (result,) = converge(sent(Work, replace(work, steps=[step])), self.nodes[name])["results"]
                     assert result["status"] == "ok", result
                     self.steps_done += 1
 
@@ -156,7 +162,7 @@ def test_a_changed_password_reaches_files_and_resources_and_that_of_a_job_the_jo
     other.secrets |= {"app-database": "S3CRET-second"}
     plan = cloud.changed(other).plan()
     found = {step.id: step for step in plan.steps}
-    assert {op["name"] for op in found["n1/store resources of app"].operations} == {"app"}
+    assert {op.name for op in found["n1/store resources of app"].operations} == {"app"}
     assert found["n1/app"].restart
     assert not {"n1/app-bootstrap", "n1/app-sync"} & set(found), "they log in with it, and hand on another one"
     assert "S3CRET" not in json.dumps(plan.as_json())
@@ -182,7 +188,7 @@ def test_a_service_that_is_switched_off_goes_and_its_data_stays_unless_purged(cl
     plan = cloud.plan()
     removed = {step.id for step in plan.steps if step.action == "remove"}
     assert removed == {"n1/app", "n2/app", "n3/app", "n1/app-worker"}
-    deleted = [op["name"] for step in plan.steps for op in step.operations if op["op"] == "delete"]
+    deleted = [op.name for step in plan.steps for op in step.operations if op.op == "delete"]
     assert deleted == ["app", "app-one", "app-two"], "its users, not its database"
     cloud.apply(plan)
     assert cloud.plan().empty
@@ -225,9 +231,9 @@ def test_a_unit_is_written_after_what_it_starts():
     plan = world.plan({"n1": nothing("n1", world.sealed)})
     wrote = []
     for wave in plan.waves:
-        sent = messages.converge("run", wave, "n1", "podman", "me", world.sealed, world.resolve, False)
-        instances = [step["instance"] for step in sent["steps"] if step["kind"] == "instance"]
-        wrote += [file["path"] for one in instances if one["name"] == "app" for file in one["files"]]
+        work = messages.converge("run", wave, "n1", "podman", "me", world.sealed, world.resolve, False)
+        instances = [step.instance for step in work.steps if isinstance(step, InstanceStep)]
+        wrote += [file.path for one in instances if one.name == "app" for file in one.files]
     assert sorted(wrote) == sorted(file.path for file in app.files)
     assert wrote[-1] == "/etc/containers/systemd/app.container"
 
@@ -235,10 +241,11 @@ def test_a_unit_is_written_after_what_it_starts():
 def test_files_are_there_before_the_job_and_nothing_runs_yet(cloud: Cloud):
     plan = cloud.plan()
     wave = next(wave for wave in plan.waves if any(step.id == "n1/app#files" for step in wave.steps))
-    sent = messages.converge("run", wave, "n1", "podman", "me", cloud.world.sealed, cloud.world.resolve, False)
-    (step,) = [one for one in sent["steps"] if one["id"] == "n1/app#files"]
-    assert (step["action"], step["restart"], step["start_if_stopped"]) == ("prepare", False, False)
-    converge({**sent, "steps": [step]}, cloud.nodes["n1"])
+    work = messages.converge("run", wave, "n1", "podman", "me", cloud.world.sealed, cloud.world.resolve, False)
+    (step,) = [one for one in work.steps if one.id == "n1/app#files"]
+    assert isinstance(step, InstanceStep)
+    assert (step.action, step.restart, step.start_if_stopped) == ("prepare", False, False)
+    converge(sent(Work, replace(work, steps=[step])), cloud.nodes["n1"])
     assert cloud.nodes["n1"].host.path(APP_CONF).is_file()
     unit = cloud.nodes["n1"].host.path("/etc/containers/systemd/app.container")
     assert not unit.exists(), "systemd must not start it anew before the job is done"

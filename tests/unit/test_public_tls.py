@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 
 from proofs.world import BASE, World
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils import health
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Health, Page
 from scs_deploy.cli import certs
 from scs_deploy.cloud.credentials import Login, clouds_yaml, write
 from scs_deploy.cloud.prove import token
@@ -361,9 +362,8 @@ def test_clouds_yaml_names_a_ca_only_where_clients_need_one(tmp_path: Path):
 
 def test_a_node_knows_its_public_endpoint_by_the_certificate_itself(files: Files, endpoint: int):
     """Nodes need not trust the CA of the operator, and ask an address, not a name."""
-    question = {"http": ["https", "127.0.0.1", endpoint, "/"], "ca": "/nowhere"}
-    ask = {"unit": None, "execute": None, "host": None}
-    assert health.check({**question, "pem": files.region().public_tls.chain_pem}, **ask) == (True, "")
+    page = Page("https", "127.0.0.1", endpoint, "/")
+    assert health._front(page, Health(ca="/nowhere", front_pem=files.region().public_tls.chain_pem)) == (True, "")
     internal = pki.Authority.create("world", NOW).issue(pki.CertificateRequest("front", (NAME,)), NOW)
-    healthy, why = health.check({**question, "pem": internal.cert_pem}, **ask)
+    healthy, why = health._front(page, Health(ca="/nowhere", front_pem=internal.cert_pem))
     assert (healthy, "certificate" in why) == (False, True)

@@ -10,12 +10,11 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from node_fakes import FakeNode, Wanted, looked
+from node_fakes import FakeNode, Wanted, looked, observe
 from rich.console import Console
 from test_apply import Region, statuses
 
 from proofs.world import BASE, ROLES, World, facts, nothing
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.observe import observe
 from scs_deploy.catalogue.load import load_catalogue
 from scs_deploy.catalogue.release import load_users
 from scs_deploy.cli.plan_text import print_plan
@@ -121,9 +120,9 @@ def test_a_missing_device_is_told_by_its_path(world: World):
 
 
 def test_the_node_is_asked_for_the_devices(world: World, tmp_path):
-    asked = messages.observe("n1", "podman", world.sealed, "")["instances"]
-    assert asked["disk.sdb"]["devices"] == ["/dev/sdb"]
-    assert "devices" not in asked["fussy"]
+    asked = messages.observe("n1", "podman", world.sealed, "").instances
+    assert asked["disk.sdb"].devices == ("/dev/sdb",)
+    assert asked["fussy"].devices == ()
     node, wanted = FakeNode(tmp_path / "node"), Wanted()
     (tmp_path / "node/dev").mkdir(parents=True)
     (tmp_path / "node/dev/sda").touch()

@@ -19,6 +19,7 @@ import pytest
 import real
 import yaml
 
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Live
 from scs_deploy.cloud.kinds.network import ExternalSubnets
 from scs_deploy.documents.fields import NETWORK_NAMES, Section
 from scs_deploy.errors import InputError
@@ -231,7 +232,7 @@ def facts() -> dict[str, dict[str, Any]]:
 def effects(region: Region) -> Iterator[object]:
     """What a region comes to, the cheapest first; on nodes that stay as they are."""
     yield {node.name: (Connection.for_node(node, Path("/region")).argv(["true"]), node.state) for node in region.nodes}
-    live = {"time": 0.0, "free_bytes": {"/": 2**40}, "listening": []}
+    live = Live(0.0, "", {"/": 2**40}, [])
     for name, known in facts().items():
         for node in region.nodes:
             yield node.name == name and evaluate(Subject(node, region.networks, known, live))  # type: ignore[arg-type]

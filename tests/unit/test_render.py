@@ -7,11 +7,18 @@ import json
 import pytest
 
 from proofs.world import ROLES, World, facts
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import (
+    Address,
+    Health,
+    Mount,
+    Page,
+    ReloadAction,
+)
 from scs_deploy.catalogue.release import load_users
 from scs_deploy.errors import InputError
 from scs_deploy.render import Given
 from scs_deploy.render.context import Topology
-from scs_deploy.render.desired import Folder, Mounted
+from scs_deploy.render.desired import Folder
 from scs_deploy.render.templates import TemplateSet
 from scs_deploy.secrets.placeholders import find
 
@@ -51,10 +58,10 @@ def test_files_land_in_the_folder_of_their_instance_with_mode_and_owner(world: W
 
 def test_mounts_are_file_by_file_or_whole_folders_where_asked(world: World):
     mounts = world.instance("n1/app").container.mounts
-    assert Mounted(f"{APP}/etc/app/app.conf", "/etc/app/app.conf") in mounts
-    assert Mounted(f"{APP}/etc/app/live", "/etc/app/live") in mounts
-    assert Mounted(f"{APP}/etc/app/keys", "/etc/app/keys") in mounts, "a secret with keys is a folder"
-    assert Mounted(f"{APP}/etc/scs-tls", "/etc/scs-tls") in mounts
+    assert Mount(f"{APP}/etc/app/app.conf", "/etc/app/app.conf") in mounts
+    assert Mount(f"{APP}/etc/app/live", "/etc/app/live") in mounts
+    assert Mount(f"{APP}/etc/app/keys", "/etc/app/keys") in mounts, "a secret with keys is a folder"
+    assert Mount(f"{APP}/etc/scs-tls", "/etc/scs-tls") in mounts
     targets = [mount.target for mount in mounts]
     assert len(targets) == len(set(targets))
     assert not [one for one in targets if one.startswith(("/etc/scs-tls/", "/etc/app/keys/"))]
@@ -63,8 +70,8 @@ def test_mounts_are_file_by_file_or_whole_folders_where_asked(world: World):
 def test_data_and_host_folders(world: World):
     store = world.instance("n1/store")
     data = "/var/lib/scs-deploy/data/store/db"
-    assert Mounted(data, "/var/lib/store", "rw") in store.container.mounts
-    assert Mounted("/srv/backup", "/backup", "rw", "rslave") in store.container.mounts
+    assert Mount(data, "/var/lib/store", "rw") in store.container.mounts
+    assert Mount("/srv/backup", "/backup", "rw", "rslave") in store.container.mounts
     uid, gid = map(int, store.container.user.split(":"))
     assert Folder(data, "0750", uid, gid, data=True) in store.folders
     assert [one.path for one in store.folders] == [data, "/srv/backup"], "folders below /run are made by the unit"
@@ -84,8 +91,8 @@ def test_commands_and_templates_see_their_node(world: World):
 
 
 def test_a_reload_sees_its_node(world: World):
-    assert world.instance("n2/app").reload_action == {"command": ["app-ctl", "--at=10.60.1.12", "reload"]}
-    assert world.instance("n2/store").reload_action == {"signal": "HUP"}
+    assert world.instance("n2/app").reload_action == ReloadAction(command=["app-ctl", "--at=10.60.1.12", "reload"])
+    assert world.instance("n2/store").reload_action == ReloadAction("HUP")
 
 
 def test_clients_go_to_the_virtual_address_by_name(world: World):
@@ -109,13 +116,13 @@ def test_certificates_name_the_node_and_the_virtual_addresses(world: World):
 
 
 def test_health_is_asked_where_the_port_is(world: World):
-    assert world.instance("n2/store").health == {"tcp": ["10.60.1.12", 3306], "timeout": 60}
-    assert world.instance("n2/app").health == {
-        "http": ["https", "10.60.1.12", 5000, "/ready"], "ca": f"{APP}/etc/scs-tls/ca.pem", "timeout": 10,
-    }  # fmt: skip
-    assert world.instance("n2/front").health == {"command": ["true"], "timeout": 60}
-    assert world.instance("n4/ground-clock").health["unit"] is True
-    assert world.instance("n4/ground-hosts").health == {}
+    assert world.instance("n2/store").health == Health(tcp=Address("10.60.1.12", 3306), timeout=60)
+    assert world.instance("n2/app").health == Health(
+        http=Page("https", "10.60.1.12", 5000, "/ready"), ca=f"{APP}/etc/scs-tls/ca.pem", timeout=10
+    )
+    assert world.instance("n2/front").health == Health(command=["true"], timeout=60)
+    assert world.instance("n4/ground-clock").health.unit is True
+    assert world.instance("n4/ground-hosts").health == Health()
 
 
 def test_health_of_a_client_names_a_port_of_another_service(tmp_path):
@@ -123,12 +130,12 @@ def test_health_of_a_client_names_a_port_of_another_service(tmp_path):
         "images: {odd: {}}\n"
         "components:\n  odd: {group: all, image: odd, health: {client: store, timeout: 5}, pause: none}\n"
     )
-    assert own_role(tmp_path, "odd", service).instance("n2/odd").health == {"client": 3306, "timeout": 5}
+    assert own_role(tmp_path, "odd", service).instance("n2/odd").health == Health(client=3306, timeout=5)
 
 
 def test_patience_stretches_timeouts():
     slow = World.changed(("domain: world.test", "domain: world.test\npatience: 3"))
-    assert slow.instance("n2/app").health["timeout"] == 30
+    assert slow.instance("n2/app").health.timeout == 30
     assert slow.desired.jobs[0].timeout == 900
 
 

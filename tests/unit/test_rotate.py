@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from proofs.world import ROLES, World, real
+from proofs.world import ROLES, World, answers, real
 from scs_deploy.catalogue.service import Secret
 from scs_deploy.errors import InputError
 from scs_deploy.nodes.observe import Observation
@@ -214,7 +214,7 @@ def test_a_key_is_not_dropped_before_what_it_signed_has_ended():
 
 
 def lagging(world: World, observed: dict) -> list[str]:
-    return rotate.lagging(world.desired, Observation(observed, {}, world.sealed, 1), [SECRET])
+    return rotate.lagging(world.desired, Observation(answers(observed), {}, world.sealed, 1), [SECRET])
 
 
 def test_nobody_lags_behind_where_everything_is_as_wanted():

@@ -14,17 +14,27 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import ansible_runner
 import pytest
 import yaml
 
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils import wire
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Outcome, Result, Work
 from scs_deploy.errors import Interrupted
 from scs_deploy.machine import paths
 from scs_deploy.nodes import ansible_run, run_folder
 from scs_deploy.nodes.connection import Connection
+
+
+def asked(run: str = "") -> Work:
+    return Work(run, 1, "podman", "me", [])
+
+
+def answered(run: str) -> Outcome:
+    """What every node answers to ``asked(run)``."""
+    return Outcome((Result(run, "ok"),))
 
 
 class Ansible:
@@ -63,7 +73,7 @@ class Ansible:
 
     def node(self, folder: Path, wave: int, node: str, tell: Any) -> None:
         data: dict[str, Any] = {"host": node, "play_pattern": f"wave_{wave}"}
-        asked = folder / "in" / str(wave) / f"{node}.json"
+        asked = folder / "in" / str(wave) / node
         if not asked.exists():
             tell({"event": "runner_on_skipped", "event_data": data})
         elif node in self.unreachable:
@@ -72,7 +82,8 @@ class Ansible:
             tell({"event": "runner_on_failed", "event_data": {**data, "res": {"msg": "no Python"}}})
         else:
             self.said.append((wave, node))
-            (folder / "out" / str(wave) / f"{node}.json").write_text(asked.read_text())
+            run = wire.decode(Work, asked.read_text()).run
+            (folder / "out" / str(wave) / node).write_text(wire.encode(answered(run)))
             tell({"event": "runner_on_ok", "event_data": data})
 
 
@@ -85,7 +96,6 @@ def ansible(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Ansible
     assert not list((tmp_path / "state/private").iterdir()), "a private folder is left"
 
 
-COLLECTION = "ansible_collections.scs.node.plugins"
 CONNECTIONS = {name: Connection(name, f"10.0.0.{number}", "/known") for number, name in enumerate(("n1", "n2", "n3"))}
 
 
@@ -97,9 +107,8 @@ def one_wave(*payloads_and_more: Any) -> Any:
 
 def test_one_wave_brings_every_answer(ansible: Ansible) -> None:
     told: list[tuple[str, str]] = []
-    payloads = {"n1": {"v": 1}, "n2": {"v": 2}}
-    got = one_wave(payloads, lambda *one: told.append(one))
-    assert got.answers == payloads
+    got = one_wave({"n1": asked("1"), "n2": asked("2")}, lambda *one: told.append(one))
+    assert got.answers == {"n1": answered("1"), "n2": answered("2")}
     assert sorted(told) == [("n1", "ok"), ("n2", "ok")]
     assert not got.unreachable
     assert not got.failed
@@ -113,10 +122,10 @@ def test_nothing_asked_starts_nothing(ansible: Ansible, tmp_path: Path) -> None:
 
 def test_waves_share_one_start_and_are_told_apart(ansible: Ansible) -> None:
     with ansible_run.Waves("apply.yml", CONNECTIONS, [("n1", "n2"), ("n1", "n2"), ("n3",), ("n1",)]) as waves:
-        assert waves.next({"n1": {"v": 1}}).answers == {"n1": {"v": 1}}
+        assert waves.next({"n1": asked("1")}).answers == {"n1": answered("1")}
         waves.skip()
-        assert waves.next({"n3": {"v": 3}}).answers == {"n3": {"v": 3}}
-        assert waves.next({"n1": {"v": 4}}).answers == {"n1": {"v": 4}}
+        assert waves.next({"n3": asked("3")}).answers == {"n3": answered("3")}
+        assert waves.next({"n1": asked("4")}).answers == {"n1": answered("4")}
     assert ansible.starts == 1
     assert ansible.said == [(1, "n1"), (3, "n3"), (4, "n1")]
 
@@ -135,11 +144,11 @@ def test_secrets_of_a_wave_are_gone_when_its_answers_were_read(ansible: Ansible,
     seen: list[list[str]] = []
     nodes = [("n1", "n2"), ("n1",), ("n1", "n3"), ("n1",)]
     with ansible_run.Waves("apply.yml", CONNECTIONS, nodes) as waves:
-        waves.next({"n1": {"password": "S3CRET"}, "n2": {"password": "S3CRET"}}, lambda *_: seen.append(kept()))
-        assert "in/1/n1.json" in seen[0]
+        waves.next({"n1": asked("S3CRET"), "n2": asked("S3CRET")}, lambda *_: seen.append(kept()))
+        assert "in/1/n1" in seen[0]
         assert kept() == []
         waves.skip()
-        waves.next({"n3": {"password": "S3CRET"}})
+        waves.next({"n3": asked("S3CRET")})
         assert kept() == []
         waves.skip()
     assert ansible.said == [(1, "n1"), (3, "n3")]
@@ -156,38 +165,38 @@ def test_a_node_that_comes_late_to_a_wave_that_is_over_does_not_wait(ansible: An
 
     ansible.node = late  # type: ignore[method-assign]
     with ansible_run.Waves("apply.yml", CONNECTIONS, [("n1", "n2"), ("n1",)]) as waves:
-        waves.next({"n1": {}})
+        waves.next({"n1": asked()})
         over.set()
-        assert waves.next({"n1": {"v": 2}}).answers == {"n1": {"v": 2}}
+        assert waves.next({"n1": asked("2")}).answers == {"n1": answered("2")}
 
 
 def test_what_went_wrong_is_told_with_its_node_and_the_next_wave_goes_on(ansible: Ansible) -> None:
     ansible.unreachable, ansible.failing = {"n1"}, {"n2"}
     told: dict[str, str] = {}
     with ansible_run.Waves("apply.yml", CONNECTIONS, [("n1", "n2", "n3"), ("n3",)]) as waves:
-        got = waves.next({"n1": {}, "n2": {}, "n3": {"v": 1}}, told.__setitem__)
+        got = waves.next({"n1": asked(), "n2": asked(), "n3": asked("1")}, told.__setitem__)
         assert got.unreachable == {"n1": "no route to host"}
         assert got.failed == {"n2": "no Python"}
-        assert got.answers == {"n3": {"v": 1}}
+        assert got.answers == {"n3": answered("1")}
         assert told == {"n1": "unreachable", "n2": "failed", "n3": "ok"}
-        assert waves.next({"n3": {"v": 2}}).answers == {"n3": {"v": 2}}
+        assert waves.next({"n3": asked("2")}).answers == {"n3": answered("2")}
 
 
 def test_ansible_that_ends_too_early_loses_its_nodes_with_its_words(ansible: Ansible) -> None:
     ansible.dies_before = 1
-    assert one_wave({"n1": {}}).lost == {"n1": "a warning of Ansible"}
+    assert one_wave({"n1": asked()}).lost == {"n1": "a warning of Ansible"}
 
 
 def test_an_ansible_that_dies_in_a_later_wave_loses_its_nodes_and_keeps_its_words(ansible: Ansible) -> None:
     ansible.dies_before, ansible.last_words = 2, "ERROR! Unexpected Exception\n\nno space left on device"
     with ansible_run.Waves("apply.yml", CONNECTIONS, [("n1",), ("n1", "n2"), ("n3",)]) as waves:
-        assert waves.next({"n1": {}}).lost == {}
+        assert waves.next({"n1": asked()}).lost == {}
         time.sleep(0.1)  # whatever Ansible says, it says before it is asked on
-        got = waves.next({"n1": {}, "n2": {}})
+        got = waves.next({"n1": asked(), "n2": asked()})
         words = "a warning of Ansible\nERROR! Unexpected Exception\nno space left on device"
         assert got.lost == dict.fromkeys(("n1", "n2"), words)
         assert (got.answers, got.failed) == ({}, {})
-        assert waves.next({"n3": {}}).lost == {"n3": words}
+        assert waves.next({"n3": asked()}).lost == {"n3": words}
 
 
 def test_what_ansible_raises_is_told_as_its_last_words(ansible: Ansible, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,12 +204,12 @@ def test_what_ansible_raises_is_told_as_its_last_words(ansible: Ansible, monkeyp
         raise OSError("no pseudo-terminal")
 
     monkeypatch.setattr(ansible_runner.interface, "run", broken)
-    assert one_wave({"n1": {}}).lost == {"n1": "no pseudo-terminal"}
+    assert one_wave({"n1": asked()}).lost == {"n1": "no pseudo-terminal"}
 
 
 def test_waves_that_are_left_over_end_ansible(ansible: Ansible) -> None:
     with ansible_run.Waves("apply.yml", CONNECTIONS, [("n1",), ("n2",)]) as waves:
-        waves.next({"n1": {}})
+        waves.next({"n1": asked()})
     assert ansible.cancelled
 
 
@@ -208,14 +217,14 @@ def test_ctrl_c_ends_ansible_and_is_told_as_that(ansible: Ansible) -> None:
     before = signal.getsignal(signal.SIGINT)
     ansible.node = lambda *_: os.kill(os.getpid(), signal.SIGINT)  # type: ignore[method-assign]
     with pytest.raises(Interrupted):
-        one_wave({"n1": {}})
+        one_wave({"n1": asked()})
     assert signal.getsignal(signal.SIGINT) is before
 
 
 def made(root: Path, name: str, files: dict[str, str]) -> Path:
     folder = root / name
     (folder / "in/1").mkdir(parents=True)
-    for file, text in {"in/1/n1.json": "S3CRET", **files}.items():
+    for file, text in {"in/1/n1": "S3CRET", **files}.items():
         (folder / file).write_text(text)
     return folder
 
@@ -238,8 +247,8 @@ def test_a_run_is_not_swept_while_it_lives(ansible: Ansible, tmp_path: Path) -> 
     with ansible_run.Waves("apply.yml", CONNECTIONS, [("n1",)]) as waves:
         (folder,) = (tmp_path / "state/private").iterdir()
         run_folder.sweep()
-        one_wave({"n2": {}})
-        assert waves.next({"n1": {"v": 1}}).answers == {"n1": {"v": 1}}
+        one_wave({"n2": asked()})
+        assert waves.next({"n1": asked("1")}).answers == {"n1": answered("1")}
         assert folder.exists()
 
 
@@ -259,12 +268,13 @@ def test_a_run_that_is_just_starting_is_not_swept(
     monkeypatch.setattr(tempfile, "mkdtemp", mkdtemp)
     with ansible_run.Waves("apply.yml", CONNECTIONS, [("n1",)]) as waves:
         other.join()
-        assert waves.next({"n1": {"v": 1}}).answers == {"n1": {"v": 1}}
+        assert waves.next({"n1": asked("1")}).answers == {"n1": answered("1")}
 
 
 KILLED = """
 import os, signal, sys
 import ansible_runner, pexpect
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Work
 from scs_deploy.nodes import ansible_run
 from scs_deploy.nodes.connection import Connection
 
@@ -275,7 +285,7 @@ def run(**options):
 
 ansible_runner.interface.run = run
 with ansible_run.Waves("apply.yml", {"n1": Connection("n1", "10.0.0.1", "/known")}, [("n1",)]) as waves:
-    waves.next({"n1": {"password": "S3CRET"}})
+    waves.next({"n1": Work("S3CRET", 1, "podman", "me", [])})
 """
 
 
@@ -285,7 +295,7 @@ def test_an_ansible_that_outlives_its_killed_run_keeps_no_secret(ansible: Ansibl
     try:
         assert killed.returncode == -signal.SIGKILL
         assert Path(f"/proc/{orphan}").exists()
-        assert len(list((tmp_path / "state/private").glob("run-*/in/1/n1.json"))) == 1
+        assert len(list((tmp_path / "state/private").glob("run-*/in/1/n1"))) == 1
         run_folder.sweep()
         assert not list((tmp_path / "state/private").iterdir())
     finally:
@@ -296,7 +306,6 @@ def test_a_node_waits_for_its_turn_only_while_the_controller_lives(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = paths.PACKAGE / "ansible_collections/scs/deploy/plugins"
-    monkeypatch.setitem(sys.modules, f"{COLLECTION}.module_utils", SimpleNamespace(wire=None))
     spec = importlib.util.spec_from_file_location("exchange_under_test", place / "plugin_utils/exchange.py")
     assert spec
     assert spec.loader
@@ -318,5 +327,5 @@ def test_a_node_waits_for_its_turn_only_while_the_controller_lives(
     with pytest.raises(exchange.AnsibleActionFail, match="has ended"):
         exchange.await_turn(swept, 1)
     with pytest.raises(FileNotFoundError):
-        exchange.write_answer(swept, 1, "n1", {})
+        exchange.write_answer(swept, 1, "n1", "")
     assert not swept.exists()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 
 import pytest
 import yaml
 
-from proofs.world import BASE, ROLES, World, facts, matching
+from proofs.world import BASE, ROLES, World, answers, facts, matching, said
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils import wire
 from scs_deploy.errors import DeployError, InputError, UsageError
 from scs_deploy.images.lock import LockedImage, write_lock
 from scs_deploy.machine import paths
@@ -30,21 +30,21 @@ class Nodes:
 
     def ask(self, connections, payloads, on_node=None):
         self.asked.append(dict(payloads))
-        answers = {}
+        told = {}
         for name, payload in payloads.items():
             if name in self.unreachable:
                 continue
             digest = f"facts-{self.memory}"
-            known = payload["facts_digest"] == digest
-            answers[name] = {
-                "facts": None if known else facts(f"10.60.1.1{name[1]}", self.memory),
-                "facts_digest": digest,
-                "live": {"time": time.time() + (self.clock if name == "n2" else 0)},
-                "instances": {},
-                "unexpected": {},
-                "images": [],
-            }
-        return Answers(answers, {name: "no route" for name in payloads if name in self.unreachable}, {})
+            known = payload.facts_digest == digest
+            told[name] = said(
+                facts=None if known else facts(f"10.60.1.1{name[1]}", self.memory),
+                facts_digest=digest,
+                live={
+                    "time": time.time() + (self.clock if name == "n2" else 0),
+                    "boot_id": "b", "free_bytes": {}, "listening": [],
+                },
+            )  # fmt: skip
+        return Answers(answers(told), {name: "no route" for name in payloads if name in self.unreachable}, {})
 
 
 @pytest.fixture
@@ -79,8 +79,8 @@ def test_a_first_look_takes_two_rounds_and_the_second_one(session: Session, node
     assert session.observe().rounds == 2
     first, second = nodes.asked[0], nodes.asked[1]
     assert set(first) == set(second) == {"n1", "n2", "n3", "n4"}
-    assert first["n1"]["instances"] == {}, "nothing can be rendered without facts"
-    assert "app" in second["n1"]["instances"]
+    assert first["n1"].instances == {}, "nothing can be rendered without facts"
+    assert "app" in second["n1"].instances
     nodes.asked.clear()
     assert Session(folder).observe().rounds == 1, "facts are kept between runs"
     assert [set(one) for one in nodes.asked if one] == [{"n1", "n2", "n3", "n4"}]
@@ -100,16 +100,16 @@ def test_facts_that_changed_cost_one_more_look_at_that_node(session: Session, no
 
 def test_a_look_without_resources_asks_no_owner(session: Session, nodes: Nodes):
     session.observe()
-    assert any(asked["owners"] for one in nodes.asked for asked in one.values()), "owners are asked otherwise"
+    assert any(asked.owners for one in nodes.asked for asked in one.values()), "owners are asked otherwise"
     nodes.asked.clear()
     session.observe(resources=False)
-    assert [asked["owners"] for one in nodes.asked for asked in one.values()] == [{}] * 4
+    assert [asked.owners for one in nodes.asked for asked in one.values()] == [{}] * 4
 
 
 def test_no_secret_is_asked_or_cached(session: Session, nodes: Nodes):
     session.observe()
     value = session.vault.get("app-database")
-    assert value not in json.dumps(nodes.asked)
+    assert value not in wire.dumps(nodes.asked)
     for path in session.state.rglob("*"):
         assert not path.is_file() or value.encode() not in path.read_bytes()
 

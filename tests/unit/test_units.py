@@ -7,7 +7,8 @@ import dataclasses
 import pytest
 
 from proofs.world import World
-from scs_deploy.render.desired import Container, Folder, Mounted
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Container, Mount
+from scs_deploy.render.desired import Folder
 from scs_deploy.render.systemd_units import UNITS, quote
 
 FULL = Container(
@@ -16,7 +17,7 @@ FULL = Container(
     command=("run", "a b", "50%", "$HOME"),
     user="42401:42402",
     environment={"B": "x y", "A": "1"},
-    mounts=(Mounted("/etc/scs-deploy/app/x", "/x"), Mounted("/srv", "/srv", "rw", "rshared")),
+    mounts=(Mount("/etc/scs-deploy/app/x", "/x"), Mount("/srv", "/srv", "rw", "rshared")),
     capabilities=("NET_ADMIN",),
     devices=("/dev/kvm",),
     security=("seccomp=unconfined",),

@@ -44,7 +44,7 @@ def world(tmp_path: Path, leaf: str = LEAF, **fields) -> World:
 
 
 def deleted(plan: Plan) -> list[str]:
-    return [f"{one['kind']} {one['name']}" for step in plan.steps for one in step.operations if one["op"] == "delete"]
+    return [f"{one.kind} {one.name}" for step in plan.steps for one in step.operations if one.op == "delete"]
 
 
 @pytest.mark.parametrize("purge", [False, True])

@@ -7,6 +7,9 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils import wire
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Outcome
+
 from ..plugin_utils.exchange import NO_PAYLOAD, exchange
 
 
@@ -20,14 +23,14 @@ class ActionModule(ActionBase):
         answer = exchange(self, "scs.node.converge", task_vars or {})
         if answer is None:
             return dict(NO_PAYLOAD)
-        if answer["lock"]:
-            return {"failed": True, "changed": False, "msg": f"the node is locked by {answer['lock']['holder']}"}
-        counts = dict(Counter(result["status"] for result in answer["results"]))
-        bad = [result for result in answer["results"] if result["status"] != "ok"]
-        summary: dict[str, Any] = {"changed": any(result["done"] for result in answer["results"]), "steps": counts}
+        outcome = wire.decode(Outcome, answer)
+        if outcome.lock:
+            return {"failed": True, "changed": False, "msg": f"the node is locked by {outcome.lock.holder}"}
+        counts = dict(Counter(result.status for result in outcome.results))
+        bad = [
+            f"{one.id}: {one.error.what if one.error else one.status}" for one in outcome.results if one.status != "ok"
+        ]
+        summary: dict[str, Any] = {"changed": any(result.done for result in outcome.results), "steps": counts}
         if bad:
-            summary |= {
-                "failed": True,
-                "msg": "; ".join(f"{result['id']}: {result['error']['what']}" for result in bad),
-            }
+            summary |= {"failed": True, "msg": "; ".join(bad)}
         return summary

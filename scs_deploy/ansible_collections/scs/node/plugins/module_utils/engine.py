@@ -8,9 +8,10 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from .host import Done, Host
+from .messages import Container
 from .paths import ENGINE_SOCKETS, LABEL_RELOAD, LABEL_START
 
 API_TIMEOUT = 30
@@ -73,9 +74,9 @@ class Engine(Protocol):
         """Load images from the pieces of a ``docker save`` archive."""
 
     def start_job(
-        self, container: dict[str, Any], labels: dict[str, str], timeout: float, pids_limit: int | None
+        self, container: Container, labels: dict[str, str], timeout: float, pids_limit: int | None
     ) -> Callable[[], Ended]:
-        """Start a one-shot container (CONTAINER of docs/contracts.md); return what waits for its end and removes it."""
+        """Start a one-shot container; return what waits for its end and removes it."""
 
     def await_gone(self, name: str, timeout: float) -> bool:
         """Wait until a container that a killed run left ends, then remove it; False when it still runs."""

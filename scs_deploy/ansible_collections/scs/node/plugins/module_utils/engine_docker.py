@@ -17,6 +17,7 @@ import requests
 from .docker_words import docker_security, docker_tmpfs
 from .engine import API_TIMEOUT, LOAD_TIMEOUT, Managed
 from .engine_sdk import SdkEngine, ulimits
+from .messages import Container, Mount
 from .paths import LABEL_INSTANCE
 
 
@@ -64,24 +65,22 @@ class DockerEngine(SdkEngine):
             restarts=int(attrs.get("RestartCount", 0)),
         )
 
-    def create_options(
-        self, container: dict[str, Any], labels: dict[str, str], pids_limit: int | None
-    ) -> dict[str, Any]:
-        limits = container.get("limits", {})
+    def create_options(self, container: Container, labels: dict[str, str], pids_limit: int | None) -> dict[str, Any]:
+        limits = container.limits
         options: dict[str, Any] = {
-            "name": container["name"],
-            "environment": container.get("environment", {}),
-            "user": container.get("user") or None,
+            "name": container.name,
+            "environment": dict(container.environment),
+            "user": container.user or None,
             "labels": labels,
-            "network_mode": container.get("network", "host"),
+            "network_mode": "host",
             "cap_drop": ["ALL"],
-            "cap_add": container.get("capabilities", []),
-            "devices": container.get("devices", []),
-            "init": container.get("init", True),
-            "read_only": container.get("read_only", True),
-            "security_opt": ["no-new-privileges", *map(_readable, docker_security(container.get("security", [])))],
-            "mounts": [_mount(mount) for mount in container.get("mounts", [])],
-            "tmpfs": {path: docker_tmpfs(path, container["user"]) for path in container.get("tmpfs", [])},
+            "cap_add": list(container.capabilities),
+            "devices": list(container.devices),
+            "init": container.init,
+            "read_only": container.read_only,
+            "security_opt": ["no-new-privileges", *map(_readable, docker_security(container.security))],
+            "mounts": [_mount(mount) for mount in container.mounts],
+            "tmpfs": {path: docker_tmpfs(path, container.user) for path in container.tmpfs},
             "ulimits": [
                 docker.types.Ulimit(name=item["Name"], soft=item["Soft"], hard=item["Hard"]) for item in ulimits(limits)
             ],
@@ -89,8 +88,8 @@ class DockerEngine(SdkEngine):
             "shm_size": limits.get("shm") or None,
             "pids_limit": pids_limit,
         }
-        namespaces = {"pid_mode": "pid", "ipc_mode": "ipc", "cgroupns": "cgroupns"}
-        return options | {option: container[key] for option, key in namespaces.items() if container.get(key)}
+        namespaces = {"pid_mode": container.pid, "ipc_mode": container.ipc, "cgroupns": container.cgroupns}
+        return options | {option: mode for option, mode in namespaces.items() if mode}
 
 
 def _common(one: Sequence[str], other: Sequence[str]) -> int:
@@ -103,11 +102,11 @@ def _readable(option: str) -> str:
     return f"{key}={Path(value).read_text(encoding='utf-8')}" if key == "seccomp" and value.startswith("/") else option
 
 
-def _mount(mount: dict[str, Any]) -> Any:
+def _mount(mount: Mount) -> Any:
     return docker.types.Mount(
-        target=mount["target"],
-        source=mount["source"],
+        target=mount.target,
+        source=mount.source,
         type="bind",
-        read_only=mount.get("mode", "ro") == "ro",
-        propagation=mount.get("propagation") or None,
+        read_only=mount.mode == "ro",
+        propagation=mount.propagation or None,
     )

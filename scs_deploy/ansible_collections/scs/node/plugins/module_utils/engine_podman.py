@@ -11,6 +11,7 @@ import requests
 
 from .engine import API_TIMEOUT, LOAD_TIMEOUT, Managed
 from .engine_sdk import SdkEngine, split_security, ulimits
+from .messages import Container, Mount
 from .paths import LABEL_INSTANCE
 
 
@@ -49,26 +50,24 @@ class PodmanEngine(SdkEngine):
             since=float(attrs.get("StartedAt") or 0),
         )
 
-    def create_options(
-        self, container: dict[str, Any], labels: dict[str, str], pids_limit: int | None
-    ) -> dict[str, Any]:
-        security = split_security(container.get("security", []))
-        limits = container.get("limits", {})
+    def create_options(self, container: Container, labels: dict[str, str], pids_limit: int | None) -> dict[str, Any]:
+        security = split_security(container.security)
+        limits = container.limits
         options: dict[str, Any] = {
-            "name": container["name"],
-            "environment": container.get("environment", {}),
-            "user": container.get("user") or None,
+            "name": container.name,
+            "environment": dict(container.environment),
+            "user": container.user or None,
             "labels": labels,
-            "network_mode": container.get("network", "host"),
+            "network_mode": "host",
             "cap_drop": ["ALL"],
-            "cap_add": container.get("capabilities", []),
-            "devices": container.get("devices", []),
-            "init": container.get("init", True),
-            "read_only": container.get("read_only", True),
+            "cap_add": list(container.capabilities),
+            "devices": list(container.devices),
+            "init": container.init,
+            "read_only": container.read_only,
             "read_write_tmpfs": False,
             "no_new_privileges": True,
-            "mounts": [_mount(mount) for mount in container.get("mounts", [])]
-            + [{"type": "tmpfs", "source": "tmpfs", "target": path} for path in container.get("tmpfs", [])],
+            "mounts": [_mount(mount) for mount in container.mounts]
+            + [{"type": "tmpfs", "source": "tmpfs", "target": path} for path in container.tmpfs],
             "seccomp_profile_path": security.get("seccomp"),
             "apparmor_profile": security.get("apparmor"),
             "unmasked_paths": security["unmask"].split(":") if "unmask" in security else None,
@@ -77,18 +76,18 @@ class PodmanEngine(SdkEngine):
             "shm_size": limits.get("shm") or None,
             "pids_limit": pids_limit,
         }
-        namespaces = {"pid_mode": "pid", "ipc_mode": "ipc", "cgroupns": "cgroupns"}
-        options |= {option: container[key] for option, key in namespaces.items() if container.get(key)}
+        namespaces = {"pid_mode": container.pid, "ipc_mode": container.ipc, "cgroupns": container.cgroupns}
+        options |= {option: mode for option, mode in namespaces.items() if mode}
         if "label" in security:
             options["security_opt"] = [security["label"]]
         return options
 
 
-def _mount(mount: dict[str, Any]) -> dict[str, Any]:
+def _mount(mount: Mount) -> dict[str, Any]:
     made = {
         "type": "bind",
-        "source": mount["source"],
-        "target": mount["target"],
-        "read_only": mount.get("mode", "ro") == "ro",
+        "source": mount.source,
+        "target": mount.target,
+        "read_only": mount.mode == "ro",
     }
-    return {**made, "propagation": mount["propagation"]} if mount.get("propagation") else made
+    return {**made, "propagation": mount.propagation} if mount.propagation else made

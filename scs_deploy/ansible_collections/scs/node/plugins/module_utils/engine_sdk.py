@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from .engine import Ended, EngineError
 from .host import Done
+from .messages import Container
 
 JOB_LOG_LINES = 50
 _BEFORE_START = ("created", "initialized", "configured")
@@ -22,9 +23,7 @@ class SdkEngine:
     not_found: tuple[type[Exception], ...]
     failures: tuple[type[Exception], ...]
 
-    def create_options(
-        self, container: dict[str, Any], labels: dict[str, str], pids_limit: int | None
-    ) -> dict[str, Any]:
+    def create_options(self, container: Container, labels: dict[str, str], pids_limit: int | None) -> dict[str, Any]:
         raise NotImplementedError
 
     @contextmanager
@@ -86,15 +85,15 @@ class SdkEngine:
             return Done(125 if code is None else code, (output or b"").decode(errors="replace"), "")
 
     def start_job(
-        self, container: dict[str, Any], labels: dict[str, str], timeout: float, pids_limit: int | None
+        self, container: Container, labels: dict[str, str], timeout: float, pids_limit: int | None
     ) -> Callable[[], Ended]:
         options = self.create_options(container, labels, pids_limit)
         with self.speaking():
-            created = self.client.containers.create(container["image"], list(container["command"]) or None, **options)
+            created = self.client.containers.create(container.image, list(container.command) or None, **options)
             try:
                 created.start()
             except BaseException:
-                self.remove(container["name"])
+                self.remove(container.name)
                 raise
         until = time.monotonic() + timeout
 
@@ -104,7 +103,7 @@ class SdkEngine:
                     code = self._wait(created, until - time.monotonic(), (*_BEFORE_START, *_STARTED))
                     return Ended(code, self._log(created))
                 finally:
-                    self.remove(container["name"])
+                    self.remove(container.name)
 
         return end
 
@@ -137,7 +136,7 @@ def split_security(options: Sequence[str]) -> dict[str, str]:
     return {key: value for key, _, value in (option.partition("=") for option in options)}
 
 
-def ulimits(limits: dict[str, Any]) -> list[dict[str, Any]]:
+def ulimits(limits: Mapping[str, str]) -> list[dict[str, Any]]:
     """The limits of a container as the SDKs want them."""
     wanted = [(name, int(limits[name])) for name in ("nofile", "nproc") if limits.get(name)]
     return [{"Name": name, "Soft": value, "Hard": value} for name, value in wanted]

@@ -8,9 +8,10 @@ import os
 import platform
 import re
 import resource
-from typing import Any
+from typing import Any, Literal
 
 from .host import Host
+from .messages import Cgroup, Cpu, Disk, Facts, Interface, System
 from .systemd import Unit
 
 ENGINE_PACKAGES = (
@@ -40,7 +41,7 @@ _MEMORY_STEP = 64
 """MiB: a kernel update moves MemTotal a little; the fact should not."""
 
 
-def gather(host: Host, versions: dict[str, str], units: dict[str, Unit]) -> dict[str, Any]:
+def gather(host: Host, versions: dict[str, str], units: dict[str, Unit]) -> Facts:
     """Return the facts; ``versions`` holds installed ENGINE_PACKAGES, ``units`` the state of NTP_UNITS."""
     return {
         "os": _os(host),
@@ -76,7 +77,7 @@ def _may_set_clock(host: Host) -> bool:
     return bool(found and int(found.group(1), 16) >> _CAP_SYS_TIME & 1)
 
 
-def _os(host: Host) -> dict[str, str]:
+def _os(host: Host) -> System:
     pairs = (line.split("=", 1) for line in host.read("/etc/os-release").splitlines() if "=" in line)
     found = {key: value.strip('"') for key, value in pairs}
     return {
@@ -86,7 +87,7 @@ def _os(host: Host) -> dict[str, str]:
     }
 
 
-def _cpu(host: Host) -> dict[str, Any]:
+def _cpu(host: Host) -> Cpu:
     text = host.read("/proc/cpuinfo")
     values = dict(re.findall(r"^([\w ]+?)\s*:[ \t]*(.*)$", text.partition("\n\n")[0], re.MULTILINE))
     flags = values.get("flags", "").split()
@@ -104,7 +105,7 @@ def _memory(host: Host) -> int:
     return int(found.group(1)) // 1024 // _MEMORY_STEP * _MEMORY_STEP if found else 0
 
 
-def _disks(host: Host) -> list[dict[str, Any]]:
+def _disks(host: Host) -> list[Disk]:
     columns = "NAME,TYPE,SIZE,SERIAL,MODEL,ROTA,FSTYPE,MOUNTPOINTS,MAJ:MIN"
     done = host.run(["lsblk", "--json", "--bytes", f"--output={columns}"])
     devices = _by_node(host, json.loads(done.out)["blockdevices"]) if done.ok else []
@@ -147,7 +148,7 @@ def _in_use(device: dict[str, Any]) -> bool:
     return mounted or bool(device.get("fstype")) or bool(device.get("children"))
 
 
-def _interfaces(host: Host) -> list[dict[str, Any]]:
+def _interfaces(host: Host) -> list[Interface]:
     done = host.run(["ip", "-json", "-details", "address", "show"])
     links = json.loads(done.out or "[]") if done.ok else []
     return [
@@ -204,10 +205,10 @@ def _reachable(text: str) -> bool:
     return not (own or address.is_multicast or getattr(address, "ipv4_mapped", None))
 
 
-def _cgroup(host: Host) -> dict[str, Any]:
+def _cgroup(host: Host) -> Cgroup:
     if host.exists("/sys/fs/cgroup/cgroup.controllers"):
         return {"mode": "v2", "controllers": sorted(host.read("/sys/fs/cgroup/cgroup.controllers").split())}
-    mode = "hybrid" if host.exists("/sys/fs/cgroup/unified") else "v1"
+    mode: Literal["hybrid", "v1"] = "hybrid" if host.exists("/sys/fs/cgroup/unified") else "v1"
     lines = (line.split("\t") for line in host.read("/proc/cgroups").splitlines() if not line.startswith("#"))
     return {"mode": mode, "controllers": sorted(line[0] for line in lines if line[-1] == "1")}
 

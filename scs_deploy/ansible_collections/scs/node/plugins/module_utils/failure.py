@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Sequence
-from typing import Any
+
+from .messages import Failure
 
 
 class StepError(Exception):
@@ -14,8 +15,8 @@ class StepError(Exception):
         super().__init__(what)
         self.what, self.why, self.fix, self.log = what, why, fix, list(log)
 
-    def as_data(self) -> dict[str, Any]:
-        return {"what": self.what, "why": self.why, "fix": self.fix, "log": self.log}
+    def told(self) -> Failure:
+        return Failure(self.what, self.why, self.fix, self.log)
 
 
 _FIXES = {

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import hashlib
 import os
 import stat
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from . import mask
+from .messages import File, FileMark, FileSeen, FolderMark, FolderSeen
 
 TEXT_LIMIT = 256 * 1024
 """Bytes: content above this is never sent back for a diff."""
@@ -42,10 +41,9 @@ def write(path: Path, content: bytes, mode: int, uid: int, gid: int) -> None:
     sync_folder(path.parent)
 
 
-def write_wanted(path: Path, wanted: dict[str, Any]) -> None:
+def write_wanted(path: Path, wanted: File) -> None:
     """Write one file of a converge step."""
-    content = base64.b64decode(wanted["base64"]) if "base64" in wanted else wanted["text"].encode()
-    write(path, content, int(wanted["mode"], 8), wanted["uid"], wanted["gid"])
+    write(path, wanted.text.encode(), int(wanted.mode, 8), wanted.uid, wanted.gid)
 
 
 def make_parents(folder: Path) -> None:
@@ -108,36 +106,33 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def compare_file(path: Path, wanted: Sequence[Any], keys: Sequence[str], opaque: bool) -> dict[str, Any] | None:
-    """Return how a file differs from ``[digest, mode, uid, gid]``, None when it does not."""
+def compare_file(path: Path, wanted: FileMark, keys: Sequence[str], opaque: bool) -> FileSeen | None:
+    """Return how a file differs, None when it does not."""
     digest, mode, uid, gid = wanted
     try:
         found = path.lstat()
     except (FileNotFoundError, NotADirectoryError):
-        return {"state": "absent"}
+        return FileSeen("absent")
     content = path.read_bytes() if stat.S_ISREG(found.st_mode) else None
     same = content is not None and hashlib.sha256(content).hexdigest() == digest
     owner = (f"{stat.S_IMODE(found.st_mode):04o}", found.st_uid, found.st_gid)
     if same and owner == (mode, uid, gid):
         return None
     text = None if same or opaque or content is None else _shown(content, keys)
-    return {
-        "state": "differs", "mode": owner[0], "uid": owner[1], "gid": owner[2],
-        "same_content": same, "text": text, "changed": found.st_ctime,
-    }  # fmt: skip
+    return FileSeen("differs", *owner, same_content=same, text=text, changed=found.st_ctime)
 
 
-def compare_folder(path: Path, wanted: Sequence[Any]) -> dict[str, Any] | None:
-    """Return how a folder differs from ``[mode, uid, gid]``, None when it does not."""
+def compare_folder(path: Path, wanted: FolderMark) -> FolderSeen | None:
+    """Return how a folder differs, None when it does not."""
     mode, uid, gid = wanted
     try:
         found = path.stat()
     except (FileNotFoundError, NotADirectoryError):
-        return {"state": "absent"}
+        return FolderSeen("absent")
     owner = (f"{stat.S_IMODE(found.st_mode):04o}", found.st_uid, found.st_gid)
     if stat.S_ISDIR(found.st_mode) and owner == (mode, uid, gid):
         return None
-    return {"state": "differs", "mode": owner[0], "uid": owner[1], "gid": owner[2]}
+    return FolderSeen("differs", *owner)
 
 
 def below(folder: Path) -> list[Path]:

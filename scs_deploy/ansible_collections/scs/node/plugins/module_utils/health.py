@@ -8,13 +8,12 @@ import re
 import socket
 import ssl
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from .failure import StepError
 from .host import Done, Host
+from .messages import Health, Page, Settled
 from .systemd import Systemd, Unit
 
-DEFAULT_TIMEOUT = 60.0
 ONCE = 2.0
 """Seconds that one question may take."""
 
@@ -24,7 +23,7 @@ Execute = Callable[[Sequence[str]], Done]
 
 
 def check(
-    health: dict[str, Any],
+    health: Health,
     unit: Unit | None,
     execute: Execute,
     host: Host,
@@ -33,26 +32,25 @@ def check(
 ) -> tuple[bool | None, str]:
     """Ask once: healthy, not healthy and why, or None when nothing says how to tell; ``container`` gives the ID of its container."""
     try:
-        if "tcp" in health:
-            address, port = health["tcp"]
-            with socket.create_connection((address, int(port)), timeout=timeout):
+        if health.tcp:
+            with socket.create_connection(health.tcp, timeout=timeout):
                 return True, ""
-        if "http" in health:
-            return _http(health, timeout)
-        if "unix" in health:
+        if health.http:
+            return _http(health.http, health, timeout)
+        if health.unix:
             with socket.socket(socket.AF_UNIX) as connection:
                 connection.settimeout(timeout)
-                connection.connect(os.fspath(host.path(health["unix"])))
+                connection.connect(os.fspath(host.path(health.unix)))
                 return True, ""
     except (OSError, http.client.HTTPException) as error:
         return False, _told(error)
-    if "client" in health:
-        held = _connected(container(), int(health["client"]), host)
-        return held, "" if held else f"it holds no connection to port {health['client']}"
-    if "command" in health:
-        done = execute(health["command"])
+    if health.client:
+        held = _connected(container(), health.client, host)
+        return held, "" if held else f"it holds no connection to port {health.client}"
+    if health.command:
+        done = execute(health.command)
         return done.ok, "" if done.ok else " ".join(done.lines(3)) or f"exit code {done.code}"
-    if health.get("unit") and unit is not None:
+    if health.unit and unit is not None:
         return unit.running, "" if unit.running else f"the unit is {unit.active} ({unit.sub})"
     return None, ""
 
@@ -64,13 +62,14 @@ def _connected(container: str, port: int, host: Host) -> bool:
     return bool(container) and any(container in host.read(f"/proc/{pid}/cgroup") for pid in pids)
 
 
-def listener(health: dict[str, Any], host: Host) -> str:
+def listener(health: Health, host: Host) -> str:
     """Who answers where the instance is to listen, although it does not run; empty when nobody does."""
-    address, port = health["tcp"] if "tcp" in health else health.get("http", ["", "", 0])[1:3]
-    if not address:
+    where = health.tcp or health.http
+    if where is None:
         return ""
+    port = where.port
     try:
-        socket.create_connection((address, int(port)), timeout=ONCE).close()
+        socket.create_connection((where.host, port), timeout=ONCE).close()
     except OSError:
         return ""
     found = _PROCESS.search(host.run(["ss", "-Hltnp", f"sport = :{port}"]).out)
@@ -81,7 +80,7 @@ def listener(health: dict[str, Any], host: Host) -> str:
 def await_healthy(
     name: str,
     unit: str,
-    health: dict[str, Any],
+    health: Health,
     execute: Execute,
     host: Host,
     systemd: Systemd,
@@ -89,22 +88,20 @@ def await_healthy(
 ) -> None:
     """Ask with growing pauses until healthy, and seen to be so by its load balancer (``front``).
 
-    Raises StepError with the last log lines after ``health["timeout"]`` seconds, or as soon as systemd gave up on the unit.
+    Raises StepError with the last log lines after ``health.timeout`` seconds, or as soon as systemd gave up on the unit.
     """
-    limit = float(health.get("timeout", DEFAULT_TIMEOUT))
     began, pause = host.now(), 0.05
     while True:
         state = systemd.unit(unit) if unit else None
         healthy, why = check(health, state, execute, host, container)
-        if healthy and "front" in health:
-            front = {**health, "http": health["front"], "pem": health.get("front_pem", "")}
-            healthy, why = check(front, state, execute, host)
+        if healthy and health.front:
+            healthy, why = _front(health.front, health)
             why = f"its frontend: {why}" if why else ""
         failed = state is not None and state.active == "failed"
         if healthy or (healthy is None and not failed):
             break
         waited = host.now() - began
-        if failed or waited + pause > limit:
+        if failed or waited + pause > health.timeout:
             raise StepError(
                 f"{name} is not healthy" + ("" if failed else f" after {waited:.0f} s"),
                 why="its unit failed" if failed else why,
@@ -113,16 +110,16 @@ def await_healthy(
             )
         host.sleep(pause)
         pause = min(pause * 1.6, 2.0)
-    if "settled" in health:
-        _await_settled(name, health["settled"], execute, host)
+    if health.settled:
+        _await_settled(name, health.settled, execute, host)
 
 
-def _await_settled(name: str, settled: dict[str, Any], execute: Execute, host: Host) -> None:
+def _await_settled(name: str, settled: Settled, execute: Execute, host: Host) -> None:
     """Ask its own command, with pauses, until it succeeds. Raises StepError with what it said last."""
     began = host.now()
-    while not (done := execute(settled["command"])).ok:
+    while not (done := execute(settled.command)).ok:
         waited = host.now() - began
-        if waited > float(settled["timeout"]):
+        if waited > settled.timeout:
             raise StepError(
                 f"{name} runs, but has not settled after {waited:.0f} s",
                 why=" ".join(done.lines(3)) or f"exit code {done.code}",
@@ -131,27 +128,33 @@ def _await_settled(name: str, settled: dict[str, Any], execute: Execute, host: H
         host.sleep(2.0)
 
 
-def _http(health: dict[str, Any], timeout: float) -> tuple[bool, str]:
-    scheme, address, port, path = health["http"]
-    connection: http.client.HTTPConnection
-    if scheme == "https":
-        context = _trust(health)
-        connection = http.client.HTTPSConnection(address, int(port), timeout=timeout, context=context)
-    else:
-        connection = http.client.HTTPConnection(address, int(port), timeout=timeout)
+def _front(page: Page, health: Health) -> tuple[bool, str]:
     try:
-        connection.request("GET", path)
+        return _http(page, health, ONCE, health.front_pem)
+    except (OSError, http.client.HTTPException) as error:
+        return False, _told(error)
+
+
+def _http(page: Page, health: Health, timeout: float, pem: str = "") -> tuple[bool, str]:
+    connection: http.client.HTTPConnection
+    if page.scheme == "https":
+        context = _trust(health.ca, pem)
+        connection = http.client.HTTPSConnection(page.host, page.port, timeout=timeout, context=context)
+    else:
+        connection = http.client.HTTPConnection(page.host, page.port, timeout=timeout)
+    try:
+        connection.request("GET", page.path)
         status = connection.getresponse().status
     finally:
         connection.close()
     return 200 <= status < 400, "" if 200 <= status < 400 else f"HTTP status {status}"
 
 
-def _trust(health: dict[str, Any]) -> ssl.SSLContext:
+def _trust(ca: str, pem: str) -> ssl.SSLContext:
     """Trust the CA of the instance; or, with ``pem``, exactly who shows this certificate, whatever it names."""
-    if not health.get("pem"):
-        return ssl.create_default_context(cafile=health.get("ca") or None)
-    context = ssl.create_default_context(cadata=health["pem"])
+    if not pem:
+        return ssl.create_default_context(cafile=ca or None)
+    context = ssl.create_default_context(cadata=pem)
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     context.check_hostname = False
     return context

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from . import files, health, originals, packages, records
 from .engine import EngineError, EngineMissingError
 from .failure import StepError
+from .messages import File, InstanceStep, Recorded, ReloadAction, RemoveStep, Wanted
 from .node import Node, engine_failure
 from .paths import CONFIG_ROOT, DATA_ROOT, QUADLET_ROOT, UNIT_ROOT, instance_folder
 from .systemd import Unit
@@ -23,39 +24,41 @@ _MARGIN = 60.0
 """Seconds that systemd gets for a restart beyond the unit's own stop and start times."""
 
 
-def converge_instance(node: Node, step: dict[str, Any], done: list[str]) -> Callable[[], None]:
+def converge_instance(node: Node, step: InstanceStep, done: list[str]) -> Callable[[], None]:
     """Create or update an instance (``prepare``: only its files, for a job that needs them).
 
     Returns what waits until it is healthy and then settles its record. Raises StepError, EngineError or OSError, after which the
     next observe tells the truth.
     """
-    wanted, host = step["instance"], node.host
-    name, unit = wanted["name"], wanted["unit"]
-    if wanted["kind"] == "container":
-        node.need_image(wanted["image"], wanted.get("image_reference", ""))
-    if step["restart"]:
-        records.write_record(host, name, {**records.record(host, name), "due": True, "since": None})
-    originals.keep(host, (file["path"] for file in wanted.get("files", [])))
-    records.widen(host, name, wanted["manifest"])
-    done += [f"installed {package}" for package in packages.install(host, wanted.get("packages", []))]
-    if wanted["kind"] == "container":
-        _leave_engines(node, wanted, wanted.get("delete", []), done)
+    wanted, host = step.instance, node.host
+    name, unit = wanted.name, wanted.unit
+    if wanted.kind == "container":
+        node.need_image(wanted.image, wanted.image_reference)
+    if step.restart:
+        records.write_record(host, name, replace(records.record(host, name), due=True, since=None))
+    originals.keep(host, (file.path for file in wanted.files))
+    records.widen(host, name, wanted.manifest)
+    done += [f"installed {package}" for package in packages.install(host, wanted.packages)]
+    if wanted.kind == "container":
+        _leave_engines(node, wanted, done)
     units_changed = _put_files(node, wanted, done)
-    if step["action"] == "prepare":
+    if step.action == "prepare":
         return lambda: None
-    if wanted["kind"] == "container":
-        records.write_labels(host, name, wanted["start"], wanted["reload"])
+    if wanted.kind == "container":
+        records.write_labels(host, name, wanted.start, wanted.reload)
     state = node.systemd.unit(unit) if unit else None
-    if step["restart"]:
-        armed = state.invocation if state and state.running and not wanted.get("apply") else None
-        digests = {"start": wanted["start"], "reload": wanted["reload"]} if armed and wanted["kind"] == "host" else {}
-        records.write_record(host, name, {**records.record(host, name), "due": True, "since": armed, **digests})
+    if step.restart:
+        armed = state.invocation if state and state.running and not wanted.apply else None
+        record = replace(records.record(host, name), due=True, since=armed)
+        if armed and wanted.kind == "host":
+            record = replace(record, start=wanted.start, reload=wanted.reload)
+        records.write_record(host, name, record)
     if state is not None:
         state = _prepare_unit(
             node, unit, state, units_changed or (not node.systemd.loaded and _starts(step, state)), done
         )
-    if step.get("form"):
-        _command(node, [step["form"]], name)
+    if step.form:
+        _command(node, [step.form], name)
         done.append("ordered it to form the cluster")
     started = _bring_into_force(node, step, state, done)
 
@@ -64,56 +67,54 @@ def converge_instance(node: Node, step: dict[str, Any], done: list[str]) -> Call
             health.await_healthy(
                 name,
                 unit,
-                wanted.get("health", {}),
-                node.executor(name, wanted["kind"]),
+                wanted.health,
+                node.executor(name, wanted.kind),
                 host,
                 node.systemd,
                 lambda: node.container_id(name),
             )
-        records.settle(host, name, wanted["manifest"])
+        records.settle(host, name, wanted.manifest)
 
     return finish
 
 
-def remove_instance(node: Node, step: dict[str, Any], done: list[str]) -> None:
+def remove_instance(node: Node, step: RemoveStep, done: list[str]) -> None:
     """Stop and remove an instance; its data folders stay unless ``purge``."""
-    wanted, host = step["instance"], node.host
-    name, unit = wanted["name"], wanted.get("unit", "")
-    known = records.manifest(host).get(name, {})
-    entry = wanted.get("manifest", {})
+    host, name, entry = node.host, step.name, step.manifest
+    unit, known = entry.unit, records.manifest(host).get(name, Recorded())
     if unit:
         state = node.systemd.unit(unit)
         if state.present and state.active != "inactive":
-            node.systemd.stop(unit, float(wanted.get("stop_timeout", 15)) + _MARGIN)
+            node.systemd.stop(unit, step.stop_timeout + _MARGIN)
             done.append(f"stopped {unit}")
         if state.file_state == "enabled":
             node.systemd.disable(unit)
-    if wanted.get("kind", "container") == "container":
-        for kind in node.engines_with(name, [*known.get("files", []), *entry.get("files", [])]) or [node.kind]:
+    if entry.kind == "container":
+        for kind in node.engines_with(name, [*known.files, *entry.files]) or [node.kind]:
             _remove_container(node, kind, name, done)
-    for path in sorted({*known.get("files", []), *entry.get("files", []), *wanted.get("delete", [])}):
+    for path in sorted({*known.files, *entry.files, *step.delete}):
         done += filter(None, [originals.give_back(host, path)])
         files.prune_empty(host.path(path).parent, host.path(CONFIG_ROOT))
     files.prune_below(host.path(instance_folder(name)))
     if unit:
         node.systemd.daemon_reload()
-    if step.get("purge"):
-        for path in sorted({*known.get("data", []), *entry.get("data", [])}):
+    if step.purge:
+        for path in sorted({*known.data, *entry.data}):
             _purge(node, path, done)
         records.forget_jobs(host, name)
     records.forget_record(host, name)
     records.forget(host, name)
 
 
-def _leave_engines(node: Node, wanted: dict[str, Any], delete: list[str], done: list[str]) -> None:
+def _leave_engines(node: Node, wanted: Wanted, done: list[str]) -> None:
     """End an instance under an engine that the node is to have no longer, while systemd still has the unit that started it."""
-    name, unit = wanted["name"], wanted["unit"]
-    for kind in node.engines_with(name, delete):
+    name, unit = wanted.name, wanted.unit
+    for kind in node.engines_with(name, wanted.delete):
         if kind == node.kind:
             continue
         state = node.systemd.unit(unit)
         if state.present and state.active not in ("inactive", "failed"):
-            node.systemd.stop(unit, float(wanted.get("stop_timeout", 15)) + _MARGIN)
+            node.systemd.stop(unit, wanted.stop_timeout + _MARGIN)
             done.append(f"stopped {unit} under {kind}")
         if state.file_state == "enabled":
             node.systemd.disable(unit)
@@ -128,42 +129,42 @@ def _remove_container(node: Node, kind: str, name: str, done: list[str]) -> None
         pass
 
 
-def _put_files(node: Node, wanted: dict[str, Any], done: list[str]) -> bool:
+def _put_files(node: Node, wanted: Wanted, done: list[str]) -> bool:
     """Folders, files, deletions; tell whether a unit file was among them."""
     host = node.host
-    for folder in wanted.get("dirs", []):
-        if files.make_folder(host.path(folder["path"]), int(folder["mode"], 8), folder["uid"], folder["gid"]):
-            done.append(f"made {folder['path']}")
-    for file in wanted.get("files", []):
-        _verify(node, file, wanted["name"])
-        files.write_wanted(host.path(file["path"]), file)
-        done.append(f"wrote {file['path']}")
-    for path in wanted.get("delete", []):
+    for folder in wanted.dirs:
+        if files.make_folder(host.path(folder.path), int(folder.mode, 8), folder.uid, folder.gid):
+            done.append(f"made {folder.path}")
+    for file in wanted.files:
+        _verify(node, file, wanted.name)
+        files.write_wanted(host.path(file.path), file)
+        done.append(f"wrote {file.path}")
+    for path in wanted.delete:
         done += filter(None, [originals.give_back(host, path)])
         files.prune_empty(host.path(path).parent, host.path(CONFIG_ROOT))
-    touched = [file["path"] for file in wanted.get("files", [])] + wanted.get("delete", [])
+    touched = [*(file.path for file in wanted.files), *wanted.delete]
     return any(path.startswith((f"{QUADLET_ROOT}/", f"{UNIT_ROOT}/")) for path in touched)
 
 
-def _verify(node: Node, file: dict[str, Any], name: str) -> None:
+def _verify(node: Node, file: File, name: str) -> None:
     """Let whoever reads a file say what it has against it while the one that there is still stands."""
-    if not file.get("verify"):
+    if not file.verify:
         return
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / Path(file["path"]).name
+        path = Path(folder) / Path(file.path).name
         files.write_wanted(path, file)
-        done = node.host.run([*file["verify"], str(path)], timeout=60)
+        done = node.host.run([*file.verify, str(path)], timeout=60)
     if not done.ok:
         raise StepError(
-            f"{name}: the new {file['path']} is refused, and the one that there was stays",
+            f"{name}: the new {file.path} is refused, and the one that there was stays",
             why=" ".join(done.lines(1)) or f"exit code {done.code}",
             fix="correct in region.yml what the lines below are about, then apply again",
             log=done.lines(),
         )
 
 
-def _starts(step: dict[str, Any], state: Unit) -> bool:
-    return bool(step["restart"] or (step.get("start_if_stopped") and not state.running))
+def _starts(step: InstanceStep, state: Unit) -> bool:
+    return step.restart or (step.start_if_stopped and not state.running)
 
 
 def _prepare_unit(node: Node, unit: str, state: Unit, reload_systemd: bool, done: list[str]) -> Unit:
@@ -190,29 +191,29 @@ def _prepare_unit(node: Node, unit: str, state: Unit, reload_systemd: bool, done
     return state
 
 
-def _bring_into_force(node: Node, step: dict[str, Any], state: Unit | None, done: list[str]) -> bool:
+def _bring_into_force(node: Node, step: InstanceStep, state: Unit | None, done: list[str]) -> bool:
     """Restart, reload or start as the step says, and record it; tell whether anything was done."""
-    wanted = step["instance"]
-    name, unit = wanted["name"], wanted["unit"]
-    patience = float(wanted.get("stop_timeout", 15)) + float(wanted.get("health", {}).get("timeout", 60)) + _MARGIN
+    wanted = step.instance
+    name, unit = wanted.name, wanted.unit
+    patience = wanted.stop_timeout + wanted.health.timeout + _MARGIN
     running = state is not None and state.running
-    if step["restart"]:
-        if wanted.get("apply"):
-            _command(node, wanted["apply"], name)
+    if step.restart:
+        if wanted.apply:
+            _command(node, wanted.apply, name)
             done.append("applied")
-        if unit and not (wanted.get("apply") and running):
+        if unit and not (wanted.apply and running):
             _refuse_taken(node, wanted, running)
             node.systemd.restart(unit, patience)
             done.append(f"restarted {unit}" if running else f"started {unit}")
         _record_start(node, wanted)
         return True
-    if step.get("start_if_stopped") and unit and not running:
+    if step.start_if_stopped and unit and not running:
         _refuse_taken(node, wanted, running)
         node.systemd.restart(unit, patience)
         done.append(f"started {unit}")
         _record_start(node, wanted)
         return True
-    if step.get("reload") and (running or not unit):
+    if step.reload and (running or not unit):
         _reload(node, wanted)
         done.append("reloaded")
         _record_reload(node, wanted)
@@ -220,15 +221,15 @@ def _bring_into_force(node: Node, step: dict[str, Any], state: Unit | None, done
     return False
 
 
-def _refuse_taken(node: Node, wanted: dict[str, Any], running: bool) -> None:
+def _refuse_taken(node: Node, wanted: Wanted, running: bool) -> None:
     """Whoever else listens where this instance is to would pass for it, and be believed healthy.
 
     A container of its name, also one that somebody made by hand, is replaced by the start.
     """
-    name = wanted["name"]
-    if running or (wanted["kind"] == "container" and node.engine.exists(name)):
+    name = wanted.name
+    if running or (wanted.kind == "container" and node.engine.exists(name)):
         return
-    if who := health.listener(wanted.get("health", {}), node.host):
+    if who := health.listener(wanted.health, node.host):
         raise StepError(
             f"{name} cannot start, its port is in use",
             why=f"{who}, and does not belong to it",
@@ -236,26 +237,26 @@ def _refuse_taken(node: Node, wanted: dict[str, Any], running: bool) -> None:
         )
 
 
-def _reload(node: Node, wanted: dict[str, Any]) -> None:
-    action, name = wanted.get("reload_action", {}), wanted["name"]
-    if "command" in action:
-        done = node.executor(name, wanted["kind"])(action["command"])
+def _reload(node: Node, wanted: Wanted) -> None:
+    action, name = wanted.reload_action or ReloadAction(), wanted.name
+    if action.command:
+        done = node.executor(name, wanted.kind)(action.command)
         if not done.ok:
             raise StepError(
                 f"{name} cannot be reloaded", why=f"exit code {done.code}", log=done.lines(), fix="apply again"
             )
-    elif wanted["kind"] == "container":
-        if "signal" in action:
-            node.engine.signal(name, action["signal"])
-    elif wanted.get("apply"):
-        _command(node, wanted["apply"], name)
-    elif "signal" in action:
-        node.systemd.kill(wanted["unit"], action["signal"])
-    elif wanted["unit"]:
-        node.systemd.reload(wanted["unit"])
+    elif wanted.kind == "container":
+        if action.signal:
+            node.engine.signal(name, action.signal)
+    elif wanted.apply:
+        _command(node, wanted.apply, name)
+    elif action.signal:
+        node.systemd.kill(wanted.unit, action.signal)
+    elif wanted.unit:
+        node.systemd.reload(wanted.unit)
 
 
-def _command(node: Node, argv: list[str], name: str) -> None:
+def _command(node: Node, argv: Sequence[str], name: str) -> None:
     done = node.host.run(argv, timeout=300)
     if not done.ok:
         raise StepError(
@@ -266,26 +267,24 @@ def _command(node: Node, argv: list[str], name: str) -> None:
         )
 
 
-def _record_start(node: Node, wanted: dict[str, Any]) -> None:
+def _record_start(node: Node, wanted: Wanted) -> None:
     """A container carries its start digest as a label; for the node's own units the record does."""
-    if wanted["kind"] == "container":
-        records.write_record(node.host, wanted["name"], {})
+    if wanted.kind == "container":
+        records.write_record(node.host, wanted.name, records.Start())
         return
-    invocation = node.systemd.unit(wanted["unit"]).invocation if wanted["unit"] else ""
-    records.write_record(
-        node.host, wanted["name"], {"start": wanted["start"], "reload": wanted["reload"], "id": invocation}
-    )
+    invocation = node.systemd.unit(wanted.unit).invocation if wanted.unit else ""
+    records.write_record(node.host, wanted.name, records.Start(id=invocation, start=wanted.start, reload=wanted.reload))
 
 
-def _record_reload(node: Node, wanted: dict[str, Any]) -> None:
-    name, found = wanted["name"], records.record(node.host, wanted["name"])
-    if wanted["kind"] == "container":
+def _record_reload(node: Node, wanted: Wanted) -> None:
+    name, found = wanted.name, records.record(node.host, wanted.name)
+    if wanted.kind == "container":
         try:
             container = node.container(name)
         except EngineError as error:
             raise engine_failure(error) from error
-        found["id"] = container.id if container else ""
-    records.write_record(node.host, name, {**found, "reload": wanted["reload"]})
+        found = replace(found, id=container.id if container else "")
+    records.write_record(node.host, name, replace(found, reload=wanted.reload))
 
 
 def _purge(node: Node, path: str, done: list[str]) -> None:

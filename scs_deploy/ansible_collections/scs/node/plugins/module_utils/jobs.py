@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
 
 from . import records
 from .engine import Ended, EngineError
 from .failure import StepError
+from .messages import JobStep
 from .node import Node, engine_failure
 from .paths import LABEL_JOB
 
 
-def start_job(node: Node, step: dict[str, Any], done: list[str]) -> Callable[[], None]:
+def start_job(node: Node, step: JobStep, done: list[str]) -> Callable[[], None]:
     """Begin a job step; return what waits for its end and records it, raising StepError with the job's last log lines."""
-    name, container, timeout = step["name"], step["container"], float(step["timeout"])
-    node.need_image(container["image"], container["image"])
+    name, container, timeout = step.name, step.container, step.timeout
+    node.need_image(container.image, container.image)
     try:
-        if not node.engine.await_gone(container["name"], timeout):
+        if not node.engine.await_gone(container.name, timeout):
             raise StepError(
                 f"job {name} of an earlier run has not ended within {timeout:.0f} s",
-                why=f"its container {container['name']} still runs",
+                why=f"its container {container.name} still runs",
                 fix="wait for it, or remove the container on the node, then apply again",
             )
-        records.write_job(node.host, name, "started", step["digest"], step.get("instance", ""))
+        records.write_job(node.host, name, "started", step.digest, step.instance)
         end = node.engine.start_job(container, {LABEL_JOB: name}, timeout, pids_limit(node))
     except EngineError as error:
         raise engine_failure(error) from error
@@ -35,7 +35,7 @@ def start_job(node: Node, step: dict[str, Any], done: list[str]) -> Callable[[],
         except EngineError as error:
             raise engine_failure(error) from error
         _check(name, timeout, ended)
-        records.write_job(node.host, name, "done", step["digest"], step.get("instance", ""))
+        records.write_job(node.host, name, "done", step.digest, step.instance)
         done.append(f"ran job {name}")
 
     return finish

@@ -5,24 +5,23 @@ from __future__ import annotations
 import os
 import socket
 import struct
-from typing import Any
 
 from .host import Host
+from .messages import Listener, Live
 
 _SPACE = ("/", "/var/lib/containers", "/var/lib/docker", "/var/lib/scs-deploy")
 _LISTEN, _UNCONNECTED = "0A", "07"
 
 
-def gather(host: Host) -> dict[str, Any]:
-    """Return time (epoch seconds), boot ID, free bytes of the file systems that matter and ``[protocol, address, port]``s."""
-    return {
-        "time": host.now(),
-        "boot_id": host.read("/proc/sys/kernel/random/boot_id"),
-        "free_bytes": {path: free for path in _SPACE if (free := _free(host, path)) is not None},
-        "listening": sorted(
-            {(kind, *found) for kind in ("tcp", "tcp6", "udp", "udp6") for found in _sockets(host, kind)}
+def gather(host: Host) -> Live:
+    return Live(
+        time=host.now(),
+        boot_id=host.read("/proc/sys/kernel/random/boot_id"),
+        free_bytes={path: free for path in _SPACE if (free := _free(host, path)) is not None},
+        listening=sorted(
+            {Listener(kind, *found) for kind in ("tcp", "tcp6", "udp", "udp6") for found in _sockets(host, kind)}
         ),
-    }
+    )
 
 
 def _free(host: Host, path: str) -> int | None:

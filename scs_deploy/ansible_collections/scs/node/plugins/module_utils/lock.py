@@ -9,11 +9,12 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-from . import files
+from . import files, wire
 from .host import Host
+from .messages import Holder
 from .paths import STATE_ROOT
 
 _LOCK = f"{STATE_ROOT}/lock"
@@ -25,7 +26,7 @@ _UNPACKED = re.compile(r"/.+/ansible_scs\.deploy\.\w+_payload_\w+")
 class Locked(Exception):  # noqa: N818 - a state, not an error
     """Somebody else changes this node; carries the holder."""
 
-    def __init__(self, holder: dict[str, Any]) -> None:
+    def __init__(self, holder: Holder) -> None:
         super().__init__(str(holder))
         self.holder = holder
 
@@ -43,8 +44,8 @@ def node_lock(host: Host, holder: str, run: str, patience: float = 5.0) -> Itera
                 raise Locked(_holder(descriptor))
             host.sleep(0.2)
         _clean_up(host, descriptor)
-        mine = {"holder": holder, "run": run, "since": host.now(), "pid": os.getpid(), "code": _code(Path(__file__))}
-        text = json.dumps(mine)
+        mine = Holder(holder, run, host.now(), os.getpid(), _code(Path(__file__)))
+        text = json.dumps(asdict(mine))
         try:
             os.pwrite(descriptor, text.encode().ljust(512), 0)
         except OSError as error:
@@ -56,7 +57,7 @@ def node_lock(host: Host, holder: str, run: str, patience: float = 5.0) -> Itera
         os.close(descriptor)
 
 
-def holder(host: Host) -> dict[str, Any] | None:
+def holder(host: Host) -> Holder | None:
     """Return who changes the node right now; what a killed one left of itself is removed."""
     try:
         descriptor = os.open(host.path(_LOCK), os.O_RDONLY | os.O_CLOEXEC)
@@ -78,7 +79,7 @@ def _code(file: Path) -> str:
 
 def _clean_up(host: Host, descriptor: int) -> None:
     """Remove the code of a holder that was killed: whoever ended orderly has emptied the lock file."""
-    folder = str(_holder(descriptor).get("code", ""))
+    folder = _holder(descriptor).code
     if _UNPACKED.fullmatch(folder):
         shutil.rmtree(host.path(folder), ignore_errors=True)
 
@@ -91,9 +92,8 @@ def _taken(descriptor: int, how: int) -> bool:
     return True
 
 
-def _holder(descriptor: int) -> dict[str, Any]:
+def _holder(descriptor: int) -> Holder:
     try:
-        data = json.loads(os.pread(descriptor, 4096, 0) or b"{}")
+        return wire.load(Holder, json.loads(os.pread(descriptor, 4096, 0)))
     except ValueError:
-        data = {}
-    return {"holder": "unknown", "run": "", "since": 0.0, "pid": 0, **(data if isinstance(data, dict) else {})}
+        return Holder("unknown", "")

@@ -4,13 +4,34 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 from . import facts, files, health, live, lock, owners, packages, records, wire
-from .engine import EngineError, EngineMissingError, Managed
+from .engine import EngineError, EngineMissingError
+from .engine import Managed as ManagedContainer
 from .host import Host
+from .messages import (
+    Answer,
+    ClusterSeen,
+    EngineSeen,
+    Expected,
+    FileSeen,
+    FolderSeen,
+    Managed,
+    Missing,
+    OwnerAsked,
+    OwnerSeen,
+    Question,
+    Recorded,
+    Running,
+    Seen,
+    Unexpected,
+    UnitSeen,
+)
 from .node import Node
 from .paths import CONFIG_ROOT, DATA_ROOT
 from .systemd import Unit
@@ -27,9 +48,10 @@ class _Engine:
     """What an engine said, or why it said nothing; asked in the background, since importing an SDK costs 0.1 s."""
 
     def __init__(self, node: Node, kind: str) -> None:
-        self.managed: list[Managed] = []
+        self.managed: list[ManagedContainer] = []
         self.images: list[str] = []
-        self.state, self.why = "ok", ""
+        self.state: Literal["ok", "missing", "unreachable"] = "ok"
+        self.why = ""
         self.kind, self._node = kind, node
 
     def ask(self) -> None:
@@ -46,48 +68,44 @@ class _Engine:
 class _Engines:
     """The wanted engine, and those that instances still have a unit for because another one was wanted when they were started."""
 
-    def __init__(self, node: Node, manifest: dict[str, dict[str, Any]]) -> None:
-        containers = {
-            name: entry.get("files", []) for name, entry in manifest.items() if entry.get("kind") == "container"
-        }
+    def __init__(self, node: Node, manifest: Mapping[str, Recorded]) -> None:
+        containers = {name: entry.files for name, entry in manifest.items() if entry.kind == "container"}
         used = {kind for name, known in containers.items() for kind in node.engines_with(name, known)}
         others = sorted(used - {node.kind})
         self.wanted, *self.others = self.all = [_Engine(node, kind) for kind in (node.kind, *others)]
         self._used = node.kind in used
 
     @property
-    def state(self) -> tuple[str, str]:
-        """State and why; an engine that does not answer, and that nothing was ever started with, is as good as missing."""
+    def state(self) -> EngineSeen:
+        """An engine that does not answer, and that nothing was ever started with, is as good as missing."""
         for one in self.others:
             if one.state == "unreachable":
-                return one.state, f"{one.kind}, which containers run under: {one.why}"
+                return EngineSeen(one.state, f"{one.kind}, which containers run under: {one.why}")
         state, why = self.wanted.state, self.wanted.why
-        return ("missing", why) if self.others and state == "unreachable" and not self._used else (state, why)
+        return EngineSeen("missing" if self.others and state == "unreachable" and not self._used else state, why)
 
     @property
-    def managed(self) -> list[Managed]:
+    def managed(self) -> list[ManagedContainer]:
         return [found for one in self.all for found in one.managed]
 
-    def running(self, instance: str) -> tuple[str, Managed] | None:
+    def running(self, instance: str) -> tuple[str, ManagedContainer] | None:
         """Return the engine and the container of an instance."""
         found = ((one.kind, found) for one in self.all for found in one.managed)
         return next(((kind, one) for kind, one in found if one.instance == instance and one.running), None)
 
 
-def observe(payload: dict[str, Any], node: Node) -> dict[str, Any]:
-    """Return the answer to an observe payload (docs/contracts.md)."""
-    host, expected = node.host, payload.get("instances", {})
+def observe(question: Question, node: Node) -> Answer:
+    host, expected = node.host, question.instances
     manifest = records.manifest(host)
     engines = _Engines(node, manifest)
-    unit_names = [instance["unit"] for instance in expected.values() if instance.get("unit")]
-    package_names = [name for instance in expected.values() for name in instance.get("packages", [])]
+    unit_names = [instance.unit for instance in expected.values() if instance.unit]
+    package_names = [name for instance in expected.values() for name in instance.packages]
     with ThreadPoolExecutor(_ASKING) as pool:
         asked_engines = [pool.submit(one.ask) for one in engines.all]
         asked_units = pool.submit(node.systemd.show, [*unit_names, *facts.NTP_UNITS])
         asked_packages = pool.submit(packages.versions, host, [*package_names, *facts.ENGINE_PACKAGES])
         asked_owners = {
-            name: pool.submit(owners.observe_owner, host, name, asked)
-            for name, asked in payload.get("owners", {}).items()
+            name: pool.submit(owners.observe_owner, host, name, asked) for name, asked in question.owners.items()
         }
         differences = {name: _differences(node, instance) for name, instance in expected.items()}
         unexpected = _unexpected(node, expected, manifest)
@@ -96,177 +114,163 @@ def observe(payload: dict[str, Any], node: Node) -> dict[str, Any]:
         for asked in asked_engines:
             asked.result()
 
-        def one(name: str) -> dict[str, Any]:
-            return _instance(node, name, expected[name], units, engines, versions, manifest) | differences[name]
+        def one(name: str) -> Seen:
+            return _instance(node, name, expected[name], differences[name], units, engines, versions, manifest)
 
         instances = pool.map(one, expected)
-        answer: dict[str, Any] = {
-            "v": wire.VERSION,
-            "facts": found_facts,
-            "facts_digest": wire.digest(found_facts),
-            "live": live.gather(host),
-            "lock": lock.holder(host),
-            "engine": dict(zip(("state", "why"), engines.state, strict=True)),
-            "instances": dict(zip(expected, instances, strict=True)),
-            "unexpected": unexpected,
-            "jobs": {name: records.job(host, name) for name in payload.get("jobs", {})},
-            "owners": {
-                name: _patiently(host, name, asked, asked_owners[name].result(), units.get(asked.get("unit", "")))
-                for name, asked in payload.get("owners", {}).items()
+        facts_digest = wire.digest(found_facts)
+        known = {*expected, *unexpected.instances}
+        return Answer(
+            facts=None if facts_digest == question.facts_digest else found_facts,
+            facts_digest=facts_digest,
+            live=live.gather(host),
+            lock=lock.holder(host),
+            engine=engines.state,
+            instances=dict(zip(expected, instances, strict=True)),
+            unexpected=replace(unexpected, containers=sorted({found.instance for found in engines.managed} - known)),
+            jobs={name: records.job(host, name) for name in question.jobs},
+            owners={
+                name: _patiently(host, name, asked, asked_owners[name].result(), units.get(asked.unit))
+                for name, asked in question.owners.items()
             },
-            "images": engines.wanted.images,
-        }
-    if answer["facts_digest"] == payload.get("facts_digest"):
-        answer["facts"] = None
-    known = {*expected, *unexpected["instances"]}
-    unexpected["containers"] = sorted({found.instance for found in engines.managed} - known)
-    return answer
+            images=engines.wanted.images,
+        )
 
 
-def _patiently(
-    host: Host, name: str, asked: dict[str, Any], answer: dict[str, Any], unit: Unit | None
-) -> dict[str, Any]:
+def _patiently(host: Host, name: str, asked: OwnerAsked, found: tuple[OwnerSeen, bool], unit: Unit | None) -> OwnerSeen:
     """Ask again an owner that has just been started, as all are after a boot: it answers when it is ready."""
     until = (unit.since + owners.PATIENCE) if unit and unit.running else 0.0
-    while answer.pop("silent", False) and host.now() < until:
+    answer, heard = found
+    while not heard and host.now() < until:
         host.sleep(owners.PAUSE_SECONDS)
-        answer = owners.observe_owner(host, name, asked)
+        answer, heard = owners.observe_owner(host, name, asked)
     return answer
 
 
-def _differences(node: Node, instance: dict[str, Any]) -> dict[str, Any]:
-    masks, opaque = instance.get("mask", {}), set(instance.get("opaque", []))
+_Differences = tuple[dict[str, FileSeen], dict[str, FolderSeen]]
+
+
+def _differences(node: Node, instance: Expected) -> _Differences:
+    opaque = set(instance.opaque)
     found_files = {
-        path: files.compare_file(node.host.path(path), wanted, masks.get(path, []), path in opaque)
-        for path, wanted in instance.get("files", {}).items()
+        path: files.compare_file(node.host.path(path), wanted, instance.mask.get(path, ()), path in opaque)
+        for path, wanted in instance.files.items()
     }
-    found_dirs = {
-        path: files.compare_folder(node.host.path(path), wanted) for path, wanted in instance.get("dirs", {}).items()
-    }
-    return {
-        "files": {path: found for path, found in found_files.items() if found},
-        "dirs": {path: found for path, found in found_dirs.items() if found},
-    }
+    found_dirs = {path: files.compare_folder(node.host.path(path), wanted) for path, wanted in instance.dirs.items()}
+    return (
+        {path: found for path, found in found_files.items() if found},
+        {path: found for path, found in found_dirs.items() if found},
+    )
 
 
 def _instance(
     node: Node,
     name: str,
-    instance: dict[str, Any],
+    instance: Expected,
+    differences: _Differences,
     units: dict[str, Unit],
     engines: _Engines,
     versions: dict[str, str],
-    manifest: dict[str, dict[str, Any]],
-) -> dict[str, Any]:
-    unit = units.get(instance.get("unit", ""))
+    manifest: Mapping[str, Recorded],
+) -> Seen:
+    unit = units.get(instance.unit)
     running = _running(node, name, instance, unit, engines)
     healthy, why = None, ""
     if running is None:
-        why = engines.state[1] or (f"the unit is {unit.active} ({unit.sub})" if unit else "never applied")
+        why = engines.state.why or (f"the unit is {unit.active} ({unit.sub})" if unit else "never applied")
     else:
-        asked = instance.get("health", {})
-        execute = node.executor(name, instance["kind"], running.get("engine", ""))
-        healthy, why = health.check(asked, unit, execute, node.host, lambda: str(running["id"]))
-    recorded = set(instance.get("files", {})) <= set(manifest.get(name, {}).get("files", ())) and name in manifest
-    if instance["kind"] == "container":
-        recorded &= records.labels_right(node.host, name, instance.get("start", ""), instance.get("reload", ""))
-    probed = {} if healthy or not instance.get("probe") else {"cluster": _probe(node, name, instance)}
-    version = {"version": _version(node, name, instance, running, manifest)} if instance.get("package") else {}
-    return {**probed, **version} | {
-        "unit": {"active": unit.active if unit else "", "enabled": unit.enabled if unit else "absent"},
-        "running": running,
-        "healthy": healthy,
-        "why": why,
-        "packages": {"missing": sorted(package for package in instance.get("packages", []) if package not in versions)},
-        "devices": {"missing": [path for path in instance.get("devices", []) if not node.host.exists(path)]},
-        "recorded": recorded,
-        "extra": _extra(node, name, instance, manifest),
-    }
+        container = running.id
+        execute = node.executor(name, instance.kind, running.engine)
+        healthy, why = health.check(instance.health, unit, execute, node.host, lambda: container)
+    recorded = name in manifest and instance.files.keys() <= set(manifest[name].files)
+    if instance.kind == "container":
+        recorded &= records.labels_right(node.host, name, instance.start, instance.reload)
+    return Seen(
+        files=differences[0],
+        dirs=differences[1],
+        unit=UnitSeen(unit.active, unit.enabled) if unit else UnitSeen(),
+        running=running,
+        healthy=healthy,
+        why=why,
+        packages=Missing(sorted(package for package in instance.packages if package not in versions)),
+        devices=Missing([path for path in instance.devices if not node.host.exists(path)]),
+        recorded=recorded,
+        extra=_extra(node, name, instance, manifest),
+        cluster=None if healthy or not instance.probe else _probe(node, name, instance),
+        version=_version(node, name, instance, running, manifest) if instance.package else "",
+    )
 
 
-def _probe(node: Node, name: str, instance: dict[str, Any]) -> dict[str, Any]:
+def _probe(node: Node, name: str, instance: Expected) -> ClusterSeen:
     """What a member of a cluster that is not healthy holds: its hook tells; one that was never here holds nothing."""
-    if not node.host.exists(instance["probe"]):
-        folders = [path for path in instance.get("dirs", {}) if path.startswith(f"{DATA_ROOT}/{name}/")]
-        here = any(_there(node.host.path(path)) for path in folders)
-        return {"state": "unknown"} if here else {"state": "empty"}
-    done = node.host.run([str(node.host.path(instance["probe"]))], timeout=_PROBE_SECONDS)
+    if not node.host.exists(instance.probe):
+        folders = [path for path in instance.dirs if path.startswith(f"{DATA_ROOT}/{name}/")]
+        return ClusterSeen("unknown" if any(_there(node.host.path(path)) for path in folders) else "empty")
+    done = node.host.run([str(node.host.path(instance.probe))], timeout=_PROBE_SECONDS)
     try:
-        found: dict[str, Any] = json.loads(done.out) if done.ok else {}
+        return wire.load(ClusterSeen, json.loads(done.out)) if done.ok else ClusterSeen("unknown")
     except ValueError:
-        found = {}
-    return found or {"state": "unknown"}
+        return ClusterSeen("unknown")
 
 
 def _version(
     node: Node,
     name: str,
-    instance: dict[str, Any],
-    running: dict[str, Any] | None,
-    manifest: dict[str, dict[str, Any]],
+    instance: Expected,
+    running: Running | None,
+    manifest: Mapping[str, Recorded],
 ) -> str:
     """By which version its data was written last: as recorded at its start, else that of what runs; empty when nobody knows."""
-    known = manifest.get(name, {}).get("version")
+    known = manifest.get(name, Recorded()).version
     if known or running is None:
-        return str(known or "")
-    asked = ["dpkg-query", "-W", "-f", "=${Version}\n", instance["package"]]
-    done = node.executor(name, instance["kind"], running.get("engine", ""))(asked)
+        return known
+    asked = ["dpkg-query", "-W", "-f", "=${Version}\n", instance.package]
+    done = node.executor(name, instance.kind, running.engine)(asked)
     found = _VERSION.search(done.out)  # an engine may put the header of a stream before it
     return found[1] if done.ok and found else ""
 
 
-def _running(
-    node: Node, name: str, instance: dict[str, Any], unit: Unit | None, engines: _Engines
-) -> dict[str, Any] | None:
+def _running(node: Node, name: str, instance: Expected, unit: Unit | None, engines: _Engines) -> Running | None:
     """Tell from what input the process was started; an empty ``start`` means that an announced restart is still to be done."""
     record = records.record(node.host, name)
     due = records.restart_due(record, unit.invocation if unit else "")
-    if instance["kind"] == "container":
+    if instance.kind == "container":
         where = engines.running(name)
         if where is None:
             return None
         engine, found = where
-        reload = record["reload"] if record.get("id") == found.id else found.reload
+        reload = record.reload if record.id == found.id else found.reload
         restarts = max(found.restarts, unit.restarts if unit else 0)
-        return {
-            "id": found.id, "image": found.image, "start": "" if due else found.start, "reload": reload,
-            "since": found.since, "restarts": restarts, "engine": engine,
-        }  # fmt: skip
-    if (unit is not None and not unit.running) or (unit is None and not record):
+        return Running(found.id, found.image, "" if due else found.start, reload, found.since, restarts, engine)
+    if (unit is not None and not unit.running) or (unit is None and record == records.Start()):
         return None
-    return {
-        "id": unit.invocation if unit else "",
-        "image": "",
-        "start": "" if due else record.get("start", ""),
-        "reload": record.get("reload", ""),
-        "since": unit.since if unit else 0.0,
-        "restarts": unit.restarts if unit else 0,
-    }
+    return Running(
+        id=unit.invocation if unit else "",
+        image="",
+        start="" if due else record.start,
+        reload=record.reload,
+        since=unit.since if unit else 0.0,
+        restarts=unit.restarts if unit else 0,
+    )
 
 
-def _extra(node: Node, name: str, instance: dict[str, Any], manifest: dict[str, dict[str, Any]]) -> list[str]:
+def _extra(node: Node, name: str, instance: Expected, manifest: Mapping[str, Recorded]) -> list[str]:
     """Files that an expected instance no longer has, and what a killed run left half-written, wherever they lie."""
-    wanted = set(instance.get("files", {}))
-    no_longer = set(manifest.get(name, {}).get("files", [])) - wanted
+    wanted = set(instance.files)
+    no_longer = set(manifest.get(name, Recorded()).files) - wanted
     half = {str(files.temporary(Path(path))) for path in wanted | no_longer}
     return sorted(path for path in no_longer | half if _there(node.host.path(path)))
 
 
-def _unexpected(node: Node, expected: dict[str, Any], manifest: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def _unexpected(node: Node, expected: Mapping[str, Expected], manifest: Mapping[str, Recorded]) -> Unexpected:
     """What nobody asked for: instances of the manifest that are not expected, and files below CONFIG_ROOT."""
     host = node.host
     gone = {name: entry for name, entry in manifest.items() if name not in expected}
-    owned = {path for instance in expected.values() for path in instance.get("files", {})}
-    owned |= {path for entry in gone.values() for path in entry.get("files", [])}
+    owned = {path for instance in expected.values() for path in instance.files}
+    owned |= {path for entry in gone.values() for path in entry.files}
     found = {f"/{path.relative_to(host.root)}" for path in files.below(host.path(CONFIG_ROOT))}
-    defaults: tuple[tuple[str, Any], ...] = (("unit", ""), ("kind", "container"), ("files", []), ("data", []))
-    return {
-        "instances": {
-            name: {key: entry.get(key, default) for key, default in defaults} for name, entry in gone.items()
-        },
-        "files": sorted(found - owned),
-        "containers": [],
-    }
+    told = {name: Managed(entry.unit, entry.kind, entry.files, entry.data) for name, entry in gone.items()}
+    return Unexpected(told, sorted(found - owned))
 
 
 def _there(path: Path) -> bool:

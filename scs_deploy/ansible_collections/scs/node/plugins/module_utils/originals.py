@@ -15,7 +15,7 @@ FOLDER = f"{STATE_ROOT}/originals"
 
 def keep(host: Host, paths: Iterable[str]) -> None:
     """Keep the files that exist at these paths and are nobody's; to be called before the manifest names them as ours."""
-    ours = {path for entry in records.manifest(host).values() for path in entry.get("files", [])}
+    ours = {path for entry in records.manifest(host).values() for path in entry.files}
     for name in paths:
         path, kept = host.path(name), host.path(FOLDER + name)
         if name in ours or name.startswith(f"{CONFIG_ROOT}/"):

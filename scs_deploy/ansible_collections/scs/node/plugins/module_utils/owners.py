@@ -7,12 +7,16 @@ import json
 import re
 import sys
 import threading
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from . import wire
 from .failure import StepError
 from .host import Host
+from .messages import ItemSeen, Operation, OwnerAsked, OwnerSeen, ResourcesStep
 
 PATIENCE = 45.0
 """Seconds that all reconcilers of one owner together have to tell what exists."""
@@ -27,48 +31,44 @@ class _UnknownError(Exception):
     """An owner that cannot be asked; the text says why."""
 
 
-def observe_owner(host: Host, owner: str, asked: dict[str, Any]) -> dict[str, Any]:
-    """Return what exists behind an owner's API; a backend that is down or too slow is "unknown", never an exception.
-
-    ``silent`` is in the answer when nobody was heard at all.
-    """
-    answer: dict[str, Any] = {"state": "unknown", "why": f"no answer within {PATIENCE:.0f} s", "items": {}}
+def observe_owner(host: Host, owner: str, asked: OwnerAsked) -> tuple[OwnerSeen, bool]:
+    """Return what exists behind an owner's API, and whether anybody was heard; a backend that is down is "unknown", never an exception."""
+    answer = OwnerSeen("unknown", f"no answer within {PATIENCE:.0f} s")
+    heard = True
 
     def ask() -> None:
-        nonlocal answer
+        nonlocal answer, heard
         try:
-            items = _items(host.path(asked["reconciler"]), asked["kinds"])
-            answer = {"state": "ok", "why": "", "items": items}
+            answer = OwnerSeen("ok", "", _items(host.path(asked.reconciler), asked.kinds))
         except Exception as error:  # noqa: BLE001 - a reconciler is a service's own code and its libraries raise anything
-            answer = {"state": "unknown", "why": _told(error), "items": {}}
-            if isinstance(error, ConnectionError | TimeoutError):
-                answer["silent"] = True
+            answer = OwnerSeen("unknown", _told(error))
+            heard = not isinstance(error, ConnectionError | TimeoutError)
 
     thread = threading.Thread(target=ask, name=f"owner-{owner}", daemon=True)
     thread.start()
     thread.join(PATIENCE)
-    return answer
+    return answer, heard
 
 
-def apply_changes(host: Host, step: dict[str, Any], done: list[str]) -> None:
+def apply_changes(host: Host, step: ResourcesStep, done: list[str]) -> None:
     """Carry out a resources step, kind by kind in the order given; raise StepError."""
-    folder = host.path(step["reconciler"])
-    kinds = list(dict.fromkeys(change["kind"] for change in step["changes"]))
+    folder = host.path(step.reconciler)
+    kinds = list(dict.fromkeys(change.kind for change in step.changes))
     _forget(folder)
     for kind in kinds:
-        changes = [change for change in step["changes"] if change["kind"] == kind]
-        names = ", ".join(change["name"] for change in changes[:5]) + (", …" if len(changes) > 5 else "")
+        changes = [change for change in step.changes if change.kind == kind]
+        names = ", ".join(change.name for change in changes[:5]) + (", …" if len(changes) > 5 else "")
         try:
             done += _apply_patiently(host, folder, kind, changes)
         except Exception as error:
             raise StepError(
-                f"{step['owner']} did not take {kind} {names}",
+                f"{step.owner} did not take {kind} {names}",
                 why=_told(error),
-                fix=f"check the health and the log of {step['owner']} on this node, then apply again",
+                fix=f"check the health and the log of {step.owner} on this node, then apply again",
             ) from error
 
 
-def _apply_patiently(host: Host, folder: Path, kind: str, changes: list[dict[str, Any]]) -> list[str]:
+def _apply_patiently(host: Host, folder: Path, kind: str, changes: Sequence[Operation]) -> list[str]:
     """Try again when nobody answers: every change may be made twice."""
     until = host.now() + ANSWER_SECONDS
     while True:
@@ -81,41 +81,43 @@ def _apply_patiently(host: Host, folder: Path, kind: str, changes: list[dict[str
         _forget(folder)
 
 
-def _apply(folder: Path, kind: str, changes: list[dict[str, Any]]) -> list[str]:
+def _apply(folder: Path, kind: str, changes: Sequence[Operation]) -> list[str]:
     """Carry out the changes of one kind; ``prune`` among them deletes what is ours and nothing wants any more."""
     context = _json(folder, "context.json", {})
-    plain = [change for change in changes if change["op"] != "prune"]
+    plain = [asdict(change) for change in changes if change.op != "prune"]
     done: list[str] = _load(folder, kind).apply(context, plain) if plain else []
     if len(plain) < len(changes):
         wanted = [item for item in _json(folder, "wanted.json", []) if item["kind"] == kind]
         names = {item["name"] for item in _load(folder, kind).observe(context, wanted)} - {
             item["name"] for item in wanted
         }
-        gone = [{"kind": kind, "op": "delete", "name": name, "attrs": {}, "secret": ""} for name in sorted(names)]
+        gone = [asdict(Operation(kind, "delete", name)) for name in sorted(names)]
         done += _load(folder, kind).apply(context, gone) if gone else []
     return done
 
 
-def _items(folder: Path, kinds: list[str]) -> dict[str, list[dict[str, Any]]]:
+def _items(folder: Path, kinds: Sequence[str]) -> dict[str, list[ItemSeen]]:
     if not folder.is_dir():
         raise _UnknownError("not deployed yet")
     context = _json(folder, "context.json", {})
     wanted = _json(folder, "wanted.json", [])
     _forget(folder)
-    found = {
-        kind: _load(folder, kind).observe(context, [item for item in wanted if item["kind"] == kind]) for kind in kinds
+    return {
+        kind: _seen(kind, _load(folder, kind).observe(context, [item for item in wanted if item["kind"] == kind]))
+        for kind in kinds
     }
-    for kind, items in found.items():
-        for item in items:
-            _check(kind, item)
+
+
+def _seen(kind: str, told: object) -> list[ItemSeen]:
+    """Raise TypeError where a reconciler tells something in another form than the contract's."""
+    found = []
+    for item in json.loads(json.dumps(told)):
+        try:
+            found.append(wire.load(ItemSeen, item))
+        except wire.WireError as error:
+            name = item.get("name", "") if isinstance(item, dict) else ""
+            raise TypeError(f"{kind} {name} is told in a wrong form: {error}") from error
     return found
-
-
-def _check(kind: str, item: dict[str, Any]) -> None:
-    """Raise TypeError where an item tells differences in another form than the contract's."""
-    for one in item.get("differences", ()):
-        if set(one) != {"what", "is", "wanted"} or not all(isinstance(text, str) for text in one.values()):
-            raise TypeError(f"{kind} {item['name']} tells a difference that is not texts named what, is and wanted")
 
 
 def _json(folder: Path, name: str, default: Any) -> Any:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from .host import Host
+from .messages import Result
 
 
 class Progress:
@@ -23,10 +23,10 @@ class Progress:
             except OSError:
                 self._file = None
 
-    def tell(self, result: dict[str, Any]) -> None:
+    def tell(self, result: Result) -> None:
         if self._file is None:
             return
-        line = json.dumps({key: result[key] for key in ("id", "status", "seconds")})
+        line = json.dumps({"id": result.id, "status": result.status, "seconds": result.seconds})
         try:
             with self._file.open("a", encoding="utf-8") as stream:
                 stream.write(line + "\n")

@@ -7,10 +7,12 @@ trimmed as the very last one.
 from __future__ import annotations
 
 import json
-from typing import Any
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal
 
 from . import files
 from .host import Host
+from .messages import JobRecord, Recorded
 from .paths import LABEL_INSTANCE, LABEL_RELOAD, LABEL_START, STATE_ROOT, labels_file
 
 _MANIFEST = f"{STATE_ROOT}/manifest.json"
@@ -33,35 +35,64 @@ def _owner(host: Host) -> tuple[int, int]:
     return found.st_uid, found.st_gid
 
 
-def manifest(host: Host) -> dict[str, dict[str, Any]]:
-    """Return ``{instance: {"unit", "kind", "files", "data"}}``; empty when there is none or it is damaged."""
+@dataclass(frozen=True, slots=True)
+class Start:
+    """From what an instance was started.
+
+    ``due``: a restart was announced and not finished. ``since``: the unit's invocation at the moment when all files were in
+    place; any later invocation has read them, so the restart happened. ``id``, ``reload``: what was reloaded from which input.
+    """
+
+    due: bool = False
+    since: str | None = None
+    id: str = ""
+    start: str = ""
+    reload: str = ""
+
+
+def _known(kind: type, data: dict[str, Any]) -> dict[str, Any]:
+    """What another version of the node side wrote may hold less, or more."""
+    return {one.name: data[one.name] for one in fields(kind) if one.name in data}
+
+
+def manifest(host: Host) -> dict[str, Recorded]:
+    """Return what is recorded of each instance; empty when there is no manifest or it is damaged."""
     instances = _read(host, _MANIFEST).get("instances", {})
-    return instances if isinstance(instances, dict) else {}
+    if not isinstance(instances, dict):
+        return {}
+    return {name: Recorded(**_known(Recorded, entry)) for name, entry in instances.items()}
 
 
-def widen(host: Host, name: str, entry: dict[str, Any]) -> None:
+def widen(host: Host, name: str, entry: Recorded) -> None:
     """Before the first write: note also the files that are about to appear."""
     everything = manifest(host)
-    known = everything.get(name, {})
-    wider = {**known, **entry}
-    for key in ("files", "data"):
-        wider[key] = sorted({*known.get(key, []), *entry.get(key, [])})
-    if wider != known:
-        _write(host, _MANIFEST, {"v": 1, "instances": {**everything, name: wider}})
+    known = everything.get(name, Recorded())
+    wider = replace(
+        entry,
+        files=sorted({*known.files, *entry.files}),
+        data=sorted({*known.data, *entry.data}),
+        version=entry.version or known.version,
+    )
+    if wider != everything.get(name):
+        _write_manifest(host, {**everything, name: wider})
 
 
-def settle(host: Host, name: str, entry: dict[str, Any]) -> None:
+def settle(host: Host, name: str, entry: Recorded) -> None:
     """After everything else: the instance has exactly these files."""
     everything = manifest(host)
-    exact = {**entry, "files": sorted(entry.get("files", [])), "data": sorted(entry.get("data", []))}
+    exact = replace(entry, files=sorted(entry.files), data=sorted(entry.data))
     if everything.get(name) != exact:
-        _write(host, _MANIFEST, {"v": 1, "instances": {**everything, name: exact}})
+        _write_manifest(host, {**everything, name: exact})
+
+
+def _write_manifest(host: Host, instances: dict[str, Recorded]) -> None:
+    _write(host, _MANIFEST, {"v": 1, "instances": {name: asdict(entry) for name, entry in instances.items()}})
 
 
 def forget(host: Host, name: str) -> None:
     everything = manifest(host)
     if everything.pop(name, None) is not None:
-        _write(host, _MANIFEST, {"v": 1, "instances": everything})
+        _write_manifest(host, everything)
 
 
 def labels_text(name: str, start: str, reload: str) -> str:
@@ -83,18 +114,13 @@ def labels_right(host: Host, name: str, start: str, reload: str) -> bool:
     return host.read(labels_file(name)) == labels_text(name, start, reload).strip()
 
 
-def record(host: Host, name: str) -> dict[str, Any]:
-    """Return ``{"due", "since", "id", "start", "reload"}`` of an instance.
-
-    ``due``: a restart was announced and not finished. ``since``: the unit's invocation at the moment when all files were in
-    place; any later invocation has read them, so the restart happened. ``id``, ``reload``: what was reloaded from which input.
-    """
-    return _read(host, f"{STATE_ROOT}/records/{name}.json")
+def record(host: Host, name: str) -> Start:
+    return Start(**_known(Start, _read(host, f"{STATE_ROOT}/records/{name}.json")))
 
 
-def write_record(host: Host, name: str, data: dict[str, Any]) -> None:
-    if record(host, name) != data:
-        _write(host, f"{STATE_ROOT}/records/{name}.json", data)
+def write_record(host: Host, name: str, start: Start) -> None:
+    if record(host, name) != start:
+        _write(host, f"{STATE_ROOT}/records/{name}.json", asdict(start))
 
 
 def forget_record(host: Host, name: str) -> None:
@@ -103,21 +129,16 @@ def forget_record(host: Host, name: str) -> None:
             files.delete(host.path(path))
 
 
-def restart_due(found: dict[str, Any], invocation: str) -> bool:
+def restart_due(found: Start, invocation: str) -> bool:
     """Tell whether an announced restart is still to be done, given the unit's present invocation."""
-    if not found.get("due"):
-        return False
-    seen = found.get("since")
-    return seen is None or not invocation or invocation == seen
+    return found.due and (found.since is None or not invocation or invocation == found.since)
 
 
-def job(host: Host, name: str) -> dict[str, Any]:
-    """Return ``{"state": "never" | "started" | "done", "digest"}`` of a job."""
-    found = _read(host, f"{STATE_ROOT}/jobs/{name}.json")
-    return {"state": found.get("state", "never"), "digest": found.get("digest", "")}
+def job(host: Host, name: str) -> JobRecord:
+    return JobRecord(**_known(JobRecord, _read(host, f"{STATE_ROOT}/jobs/{name}.json")))
 
 
-def write_job(host: Host, name: str, state: str, digest: str, instance: str = "") -> None:
+def write_job(host: Host, name: str, state: Literal["started", "done"], digest: str, instance: str = "") -> None:
     _write(host, f"{STATE_ROOT}/jobs/{name}.json", {"state": state, "digest": digest, "instance": instance})
 
 

@@ -35,6 +35,7 @@ from ansible.module_utils.basic import AnsibleModule  # noqa: E402
 
 from ..module_utils import wire  # noqa: E402
 from ..module_utils.converge import converge  # noqa: E402
+from ..module_utils.messages import Work  # noqa: E402
 from ..module_utils.node import Node  # noqa: E402
 
 
@@ -43,10 +44,10 @@ def main() -> None:
         argument_spec={"payload": {"type": "str", "required": True, "no_log": True}}, supports_check_mode=False
     )
     try:
-        payload = wire.decode(module.params["payload"])
+        work = wire.decode(Work, module.params["payload"])
     except wire.WireError as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=False, result=wire.encode(converge(payload, Node.local(payload["engine"]))))
+    module.exit_json(changed=False, result=wire.encode(converge(work, Node.local(work.engine))))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,577 @@
+"""What controller and node tell each other, for both sides: questions and answers, work and its outcome, and what reconcilers are given.
+
+``wire`` gives these classes their text form. What their types cannot say is in docs/contracts.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, TypedDict
+
+Kind = Literal["container", "host"]
+
+# -- health: how an instance is asked from outside whether it works ------------------------------------------------------
+
+
+class Address(NamedTuple):
+    host: str
+    port: int
+
+
+class Page(NamedTuple):
+    scheme: str
+    host: str
+    port: int
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A command that must succeed inside the container, within ``timeout`` seconds, before a step counts as done."""
+
+    command: Sequence[str]
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """The first of these questions that is there is asked; none of them: nothing says how to tell. ``timeout`` in seconds."""
+
+    tcp: Address | None = None
+    http: Page | None = None
+    ca: str = ""
+    """File on the node that ``http`` and ``front`` trust."""
+    unix: str = ""
+    client: int = 0
+    """A port that the instance must be connected to."""
+    command: Sequence[str] = ()
+    unit: bool = False
+    timeout: float = 60
+    front: Page | None = None
+    """Where its load balancer shows it, which must answer too before a start counts as done."""
+    front_pem: str = ""
+    """The certificate that the frontend must show, where it is not of the internal CA."""
+    settled: Settled | None = None
+    """Sent with a restart that took something away; the next batch waits for it."""
+
+
+# -- the question: how does a node differ from what is wanted ------------------------------------------------------------
+
+
+class FileMark(NamedTuple):
+    """A wanted file: SHA-256 of its content, mode such as "0640", owner."""
+
+    digest: str
+    mode: str
+    uid: int
+    gid: int
+
+
+class FolderMark(NamedTuple):
+    mode: str
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """An instance; its content stays on the controller."""
+
+    kind: Kind
+    unit: str
+    image: str
+    files: Mapping[str, FileMark]
+    health: Health
+    start: str
+    reload: str
+    dirs: Mapping[str, FolderMark] = field(default_factory=dict)
+    mask: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """File -> keys whose values are masked when its content is sent back."""
+    opaque: Sequence[str] = ()
+    """Files whose content never leaves the node."""
+    packages: Sequence[str] = ()
+    devices: Sequence[str] = ()
+    probe: str = ""
+    """A cluster's member: the hook that is asked when it is not healthy."""
+    package: str = ""
+    """Its data goes forward only, by the series of this package."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerAsked:
+    reconciler: str
+    """Folder of the modules, one per kind."""
+    kinds: Sequence[str]
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    engine: str
+    facts_digest: str
+    """Of the facts that the controller has: the same ones are not sent again."""
+    instances: Mapping[str, Expected]
+    jobs: Mapping[str, str] = field(default_factory=dict)
+    """Name -> digest."""
+    owners: Mapping[str, OwnerAsked] = field(default_factory=dict)
+    images: Sequence[str] = ()
+
+
+# -- the answer ----------------------------------------------------------------------------------------------------------
+
+
+class System(TypedDict):
+    id: str
+    version: str
+    codename: str
+
+
+class Cpu(TypedDict):
+    model: str
+    count: int
+    threads_per_core: int
+    flags: Sequence[str]
+
+
+class Disk(TypedDict):
+    name: str
+    path: str
+    size: int
+    serial: str
+    model: str
+    rotational: bool
+    in_use: bool
+
+
+class Interface(TypedDict):
+    """``vlan`` and ``parent`` of a VLAN; ``addresses`` with their prefix length."""
+
+    name: str
+    mac: str
+    mtu: int
+    kind: str
+    vlan: int | None
+    parent: str
+    speed: int
+    addresses: Sequence[str]
+
+
+class Cgroup(TypedDict):
+    mode: Literal["v2", "hybrid", "v1"]
+    controllers: Sequence[str]
+
+
+class Limits(TypedDict):
+    nofile: int
+    nproc: int
+
+
+class Facts(TypedDict):
+    """What stays the same from look to look; templates see it as it is on the wire."""
+
+    os: System
+    kernel: str
+    architecture: str
+    hostname: str
+    python: str
+    cpu: Cpu
+    memory_mib: int
+    """Rounded down to 64."""
+    disks: Sequence[Disk]
+    interfaces: Sequence[Interface]
+    """Without addresses that are VIPs (/32, /128), and without interfaces of guests and containers."""
+    resolvers: Sequence[str]
+    """That other machines can ask too."""
+    cgroup: Cgroup
+    engines: Mapping[str, str]
+    """Debian package -> version."""
+    kernel_features: Mapping[str, bool]
+    ntp: Mapping[str, str]
+    """Time service -> state of its unit."""
+    virtualization: str
+    limits: Limits
+    clock_settable: bool
+
+
+class Listener(NamedTuple):
+    protocol: str
+    """tcp, tcp6, udp or udp6."""
+    address: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What changes all the time: seconds of the epoch, free bytes of file systems, listening ports."""
+
+    time: float
+    boot_id: str
+    free_bytes: Mapping[str, int]
+    listening: Sequence[Listener]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSeen:
+    """Not ``ok``: no container is known, so nothing runs that we can see."""
+
+    state: Literal["ok", "missing", "unreachable"]
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who changes the node right now, since when (seconds of the epoch), and the folder that its code was unpacked to."""
+
+    holder: str
+    run: str
+    since: float = 0.0
+    pid: int = 0
+    code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FileSeen:
+    """A file that differs; ``text`` is its masked content, None where that is the same, or cannot or must not be shown."""
+
+    state: Literal["absent", "differs"]
+    mode: str = ""
+    uid: int = 0
+    gid: int = 0
+    same_content: bool = False
+    text: str | None = None
+    changed: float = 0.0
+    """When, in seconds of the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class FolderSeen:
+    state: Literal["absent", "differs"]
+    mode: str = ""
+    uid: int = 0
+    gid: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class UnitSeen:
+    active: str = ""
+    enabled: str = "absent"
+    """``enabled``, ``generated``, ``disabled``, … or ``absent``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A process and the digests of the input that it was started from and has reloaded since; see docs/contracts.md."""
+
+    id: str
+    image: str
+    start: str
+    reload: str
+    since: float
+    restarts: int
+    engine: str = ""
+    """That its container runs under."""
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    missing: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSeen:
+    """What the probe of a member says that is not healthy."""
+
+    state: Literal["empty", "member", "alone", "unknown"]
+    position: int = -1
+    cluster: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """How an instance is: of files and folders only those that differ."""
+
+    files: Mapping[str, FileSeen]
+    dirs: Mapping[str, FolderSeen]
+    unit: UnitSeen
+    running: Running | None
+    healthy: bool | None
+    why: str
+    packages: Missing
+    devices: Missing
+    recorded: bool
+    """False: the node's manifest or the file of labels does not say what is wanted."""
+    extra: Sequence[str]
+    """Files that it no longer has, or that a killed run left half-written, wherever they lie."""
+    cluster: ClusterSeen | None = None
+    version: str = ""
+    """By which version of ``Expected.package`` its data was written last, where anybody knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Managed:
+    """The node's record of an instance: all its files and data folders."""
+
+    unit: str = ""
+    kind: Kind = "container"
+    files: Sequence[str] = ()
+    data: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded(Managed):
+    version: str = ""
+    """Of the package that its data was written by, at its last start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unexpected:
+    """What nobody asked for: recorded instances, files below the managed folder, containers with our label and no instance."""
+
+    instances: Mapping[str, Managed] = field(default_factory=dict)
+    files: Sequence[str] = ()
+    containers: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    state: Literal["never", "started", "done"] = "never"
+    digest: str = ""
+
+
+Difference = TypedDict("Difference", {"what": str, "is": str, "wanted": str})
+"""What ``apply`` would put right beyond the wanted attributes: texts for people, as in ``tags: administrator, wanted none``."""
+
+
+@dataclass(frozen=True, slots=True)
+class ItemSeen:
+    """A resource behind an API, as its reconciler tells it."""
+
+    name: str
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+    differences: Sequence[Difference] = ()
+    secret: str = ""
+    """The wanted digest where the backend accepts the wanted secret; else ``differs``, ``unknown``, or nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerSeen:
+    state: Literal["ok", "unknown"]
+    why: str = ""
+    items: Mapping[str, Sequence[ItemSeen]] = field(default_factory=dict)
+    """Kind -> the wanted ones that exist, and those that are managed and wanted no longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    facts: Facts | None
+    """None: those whose digest was in the question."""
+    facts_digest: str
+    live: Live
+    lock: Holder | None
+    engine: EngineSeen
+    instances: Mapping[str, Seen]
+    unexpected: Unexpected
+    jobs: Mapping[str, JobRecord]
+    owners: Mapping[str, OwnerSeen]
+    images: Sequence[str]
+
+
+# -- work: the steps of a wave, carried out in order ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    path: str
+    text: str
+    mode: str
+    uid: int
+    gid: int
+    verify: Sequence[str] = ()
+    """A command that is given a copy's path; where it fails, nothing is replaced."""
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    path: str
+    mode: str
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadAction:
+    signal: str = ""
+    command: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An instance: ``files`` are those to write, ``manifest`` names all that it has, and with ``prepare`` no version."""
+
+    name: str
+    kind: Kind
+    unit: str
+    image: str
+    image_reference: str
+    packages: Sequence[str]
+    apply: Sequence[str]
+    files: Sequence[File]
+    dirs: Sequence[Folder]
+    delete: Sequence[str]
+    manifest: Recorded
+    start: str
+    reload: str
+    health: Health
+    stop_timeout: float = 15
+    reload_action: ReloadAction | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceStep:
+    id: str
+    action: Literal["prepare", "create", "update"]
+    """``prepare``: packages, folders and files but the unit, for a job that needs them."""
+    instance: Wanted
+    restart: bool
+    reload: bool
+    start_if_stopped: bool
+    form: str = ""
+    """The hook to run before the start, by which it begins its cluster."""
+    needs: Sequence[str] = ()
+    kind: Literal["instance"] = "instance"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveStep:
+    """``purge`` takes its data and the record of its jobs along."""
+
+    id: str
+    name: str
+    manifest: Managed
+    delete: Sequence[str]
+    purge: bool
+    stop_timeout: float = 15
+    needs: Sequence[str] = ()
+    kind: Literal["remove"] = "remove"
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    source: str
+    target: str
+    mode: str = "ro"
+    propagation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """How a container runs, for units and jobs alike."""
+
+    name: str
+    image: str
+    command: Sequence[str]
+    user: str
+    environment: Mapping[str, str]
+    mounts: Sequence[Mount]
+    capabilities: Sequence[str] = ()
+    devices: Sequence[str] = ()
+    security: Sequence[str] = ()
+    tmpfs: Sequence[str] = ()
+    limits: Mapping[str, str] = field(default_factory=dict)
+    init: bool = True
+    read_only: bool = True
+    pid: str = ""
+    ipc: str = ""
+    cgroupns: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class JobStep:
+    id: str
+    name: str
+    instance: str
+    digest: str
+    timeout: float
+    container: Container
+    needs: Sequence[str] = ()
+    kind: Literal["job"] = "job"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """On one resource; ``prune``, without a name, deletes what is ours and not wanted."""
+
+    kind: str
+    op: Literal["create", "update", "delete", "prune"]
+    name: str = ""
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+    secret: str = ""
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ResourcesStep:
+    id: str
+    owner: str
+    reconciler: str
+    changes: Sequence[Operation]
+    needs: Sequence[str] = ()
+    kind: Literal["resources"] = "resources"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageStep:
+    id: str
+    image: str
+    reference: str
+    needs: Sequence[str] = ()
+    kind: Literal["image"] = "image"
+
+
+Step = InstanceStep | RemoveStep | JobStep | ResourcesStep | ImageStep
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """``progress``: file on the node to which one JSON line (id, status, seconds) is appended as each step ends."""
+
+    run: str
+    wave: int
+    engine: str
+    holder: str
+    steps: Sequence[Step]
+    progress: str = ""
+
+
+# -- its outcome ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What a step failed with, in words of a person, and the last log lines."""
+
+    what: str
+    why: str = ""
+    fix: str = ""
+    log: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """``by``: the steps that a blocked one waited for."""
+
+    id: str
+    status: Literal["ok", "failed", "blocked", "skipped"]
+    done: Sequence[str] = ()
+    seconds: float = 0.0
+    error: Failure | None = None
+    by: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """``lock``: who holds the node, so nothing was done."""
+
+    results: Sequence[Result]
+    lock: Holder | None = None
