@@ -10,7 +10,7 @@ import itertools
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -327,5 +327,5 @@ def sent(kind: type, message: Any) -> dict[str, Any]:
     """The JSON data of a message that has gone over the wire."""
     got = wire.decode(kind, wire.encode(message))
     assert got == wire.load(kind, json.loads(wire.dumps(message)))
-    data: dict[str, Any] = json.loads(wire.dumps(got))
+    data: dict[str, Any] = json.loads(json.dumps(asdict(got)))
     return data

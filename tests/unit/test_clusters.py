@@ -14,7 +14,6 @@ from scs_deploy.ansible_collections.scs.node.plugins.module_utils import wire
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.host import Done
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import (
     ClusterSeen,
-    Missing,
     Running,
     Seen,
     UnitSeen,
@@ -36,7 +35,7 @@ def seen(state: str, runs: bool) -> Seen | None:
     """``state`` is that of its cluster, ``healthy`` (it was not asked), or nothing where nobody was heard."""
     process = Running("i", "", "s", "r", 1.0, 0) if runs else None
     cluster = wire.load(ClusterSeen, {"state": state}) if state not in ("", "healthy") else None
-    known = Seen({}, {}, UnitSeen(), process, state == "healthy", "", Missing(), Missing(), True, [], cluster)
+    known = Seen(UnitSeen(), process, state == "healthy", True, cluster=cluster)
     return known if state or runs else None
 
 

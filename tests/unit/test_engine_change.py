@@ -121,7 +121,7 @@ def test_what_is_removed_meanwhile_ends_under_the_engine_it_has(moving: Moving) 
     """Also where the new one is not there yet, such as when all of the region is removed before the change was applied."""
     moving.docker = None
     step = BEFORE.step("remove")
-    step["instance"]["manifest"]["files"] = list(BEFORE.files)
+    step["manifest"]["files"] = list(BEFORE.files)
     (result,) = converge(wave(step), moving.node)["results"]
     assert result["status"] == "ok"
     assert not moving.node.fake.containers

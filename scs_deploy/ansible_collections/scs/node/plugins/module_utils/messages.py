@@ -291,17 +291,17 @@ class ClusterSeen:
 class Seen:
     """How an instance is: of files and folders only those that differ."""
 
-    files: Mapping[str, FileSeen]
-    dirs: Mapping[str, FolderSeen]
     unit: UnitSeen
     running: Running | None
     healthy: bool | None
-    why: str
-    packages: Missing
-    devices: Missing
     recorded: bool
     """False: the node's manifest or the file of labels does not say what is wanted."""
-    extra: Sequence[str]
+    why: str = ""
+    files: Mapping[str, FileSeen] = field(default_factory=dict)
+    dirs: Mapping[str, FolderSeen] = field(default_factory=dict)
+    packages: Missing = Missing()
+    devices: Missing = Missing()
+    extra: Sequence[str] = ()
     """Files that it no longer has, or that a killed run left half-written, wherever they lie."""
     cluster: ClusterSeen | None = None
     version: str = ""

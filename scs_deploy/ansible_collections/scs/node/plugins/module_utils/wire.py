@@ -16,7 +16,6 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
-from operator import itemgetter
 from typing import Any, Literal, NoReturn, TypeVar, cast
 
 VERSION = 2
@@ -29,6 +28,7 @@ Convert = Callable[[Any], Any]
 
 _GZIP = 31
 _COMPRESSION = 4
+_SHAPES = 1000
 _NONE = type(None)
 _JSON: dict[Any, frozenset[type]] = {
     str: frozenset({str}),
@@ -105,7 +105,15 @@ def digest(data: object) -> str:
 
 
 def _fields(message: Any) -> dict[str, Any]:
-    return {name: getattr(message, name) for name in message.__dataclass_fields__}
+    """The fields of a message that do not hold their default; ``kind`` always, which tells classes apart."""
+    found = ((name, getattr(message, name), default) for name, default in _defaults(message.__class__))
+    return {name: value for name, value, default in found if value != default and (value != [] or default != ())}
+
+
+@cache
+def _defaults(kind: Any) -> list[tuple[str, Any]]:
+    made = ((one, one.default if one.default_factory is MISSING else one.default_factory()) for one in fields(kind))
+    return [(one.name, MISSING if one.name == "kind" else default) for one, default in made]
 
 
 def _no_number(text: str) -> NoReturn:
@@ -128,12 +136,12 @@ def _reader(kind: Any) -> tuple[frozenset[type], Convert | None]:
     if origin is Sequence:
         return frozenset({list}), _list(inner[0])
     if origin is Mapping:
-        return frozenset({dict}), _mapping(inner[1])
+        return frozenset({dict}), None if inner[1] is Any else _mapping(inner[1])
     if isinstance(kind, type) and is_dataclass(kind):
         required = {one.name for one in fields(kind) if one.default is MISSING and one.default_factory is MISSING}
-        return frozenset({dict}), _object(kind, required, lambda values: kind(*values), lambda named: kind(**named))
+        return frozenset({dict}), _object(kind, required, kind)
     if typing.is_typeddict(kind):
-        return frozenset({dict}), _object(kind, kind.__required_keys__, None, dict)
+        return frozenset({dict}), _object(kind, kind.__required_keys__, None)
     if issubclass(kind, tuple):
         return frozenset({list}), _tuple(kind)
     raise TypeError(f"{kind} is not for the wire")
@@ -185,6 +193,8 @@ def _list(kind: Any) -> Convert:
     accepted, convert = _reader(kind)
 
     def every(value: list[Any]) -> tuple[Any, ...]:
+        if not value:
+            return ()
         if not accepted.issuperset(map(type, value)):
             index = next(index for index, one in enumerate(value) if type(one) not in accepted)
             raise WireError(_told(value[index], accepted), index)
@@ -205,6 +215,8 @@ def _mapping(kind: Any) -> Convert:
     accepted, convert = _reader(kind)
 
     def every(value: dict[str, Any]) -> Any:
+        if not value:
+            return value
         if not accepted.issuperset(map(type, value.values())):
             name = next(name for name, one in value.items() if type(one) not in accepted)
             raise WireError(_told(value[name], accepted), name)
@@ -237,56 +249,37 @@ def _tuple(kind: Any) -> Convert:
     return convert
 
 
-def _object(kind: Any, required: Iterable[str], of_all: Convert | None, of_some: Convert) -> Convert:
-    """``of_all`` makes the object from the values of all its fields in order, ``of_some`` from the named values that there are."""
+def _object(kind: Any, required: Iterable[str], make: Callable[..., Any] | None) -> Convert:
+    """``make`` is called with the fields that there are; None: the data itself stands for the object."""
     hints = typing.get_type_hints(kind)
-    names = [one.name for one in fields(kind)] if is_dataclass(kind) else list(hints)
-    readers = [_reader(hints[name]) for name in names]
-    converts = [(place, convert) for place, (_, convert) in enumerate(readers) if convert]
-    take: Convert = itemgetter(*names) if len(names) > 1 else lambda value: (value[names[0]],)
-    count, well_typed = len(names), set[tuple[type, ...]]()
+    readers = {name: _reader(hint) for name, hint in hints.items()}
+    shapes: dict[tuple[Any, ...], list[tuple[str, Convert]]] = {}
+    """Names and JSON types of the fields of an object that was checked -> its fields that stand for something else."""
 
-    def check(value: dict[str, Any]) -> None:
-        for name in value:
-            if name not in hints:
-                raise WireError("nothing of that name is known", str(name)[:50])
+    def check(value: dict[str, Any]) -> list[tuple[str, Convert]]:
+        for name, one in value.items():
+            if name not in readers:
+                raise WireError("nothing of that name is known", name[:50])
+            if type(one) not in readers[name][0]:
+                raise WireError(_told(one, readers[name][0]), name)
         for name in required:
             if name not in value:
                 raise WireError("is missing", name)
-        for name, (accepted, _) in zip(names, readers, strict=True):
-            if name in value and type(value[name]) not in accepted:
-                raise WireError(_told(value[name], accepted), name)
+        return [(name, convert) for name in value if (convert := readers[name][1])]
 
     def convert(value: dict[str, Any]) -> Any:
-        if len(value) != count:
-            check(value)
-            return partly(value)
+        shape = (*value, *map(type, value.values()))
+        converts = shapes.get(shape)
+        if converts is None:
+            converts = check(value)
+            if len(shapes) < _SHAPES:
+                shapes[shape] = converts
+        made, name = dict(value), ""
         try:
-            given = take(value)
-        except KeyError:
-            check(value)
-            raise
-        if (found := tuple(map(type, given))) not in well_typed:
-            check(value)
-            well_typed.add(found)
-        values = list(given)
-        place = 0
-        try:
-            for place, one in converts:
-                values[place] = one(values[place])
+            for name, one in converts:
+                made[name] = one(made[name])
         except WireError as error:
-            raise error.at(names[place]) from None
-        return of_all(values) if of_all else value
-
-    def partly(value: dict[str, Any]) -> Any:
-        named = dict(value)
-        for place, one in converts:
-            name = names[place]
-            if name in named:
-                try:
-                    named[name] = one(named[name])
-                except WireError as error:
-                    raise error.at(name) from None
-        return of_some(named)
+            raise error.at(name) from None
+        return make(**made) if make else value
 
     return convert
