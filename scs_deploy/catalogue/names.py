@@ -33,6 +33,7 @@ __all__ = [
     "STATE_ROOT",
     "TLS_TARGET",
     "UNIT_ROOT",
+    "component_of",
     "image_reference",
     "instance_folder",
     "instance_name",
@@ -53,6 +54,11 @@ IMAGE_PREFIX = "localhost/scs-deploy"
 def instance_name(component: str, index: str = "") -> str:
     """``nova-compute``, or ``ceph-osd.3`` for a component that runs several times on a node."""
     return f"{component}.{index}" if index else component
+
+
+def component_of(instance: str) -> str:
+    """The component of a name that ``instance_name`` gave."""
+    return instance.partition(".")[0]
 
 
 def unit_name(instance: str) -> str:

@@ -40,7 +40,7 @@ def title(step: Step) -> str:
     if step.kind == "job":
         return f"run job {step.subject} on {step.node}"
     if step.kind == "resources":
-        return f"set {len(step.operations)} {step.id.partition('/')[2]}, from {step.node}"
+        return f"set {len(step.operations)} {step.id.name}, from {step.node}"
     if step.kind == "image":
         return f"fetch image {step.subject} to {step.node}"
     verb = "write files of" if step.action == "prepare" else step.action

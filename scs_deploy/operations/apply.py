@@ -159,7 +159,7 @@ def _ready(leg: Leg, results: dict[str, Result], lost: tuple[str, ...], log: Eve
     """
     ready: list[Step] = []
     for step in leg.steps:
-        by = tuple(need for need in step.needs if need in results and results[need].status != "ok")
+        by: tuple[str, ...] = tuple(need for need in step.needs if need in results and results[need].status != "ok")
         by = by or (() if step.refused else lost)
         if by:
             results[step.id] = Result(step, "blocked", by=by)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Answer
 from scs_deploy.catalogue import names
+from scs_deploy.catalogue.ids import Id
 from scs_deploy.errors import Finding, InputError
 from scs_deploy.plan.plan import Plan, Step
 from scs_deploy.region.public_tls import PublicCertificate
@@ -54,9 +55,7 @@ def rows(session: Session) -> list[Row]:
     """Return the CA, the public certificate and every one of nodes that were reached before; nothing is issued."""
     desired, now = session.desired(), session.vault.clock()
     instances = {one.id: one for group in desired.instances.values() for one in group}
-    found = [
-        _row(session, instances[f"{node}/{name}"], wanted, now) for (node, name), wanted in desired.certificates.items()
-    ]
+    found = [_row(session, instances[Id(*place)], wanted, now) for place, wanted in desired.certificates.items()]
     public = session.region.public_tls
     return [_authority(session.vault.authority(), now), *([_public(public, now)] if public else []), *found]
 

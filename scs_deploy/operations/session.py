@@ -35,7 +35,7 @@ from scs_deploy.render.digests import Sealed, seal
 from scs_deploy.render.templates import TemplateSet
 from scs_deploy.secrets import Vault, account_names
 from scs_deploy.secrets.pki import BACKDATED, Certificate, CertificateRequest
-from scs_deploy.secrets.placeholders import Resolver
+from scs_deploy.secrets.placeholders import Resolver, certificate_of
 from scs_deploy.secrets.vault import PUBLIC_KEY
 
 __all__ = ["PLACEMENT_LOCK", "Observation", "Progress", "Session", "unreachable_error"]
@@ -175,16 +175,17 @@ class Session:
     # -- secrets -----------------------------------------------------------------------------------------------------------
 
     def resolver(self, desired: Desired) -> Resolver:
-        """Return the function that gives secret values, certificates included (``cert:<node>:<instance>``)."""
+        """Return the function that gives secret values, certificates included."""
         vault = self.vault
 
         def value(name: str) -> str | Mapping[str, str]:
             if name == PUBLIC_KEY:
                 return certificates.public_key(self.region, vault)
-            if not name.startswith("cert:"):
+            of = certificate_of(name)
+            if of is None:
                 return vault.get(name)
-            _, node, instance = name.split(":")
-            wanted = desired.certificates[node, instance]
+            node, instance = of
+            wanted = desired.certificates[of]
             return _pem(
                 vault.certificate(
                     node, instance, CertificateRequest(wanted.common_name, wanted.dns_names, wanted.ip_addresses)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from scs_deploy.catalogue import ids
+from scs_deploy.catalogue.ids import Id, ResourcesId
 from scs_deploy.errors import LockedError
 from scs_deploy.plan.make import Observed
 from scs_deploy.plan.plan import Plan, Step, Wave
@@ -52,14 +54,19 @@ def look(plan: Plan, sealed: Sealed, state: Path) -> Drift:
     applied, wanted = _read(state), identities(sealed)
 
     def is_drift(step: Step) -> bool:
-        name = step.id.removesuffix("#files")
+        name = step.whole
         if step.kind in ("job", "image"):
             return False
         if step.action == "remove":
             return name not in applied
         if step.kind == "resources" and name not in wanted:  # of nobody: somebody's, unless it was declared until now
-            group = f"{step.node}/{step.subject} resources of "
-            return all(applied.get(one) == wanted.get(one) for one in applied.keys() | wanted if one.startswith(group))
+            group = (step.node, step.subject)
+            others = [
+                one
+                for one in applied.keys() | wanted
+                if isinstance(one, ResourcesId) and (one.node, one.owner) == group
+            ]
+            return all(applied.get(one) == wanted.get(one) for one in others)
         return name in wanted and applied.get(name) == wanted[name]
 
     return Drift(
@@ -85,24 +92,26 @@ def record(state: Path, plan: Plan, sealed: Sealed, undone: set[str], nodes: Col
 
     Nodes that are not among the region's ``nodes`` any more are forgotten: one that gets such a name later is a new one.
     """
-    applied = {name: one for name, one in _read(state).items() if name.partition("/")[0] in nodes}
+    applied = {name: one for name, one in _read(state).items() if name.node in nodes}
     wanted = identities(sealed)
     removed = {step.id for step in plan.steps if step.action == "remove"}
     for name in removed - undone:
         applied.pop(name, None)
-    for name, node, service in _places(sealed):
-        asked = (not plan.limit or node in plan.limit) and (not plan.services or service in plan.services)
-        if asked and node not in plan.unknown and not {name, f"{name}#files"} & undone:
+    for name, service in _places(sealed):
+        asked = (not plan.limit or name.node in plan.limit) and (not plan.services or service in plan.services)
+        if asked and name.node not in plan.unknown and not {name, name.files} & undone:
             applied[name] = wanted[name]
     temporary = state / f".{FILE}.new"
     temporary.write_text(json.dumps(applied, indent=0, sort_keys=True), encoding="utf-8")
     temporary.replace(state / FILE)
 
 
-def identities(sealed: Sealed) -> dict[str, str]:
+def identities(sealed: Sealed) -> dict[Id, str]:
     """Return what each instance and each group of resources should be, as digests."""
-    found = {one.id: sealed.identity(one.id) for group in sealed.desired.instances.values() for one in group}
-    parts: dict[str, list[str]] = {}
+    found: dict[Id, str] = {
+        one.id: sealed.identity(one.id) for group in sealed.desired.instances.values() for one in group
+    }
+    parts: dict[Id, list[str]] = {}
     for item in sealed.desired.items:
         attrs = json.dumps(item.attrs, sort_keys=True, default=str)
         parts.setdefault(_resources(sealed, item.owner, item.service), []).append(
@@ -111,18 +120,18 @@ def identities(sealed: Sealed) -> dict[str, str]:
     return found | {name: digest(*sorted(values)) for name, values in parts.items()}
 
 
-def _places(sealed: Sealed) -> Iterator[tuple[str, str, str]]:
-    """Name, node and service of everything that has an identity."""
-    for node, group in sealed.desired.instances.items():
+def _places(sealed: Sealed) -> Iterator[tuple[Id, str]]:
+    """Name and service of everything that has an identity."""
+    for group in sealed.desired.instances.values():
         for one in group:
-            yield one.id, node, one.service
+            yield one.id, one.service
     for owner, service in {(item.owner, item.service) for item in sealed.desired.items}:
-        yield _resources(sealed, owner, service), sealed.desired.owners[owner].node, service
+        yield _resources(sealed, owner, service), service
 
 
-def _resources(sealed: Sealed, owner: str, service: str) -> str:
+def _resources(sealed: Sealed, owner: str, service: str) -> ResourcesId:
     """The id of the step that sets them."""
-    return f"{sealed.desired.owners[owner].node}/{owner} resources of {service}"
+    return ResourcesId(sealed.desired.owners[owner].node, owner, service)
 
 
 def _part(plan: Plan, steps: list[Step]) -> Plan:
@@ -143,10 +152,10 @@ def _shown(step: Step) -> dict[str, Any]:
     }
 
 
-def _read(state: Path) -> dict[str, str]:
+def _read(state: Path) -> dict[Id, str]:
     """A lost or broken record makes everything pending, which is the careful answer."""
     try:
         found = json.loads((state / FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return {str(key): str(value) for key, value in found.items()} if isinstance(found, Mapping) else {}
+    return {ids.read(str(key)): str(value) for key, value in found.items()} if isinstance(found, Mapping) else {}

@@ -125,7 +125,7 @@ def _split(step: Step, instance: Instance, inputs: Inputs) -> list[Step]:
         changes=tuple(first),
         write=tuple(path for path in step.write if not is_unit_file(path)),
         delete=tuple(path for path in step.delete if not is_unit_file(path)),
-        id=f"{step.id}#files",
+        id=step.id.files,
         action="prepare",
         level=inputs.order.level[dependencies.prepare(instance.component)],
         restart=False,

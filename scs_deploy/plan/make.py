@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import JobRecord
+from scs_deploy.catalogue.ids import image_id
 from scs_deploy.plan import clusters, dependencies, instances, one_way, waves
 from scs_deploy.plan.inputs import Inputs, Observed
 from scs_deploy.plan.plan import Plan, Step
@@ -84,7 +85,7 @@ def _image_steps(node: str, inputs: Inputs) -> Iterator[Step]:
     for image, user in sorted(wanted.items(), key=lambda pair: pair[1].image_reference):
         if image not in present:
             yield Step(
-                id=f"{node}/image {user.image_reference}",
+                id=image_id(node, user.image_reference),
                 kind="image",
                 node=node,
                 subject=user.image_reference,

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Managed, Operation
+from scs_deploy.catalogue.ids import Id
+from scs_deploy.catalogue.names import component_of
 from scs_deploy.errors import Finding, InputError
 
 FORMAT = 1
@@ -30,7 +32,7 @@ class Change:
 class Step:
     """One thing done on one node; ``needs`` names steps of this plan that must have succeeded."""
 
-    id: str
+    id: Id
     kind: Kind
     node: str
     subject: str
@@ -47,7 +49,7 @@ class Step:
     form: bool = False
     """It begins the cluster: its hook ``form`` runs before it is started."""
     pause: str = ""
-    needs: tuple[str, ...] = ()
+    needs: tuple[Id, ...] = ()
     write: tuple[str, ...] = ()
     delete: tuple[str, ...] = ()
     identity: str = ""
@@ -58,6 +60,16 @@ class Step:
     """Removals: the node's record of what goes."""
     refused: tuple[Finding, ...] = ()
     """Why its node cannot carry it out: it and what needs it are left alone."""
+
+    @property
+    def whole(self) -> Id:
+        """What it belongs to: of an instance, also where its files are a step of their own, the instance."""
+        return Id(self.node, self.subject) if self.kind == "instance" else self.id
+
+    @property
+    def component(self) -> str:
+        """Of a step on an instance."""
+        return component_of(self.subject)
 
     def as_json(self) -> dict[str, Any]:
         return {**asdict(self), "removed": asdict(self.removed) if self.removed else {}}

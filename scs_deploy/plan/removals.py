@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Managed
 from scs_deploy.catalogue import names
+from scs_deploy.catalogue.ids import Id
 from scs_deploy.plan.inputs import Inputs
 from scs_deploy.plan.plan import Change, Step
 
@@ -38,7 +39,7 @@ def removals(node: str, inputs: Inputs) -> Iterator[Step]:
         if entry.data:
             why += "; its data is deleted too" if inputs.purge else "; its data is kept"
         yield Step(
-            id=f"{node}/{name}",
+            id=Id(node, name),
             kind="instance",
             node=node,
             subject=name,

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import ItemSeen, Operation, OwnerSeen
+from scs_deploy.catalogue.ids import ResourcesId
 from scs_deploy.plan import dependencies
 from scs_deploy.plan.inputs import Inputs
 from scs_deploy.plan.plan import Change, Step
@@ -30,7 +31,7 @@ def resource_steps(
     groups: dict[tuple[str, str], list[Item]] = {(owner, owner): [] for owner in desired.owners}
     for item in desired.items:
         groups.setdefault((item.service, item.owner), []).append(item)
-    touched = {step.subject.partition(".")[0] for step in planned if step.kind == "instance"}
+    touched = {step.component for step in planned if step.kind == "instance"}
     for (service, name), items in groups.items():
         owner = desired.owners[name]
         if owner.node not in nodes:
@@ -50,7 +51,7 @@ def resource_steps(
 
 def deletes(step: Step) -> bool:
     """Tell whether a step deletes what nothing declares any more."""
-    return step.kind == "resources" and step.id.endswith(f" {NOBODY}")
+    return step.kind == "resources" and step.id == ResourcesId(step.node, step.subject, NOBODY)
 
 
 def _deployed(owner: Owner, inputs: Inputs) -> bool:
@@ -83,7 +84,7 @@ def _step(service: str, owner: Owner, items: Sequence[Item], seen: Seen | None, 
         return None
     after_owner = inputs.order.level[dependencies.component(owner.component)] + 1
     return Step(
-        id=f"{owner.node}/{owner.service} resources of {service}",
+        id=ResourcesId(owner.node, owner.service, service),
         kind="resources",
         node=owner.node,
         subject=owner.service,
@@ -102,7 +103,7 @@ def _removal(owner: Owner, seen: Seen, inputs: Inputs) -> Step | None:
     if not gone:
         return None
     return Step(
-        id=f"{owner.node}/{owner.service} resources of {NOBODY}",
+        id=ResourcesId(owner.node, owner.service, NOBODY),
         kind="resources",
         node=owner.node,
         subject=owner.service,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from scs_deploy.catalogue.ids import Id
 from scs_deploy.plan import dependencies
 from scs_deploy.plan.inputs import Inputs
 from scs_deploy.plan.plan import Step, Wave
@@ -22,7 +23,7 @@ def held_back(steps: Sequence[Step], away: Mapping[str, str], desired: Desired) 
                 lacking.setdefault(component, node)
     held: dict[str, str] = {}
     for step in steps:
-        node = lacking.get(_component(step), step.node)
+        node = lacking.get(step.component, step.node)
         if step.interrupts and node != step.node:
             held[step.id] = (
                 f"{step.id} is not restarted: its member on {node} is {away[node]}, and both must not be missing"
@@ -33,7 +34,7 @@ def held_back(steps: Sequence[Step], away: Mapping[str, str], desired: Desired) 
         if step.node in stay and _removes_host_part(step):
             held[step.id] = ""
             notes.append(f"{step.id} is not removed: what is not restarted may still need it")
-    return [step for step in steps if _plain_id(step) not in held], notes
+    return [step for step in steps if step.whole not in held], notes
 
 
 def kept_for_others(steps: Sequence[Step], inputs: Inputs) -> tuple[list[Step], list[str]]:
@@ -55,7 +56,7 @@ def with_needs(steps: Sequence[Step], inputs: Inputs) -> list[Step]:
     found: dict[str, dict[str, list[Step]]] = {}
     for step in steps:
         found.setdefault(_key(step), {}).setdefault(step.node, []).append(step)
-    leaving: dict[str, set[str]] = {}
+    leaving: dict[str, set[Id]] = {}
     for step in filter(_leaves_it, steps):
         leaving.setdefault(step.node, set()).add(step.id)
     ending = {step.id for step in filter(_ends_use, steps)}
@@ -65,7 +66,7 @@ def with_needs(steps: Sequence[Step], inputs: Inputs) -> list[Step]:
         local, everywhere = inputs.order.needed(_key(step))
         before = [one for key in local for one in found.get(key, {}).get(step.node, ())]
         before += [one for key in everywhere for group in found.get(key, {}).values() for one in group]
-        needs = {one.id for one in before if one.kind != "image" or one.identity == images.get(_plain_id(step))}
+        needs = {one.id for one in before if one.kind != "image" or one.identity == images.get(step.whole)}
         if _removes_host_part(step):
             needs |= leaving.get(step.node, set())
         if deletes(step):
@@ -84,7 +85,7 @@ def batched(steps: Sequence[Step], inputs: Inputs) -> list[Step]:
     groups: dict[str, list[Step]] = {}
     for step in steps:
         if step.interrupts or _brings_up(step):
-            groups.setdefault(_component(step), []).append(step)
+            groups.setdefault(step.component, []).append(step)
     changed: dict[str, Step] = {}
     domains = _Domains(inputs)
     for component, group in groups.items():
@@ -169,19 +170,9 @@ def _key(step: Step) -> str:
         return dependencies.IMAGES
     if step.kind == "resources":
         return dependencies.resources(step.service, step.subject)
-    return (
-        dependencies.prepare(_component(step)) if step.action == "prepare" else dependencies.component(_component(step))
-    )
+    return dependencies.prepare(step.component) if step.action == "prepare" else dependencies.component(step.component)
 
 
-def _component(step: Step) -> str:
-    return step.subject.partition(".")[0]
-
-
-def _plain_id(step: Step) -> str:
-    return step.id.removesuffix("#files")
-
-
-def _images(desired: Desired) -> dict[str, str]:
+def _images(desired: Desired) -> dict[Id, str]:
     found = {one.id: one.image for group in desired.instances.values() for one in group}
     return {**found, **{job.id: job.container.image for job in desired.jobs}}

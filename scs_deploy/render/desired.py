@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Container, Health, ReloadAction
+from scs_deploy.catalogue.ids import Id
 from scs_deploy.errors import Finding
 
 Effect = Literal["restart", "reload", "none"]
@@ -91,8 +92,8 @@ class Instance:
     """What its node cannot do for it, by the node's facts."""
 
     @property
-    def id(self) -> str:
-        return f"{self.node}/{self.name}"
+    def id(self) -> Id:
+        return Id(self.node, self.name)
 
     @property
     def image(self) -> str:
@@ -123,8 +124,8 @@ class JobRun:
     secrets_matter: bool
 
     @property
-    def id(self) -> str:
-        return f"{self.node}/{self.name}"
+    def id(self) -> Id:
+        return Id(self.node, self.name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,10 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from scs_deploy.catalogue.ids import Id
 from scs_deploy.catalogue.names import QUADLET_ROOT, UNIT_ROOT
 from scs_deploy.render.desired import Desired, File, Instance, Item, JobRun
-from scs_deploy.secrets.placeholders import Resolver, find, reference, resolve
+from scs_deploy.secrets.placeholders import Resolver, certificate_of, find, reference, resolve
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,18 +18,18 @@ class Sealed:
     """Desired state with the digests of everything that may hold a secret."""
 
     desired: Desired
-    files: Mapping[str, Mapping[str, str]]
+    files: Mapping[Id, Mapping[str, str]]
     """instance id -> path -> sha256 of the file's final content"""
-    start: Mapping[str, str]
+    start: Mapping[Id, str]
     """instance id -> digest of all inputs that only a start takes"""
-    reload: Mapping[str, str]
+    reload: Mapping[Id, str]
     """instance id -> digest of all inputs that a reload takes"""
-    jobs: Mapping[str, str]
+    jobs: Mapping[Id, str]
     """job id -> its identity"""
     items: Mapping[str, str]
     """item id -> digest of its secret, or empty"""
 
-    def identity(self, instance: str) -> str:
+    def identity(self, instance: Id) -> str:
         """Return what an instance should be, as one digest."""
         return digest(self.start[instance], self.reload[instance], *sorted(self.files[instance].values()))
 
@@ -43,9 +44,9 @@ def seal(desired: Desired, resolver: Resolver) -> Sealed:
 
     Raises ``KeyError`` with the name of a secret that is not known, ``InputError`` for one that a file's format cannot spell.
     """
-    files: dict[str, dict[str, str]] = {}
-    start: dict[str, str] = {}
-    reload: dict[str, str] = {}
+    files: dict[Id, dict[str, str]] = {}
+    start: dict[Id, str] = {}
+    reload: dict[Id, str] = {}
     for instance in (one for group in desired.instances.values() for one in group):
         hashed = {file.path: _content_digest(content(file, desired, resolver)) for file in instance.files}
         files[instance.id] = hashed
@@ -96,7 +97,7 @@ def _described(files: Iterable[File], hashed: Mapping[str, str]) -> list[str]:
     ]
 
 
-def _job_digest(job: JobRun, desired: Desired, files: Mapping[str, Mapping[str, str]], resolver: Resolver) -> str:
+def _job_digest(job: JobRun, desired: Desired, files: Mapping[Id, Mapping[str, str]], resolver: Resolver) -> str:
     parts = list(job.material)
     for instance in desired.on(job.node):
         if instance.name != job.instance:
@@ -120,4 +121,4 @@ def _of_jobs(files: Iterable[File]) -> set[str]:
 
 def _is_certificate(file: File) -> bool:
     """A renewed certificate is no reason to run a job again."""
-    return any(name.startswith("cert:") for name in find(file.text))
+    return any(certificate_of(name) for name in find(file.text))

@@ -11,7 +11,7 @@ from scs_deploy.render.context import address_on
 from scs_deploy.render.desired import CertificateNames, File, Folder
 from scs_deploy.render.scope import Scope
 from scs_deploy.secrets.form import HARMLESS
-from scs_deploy.secrets.placeholders import OPEN, bare, reference
+from scs_deploy.secrets.placeholders import OPEN, bare, certificate_name, reference
 
 ENTRY = "/scs-entry"
 """Where an entry script is mounted."""
@@ -158,7 +158,7 @@ def tls_files(scope: Scope) -> list[File]:
     users = scope.given.topology.users
     uid, gid = users.uid(tls.user), users.gid(tls.user)
     folder = f"{scope.folder}{names.TLS_TARGET}"
-    value = reference(f"cert:{scope.node.name}:{scope.placed.name}")
+    value = reference(certificate_name(scope.node.name, scope.placed.name))
     return [
         File(f"{folder}/ca.pem", value["ca"], "0644", 0, 0, tls.effect),
         File(f"{folder}/cert.pem", value["cert"], "0644", uid, gid, tls.effect),

@@ -17,6 +17,7 @@ from scs_deploy.documents.config_formats import FORMATS, UnfitError, url
 from scs_deploy.errors import InputError
 
 OPEN, CLOSE = "\ue000", "\ue001"
+_CERTIFICATE = "cert"
 _PATTERN = re.compile(f"{OPEN}([^{CLOSE}]+){CLOSE}")
 
 Resolver = Callable[[str], "str | Mapping[str, str]"]
@@ -40,6 +41,18 @@ class Reference(str):
 def reference(name: str, derivation: str = "") -> Reference:
     """Return the text that stands for a secret, or for a value derived from it."""
     return Reference(f"{OPEN}{name}{'|' + derivation if derivation else ''}{CLOSE}")
+
+
+def certificate_name(node: str, instance: str) -> str:
+    """Return the name by which an instance's certificate is referred to as a secret."""
+    return f"{_CERTIFICATE}:{node}:{instance}"
+
+
+def certificate_of(name: str) -> tuple[str, str] | None:
+    """Return node and instance of such a name; None for any other."""
+    kind, _, rest = name.partition(":")
+    node, _, instance = rest.partition(":")
+    return (node, instance) if kind == _CERTIFICATE else None
 
 
 def find(text: str) -> Iterator[str]:
