@@ -12,7 +12,7 @@ description:
   - The wire format is described in docs/contracts.md of scs-deploy.
 options:
   payload:
-    description: Base64 of gzip of JSON; filled in by the action plugin scs.deploy.converge.
+    description: Base64 of gzip of JSON; filled in by the action plugin of the same name.
     type: str
     required: true
 author:
