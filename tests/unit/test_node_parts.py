@@ -33,8 +33,8 @@ from scs_deploy.ansible_collections.scs.node.plugins.module_utils import (
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.engine import (
     EngineError,
     EngineMissingError,
-    open_engine,
 )
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.engine_open import open_engine
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.failure import StepError
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.host import Done, Host
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.mask import mask

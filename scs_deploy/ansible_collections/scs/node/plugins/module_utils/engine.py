@@ -1,18 +1,17 @@
 """The container engine behind one small interface: what runs, which images are there, and one-shot containers.
 
-Instances are started by their systemd units, never from here. The SDKs of Podman and Docker are imported only when needed.
+Instances are started by their systemd units, never from here.
 """
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from .host import Done, Host
+from .host import Done
 from .messages import Container
-from .paths import ENGINE_SOCKETS, LABEL_RELOAD, LABEL_START
+from .paths import LABEL_RELOAD, LABEL_START
 
 API_TIMEOUT = 30
 """Seconds for one answer of the engine."""
@@ -92,26 +91,3 @@ class Engine(Protocol):
 
     def execute(self, name: str, argv: Sequence[str]) -> Done:
         """Run a command inside a container."""
-
-
-def open_engine(kind: str, host: Host) -> Engine:
-    """Return the engine of this node; raise EngineMissingError when it is not installed, EngineError when it does not answer."""
-    socket = ENGINE_SOCKETS.get(kind)
-    if socket is None:
-        raise EngineError(f"no engine is called {kind!r}")
-    if not host.exists(socket):
-        if shutil.which(kind) is None:
-            raise EngineMissingError(f"{kind} is not installed")
-        raise EngineError(
-            f"{kind} is installed, its API socket {socket} is not there: `systemctl enable --now {kind}.socket`"
-        )
-    try:
-        if kind == "podman":
-            from .engine_podman import PodmanEngine
-
-            return PodmanEngine(str(host.path(socket)))
-        from .engine_docker import DockerEngine
-
-        return DockerEngine(str(host.path(socket)))
-    except ImportError as error:
-        raise EngineError(f"the engine's SDK is not installed: {error}; install python3-{kind}") from error

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from . import layout
-from .engine import Engine, EngineError, Managed, open_engine
+from .engine import Engine, EngineError, Managed
+from .engine_open import open_engine
 from .failure import StepError
 from .host import Done, Host, settle
 from .paths import ENGINE_SOCKETS, IMAGES_ROOT, unit_file
