@@ -8,6 +8,7 @@ import shutil
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +19,7 @@ from uuid import uuid4
 import pytest
 
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils import node, owners
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import OwnerAsked
 
 FOLDER = Path(__file__).parents[2] / "roles" / "keystone" / "resources"
 KINDS = ("domain", "role", "project", "user", "role_assignment", "credential", "region", "service", "endpoint")
@@ -254,9 +256,9 @@ def look(context: dict[str, Any], tmp_path: Path) -> Look:
     def ask(wanted: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
         listed = [{**one, "kind": kind} for kind, items in wanted.items() for one in items]
         (folder / "wanted.json").write_text(json.dumps(listed))
-        answer = owners.observe_owner(host, "keystone", {"reconciler": str(folder), "kinds": list(KINDS)})
-        assert answer["state"] == "ok", answer["why"]
-        return dict(answer["items"])
+        answer, _ = owners.observe_owner(host, "keystone", OwnerAsked(str(folder), list(KINDS)))
+        assert answer.state == "ok", answer.why
+        return {kind: [asdict(item) for item in items] for kind, items in answer.items.items()}
 
     return ask
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Difference
 
 MARK = "scs-deploy/"
 """Prefix in the cluster's key-value store of what was made by us: only that is ever reported as no longer wanted."""
@@ -94,7 +97,7 @@ def unmark(kind: str, name: str) -> tuple[Command, str]:
     return {"prefix": "config-key rm", "key": f"{MARK}{kind}/{name}"}, ""
 
 
-def difference(what: str, actual: object, wanted: object) -> dict[str, str]:
+def difference(what: str, actual: object, wanted: object) -> Difference:
     """Return what differs beyond the attributes that an item names."""
     return {"what": what, "is": str(actual) or "none", "wanted": str(wanted) or "none"}
 

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from . import _cluster
 from ._cluster import Command
 
+if TYPE_CHECKING:
+    from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Item, ItemChange, WantedItem
+
 PROTECTED = ("mon.", "osd.")
 
 
-def observe(context: dict[str, Any], wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def observe(context: dict[str, Any], wanted: Sequence[WantedItem]) -> list[Item]:
     """Return the wanted users that exist, and ours that are no longer wanted."""
     seen = _cluster.look(context)
     return items(seen["keys"], seen["marks"], wanted)
 
 
-def items(rows: list[dict[str, Any]], marks: set[str], wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def items(rows: list[dict[str, Any]], marks: set[str], wanted: Sequence[WantedItem]) -> list[Item]:
     """Compare the answer of ``auth ls`` with what is wanted."""
     asked = {item["name"]: item for item in wanted}
-    found = []
+    found: list[Item] = []
     for row in rows:
         name, caps = row["entity"], {"caps": row["caps"]}
         if item := asked.get(name):
@@ -39,14 +43,14 @@ def items(rows: list[dict[str, Any]], marks: set[str], wanted: list[dict[str, An
     return found
 
 
-def apply(context: dict[str, Any], changes: list[dict[str, Any]]) -> list[str]:
+def apply(context: dict[str, Any], changes: Sequence[ItemChange]) -> list[str]:
     """Create, change or remove users."""
     _cluster.run_groups(context, [commands(change) for change in changes])
     past = {"create": "created", "update": "updated", "delete": "removed"}
     return [f"key {change['name']}: {past[change['op']]}" for change in changes]
 
 
-def commands(change: dict[str, Any]) -> list[tuple[Command, str]]:
+def commands(change: ItemChange) -> list[tuple[Command, str]]:
     """Return the monitor commands of one change; running them twice does no harm.
 
     Raises ``ValueError`` for a user of the cluster itself, and for one without a key.

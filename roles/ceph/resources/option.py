@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from . import _cluster
 from ._cluster import Command
 
+if TYPE_CHECKING:
+    from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Item, ItemChange, WantedItem
 
-def observe(context: dict[str, Any], wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
+
+def observe(context: dict[str, Any], wanted: Sequence[WantedItem]) -> list[Item]:
     """Return the wanted options that are set, and ours that are no longer wanted."""
     seen = _cluster.look(context)
     return items(seen["options"], seen["marks"], wanted)
 
 
-def items(rows: list[dict[str, Any]], marks: set[str], wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def items(rows: list[dict[str, Any]], marks: set[str], wanted: Sequence[WantedItem]) -> list[Item]:
     """Compare the answer of ``config dump`` with what is wanted."""
     asked = {item["name"] for item in wanted}
-    found = []
+    found: list[Item] = []
     for row in rows:
         who = row["section"] + (f"/{row['mask']}" if row.get("mask") else "")
         name = f"{who} {row['name']}"
@@ -26,13 +30,13 @@ def items(rows: list[dict[str, Any]], marks: set[str], wanted: list[dict[str, An
     return found
 
 
-def apply(context: dict[str, Any], changes: list[dict[str, Any]]) -> list[str]:
+def apply(context: dict[str, Any], changes: Sequence[ItemChange]) -> list[str]:
     """Set or remove options."""
     _cluster.run_groups(context, [commands(change) for change in changes])
     return [f"option {change['name']}: {'removed' if change['op'] == 'delete' else 'set'}" for change in changes]
 
 
-def commands(change: dict[str, Any]) -> list[tuple[Command, str]]:
+def commands(change: ItemChange) -> list[tuple[Command, str]]:
     """Return the monitor commands of one change; ``force`` because a module's options are known only when it has run."""
     who, _, option = change["name"].partition(" ")
     base = {"who": who, "name": option}

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from . import _cluster
 from ._cluster import Command
+
+if TYPE_CHECKING:
+    from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Item, ItemChange, WantedItem
 
 LOST = "deleted by somebody, with its data"
 BUCKETS = {"node": "host", "rack": "rack", "fire_zone": "room"}
 
 
-def observe(context: dict[str, Any], wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def observe(context: dict[str, Any], wanted: Sequence[WantedItem]) -> list[Item]:
     """Return the wanted pools that exist, and ours that are no longer wanted."""
     seen = _cluster.look(context)
     return items(context, seen["pools"], seen["rules"], seen["marks"], wanted)
@@ -22,8 +26,8 @@ def items(
     rows: list[dict[str, Any]],
     rules: list[dict[str, Any]],
     marks: set[str],
-    wanted: list[dict[str, Any]],
-) -> list[dict[str, Any]]:
+    wanted: Sequence[WantedItem],
+) -> list[Item]:
     """Compare the answer of ``osd pool ls detail`` with what is wanted.
 
     Another value of a default that the item does not name is a difference too, but of ``pg_num``: Ceph scales it.
@@ -54,7 +58,7 @@ def items(
     return found
 
 
-def _lost(rows: list[dict[str, Any]], marks: set[str], asked: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+def _lost(rows: list[dict[str, Any]], marks: set[str], asked: dict[str, dict[str, Any]]) -> list[Item]:
     """Wanted pools that we made and somebody deleted: told as changed, since a new one does not bring back what they held."""
     there = {row["pool_name"] for row in rows}
     lost = [name for name in asked if name not in there and f"pool/{name}" in marks]
@@ -75,7 +79,7 @@ def defaults(context: dict[str, Any], attrs: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def apply(context: dict[str, Any], changes: list[dict[str, Any]]) -> list[str]:
+def apply(context: dict[str, Any], changes: Sequence[ItemChange]) -> list[str]:
     """Create, change or delete; deleting takes the data along, so it is only asked for with --purge."""
     there = {row["pool_name"]: list(row.get("application_metadata", ())) for row in _cluster.look(context)["pools"]}
     # Deleting is allowed by an option of all monitors, so two of them must not run side by side.
@@ -89,9 +93,7 @@ def apply(context: dict[str, Any], changes: list[dict[str, Any]]) -> list[str]:
     return [f"pool {change['name']}: {past[change['op']]}" for change in changes]
 
 
-def commands(
-    context: dict[str, Any], change: dict[str, Any], applications: list[str] | None
-) -> list[tuple[Command, str]]:
+def commands(context: dict[str, Any], change: ItemChange, applications: list[str] | None) -> list[tuple[Command, str]]:
     """Return the monitor commands that create or change a pool; running them twice does no harm.
 
     ``applications`` are those that it has now; None: there is no such pool.

@@ -7,16 +7,24 @@ object that got one all the same can no longer be listed: those kinds bring thei
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._client import Client, look
+
+if TYPE_CHECKING:
+    from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import (
+        Difference,
+        Item,
+        ItemChange,
+        WantedItem,
+    )
 
 MARK = "scs_deploy"
 
 Field = Callable[[Client, Any], Any]
-Item = dict[str, Any]
+Fields = dict[str, Any]
 
 
 def same(client: Client, value: Any) -> Any:
@@ -43,11 +51,12 @@ class Kind:
     """The item's name that an object of ours carries, or nothing."""
 
 
-def observe(kind: Kind, context: dict[str, Any], wanted: list[Item]) -> list[Item]:
+def observe(kind: Kind, context: dict[str, Any], wanted: Sequence[WantedItem]) -> list[Item]:
     """Return wanted objects that exist and marked ones that nobody wants."""
     client = look(context)
     found = client.all(kind.collection)
-    items, known = [], set()
+    items: list[Item] = []
+    known = set()
     for item in wanted:
         try:
             current = _find(found, kind.identity(client, item["name"], item["attrs"]))
@@ -68,7 +77,7 @@ def observe(kind: Kind, context: dict[str, Any], wanted: list[Item]) -> list[Ite
     return items
 
 
-def apply(kind: Kind, context: dict[str, Any], changes: list[Item], secret_field: str = "") -> list[str]:
+def apply(kind: Kind, context: dict[str, Any], changes: Sequence[ItemChange], secret_field: str = "") -> list[str]:
     """Carry out changes; raises what the client raises."""
     client, done = Client(context), []
     found = client.all(kind.collection)
@@ -100,7 +109,7 @@ def apply(kind: Kind, context: dict[str, Any], changes: list[Item], secret_field
     return done
 
 
-def find(kind: Kind, client: Client, item: Item) -> dict[str, Any] | None:
+def find(kind: Kind, client: Client, item: WantedItem) -> dict[str, Any] | None:
     """Return the object of an item."""
     return _find(client.all(kind.collection), kind.identity(client, item["name"], item["attrs"]))
 
@@ -130,11 +139,11 @@ def _attrs(kind: Kind, client: Client, wanted: Mapping[str, Any], current: Mappi
     return shown
 
 
-def _flaws(kind: Kind, wanted: Mapping[str, Any], current: Mapping[str, Any]) -> list[tuple[dict[str, str], Item]]:
+def _flaws(kind: Kind, wanted: Mapping[str, Any], current: Mapping[str, Any]) -> list[tuple[Difference, Fields]]:
     """Return differences beyond the wanted attributes, each with the fields that put it right: somebody switched an object off, or
     took an option.
     """
-    found: list[tuple[dict[str, str], Item]] = []
+    found: list[tuple[Difference, Fields]] = []
     if current.get("enabled") is False and "enabled" not in wanted:
         found.append(({"what": "enabled", "is": "no", "wanted": "yes"}, {"enabled": True}))
     there = current.get("options") or {}

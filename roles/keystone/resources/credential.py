@@ -6,19 +6,24 @@ Those that we made say so in their content.
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from ._client import Client, look
 from ._objects import MARK
+
+if TYPE_CHECKING:
+    from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Item, ItemChange, WantedItem
 
 Found = tuple[dict[str, Any], dict[str, Any]]
 """A credential and its content."""
 
 
-def observe(context: dict[str, Any], wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def observe(context: dict[str, Any], wanted: Sequence[WantedItem]) -> list[Item]:
     """Return the wanted credentials that exist and ours that nobody wants."""
     client = look(context)
-    found, items = _found(client), []
+    found = _found(client)
+    items: list[Item] = []
     asked = {item["name"]: item for item in wanted}
     for name, (one, content) in found.items():
         if name in asked:
@@ -31,7 +36,7 @@ def observe(context: dict[str, Any], wanted: list[dict[str, Any]]) -> list[dict[
     return items
 
 
-def apply(context: dict[str, Any], changes: list[dict[str, Any]]) -> list[str]:
+def apply(context: dict[str, Any], changes: Sequence[ItemChange]) -> list[str]:
     """Create and delete; one that differs is made anew, since Keystone lets nobody change whose it is."""
     client, done = Client(context), []
     found = _found(client)

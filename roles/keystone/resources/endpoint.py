@@ -5,11 +5,14 @@ Endpoints carry no marks: those of services and regions that we made are ours.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from . import _objects
 from ._client import Client, look
+
+if TYPE_CHECKING:
+    from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Item, ItemChange, WantedItem
 
 
 def _label(client: Client, one: Mapping[str, Any]) -> str:
@@ -34,7 +37,7 @@ KIND = _objects.Kind(
 )
 
 
-def observe(context: dict[str, Any], wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def observe(context: dict[str, Any], wanted: Sequence[WantedItem]) -> list[Item]:
     """Return the wanted endpoints that exist and ours that nobody wants, in regions that are wanted or were."""
     marked = {one["id"] for one in look(context).all("regions") if one.get(_objects.MARK)}
     regions = marked | {item["attrs"]["region"] for item in wanted}
@@ -43,6 +46,6 @@ def observe(context: dict[str, Any], wanted: list[dict[str, Any]]) -> list[dict[
     return [item for item in items if item["name"] in names or item["name"].rpartition(" ")[2] in regions]
 
 
-def apply(context: dict[str, Any], changes: list[dict[str, Any]]) -> list[str]:
+def apply(context: dict[str, Any], changes: Sequence[ItemChange]) -> list[str]:
     """Create, update and delete endpoints."""
     return _objects.apply(KIND, context, changes)

@@ -6,20 +6,25 @@ Assignments carry no marks. Those of users that we made are ours; one of them th
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from ._client import Client, look
 from ._objects import MARK, own_name
+
+if TYPE_CHECKING:
+    from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Item, ItemChange, WantedItem
 
 Assignment = tuple[str, str, str, str]
 """IDs of user and role, kind of the scope, ID of the scope."""
 
 
-def observe(context: dict[str, Any], wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def observe(context: dict[str, Any], wanted: Sequence[WantedItem]) -> list[Item]:
     """Return the wanted assignments that exist, and others of users that we made."""
     client = look(context)
     existing = _existing(client)
-    items, known = [], set()
+    items: list[Item] = []
+    known = set()
     for item in wanted:
         try:
             assignment = _resolve(client, item["attrs"])
@@ -30,10 +35,12 @@ def observe(context: dict[str, Any], wanted: list[dict[str, Any]]) -> list[dict[
             items.append({"name": item["name"], "attrs": item["attrs"], "secret": ""})
     ours = {user["id"] for user in client.all("users") if user.get(MARK)}
     extra = [one for one in existing if one[0] in ours and one not in known]
-    return items + [{"name": _label(client, one), "attrs": {}, "secret": ""} for one in sorted(extra)]
+    for one in sorted(extra):
+        items.append({"name": _label(client, one), "attrs": {}, "secret": ""})
+    return items
 
 
-def apply(context: dict[str, Any], changes: list[dict[str, Any]]) -> list[str]:
+def apply(context: dict[str, Any], changes: Sequence[ItemChange]) -> list[str]:
     """Grant and revoke; granting twice is fine for Keystone."""
     client, done = Client(context), []
     for change in changes:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from . import _objects
+
+if TYPE_CHECKING:
+    from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Item, ItemChange, WantedItem
 
 KIND = _objects.Kind(
     "services",
@@ -14,11 +18,11 @@ KIND = _objects.Kind(
 )
 
 
-def observe(context: dict[str, Any], wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def observe(context: dict[str, Any], wanted: Sequence[WantedItem]) -> list[Item]:
     """Return the wanted services that exist and ours that nobody wants."""
     return _objects.observe(KIND, context, wanted)
 
 
-def apply(context: dict[str, Any], changes: list[dict[str, Any]]) -> list[str]:
+def apply(context: dict[str, Any], changes: Sequence[ItemChange]) -> list[str]:
     """Create, update and delete services."""
     return _objects.apply(KIND, context, changes)

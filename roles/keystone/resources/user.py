@@ -6,11 +6,15 @@ changed is found. Keystone refuses every login of a disabled user, or one of a d
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import _objects
 from ._client import Client, look
+
+if TYPE_CHECKING:
+    from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Item, ItemChange, WantedItem
 
 LOGINS = 4
 """Logins at a time: Keystone hashes each password for about 0.35 s of CPU (bcrypt, 12 rounds)."""
@@ -35,7 +39,7 @@ KIND = _objects.Kind(
 )
 
 
-def observe(context: dict[str, Any], wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def observe(context: dict[str, Any], wanted: Sequence[WantedItem]) -> list[Item]:
     """Return the wanted users that exist and ours that nobody wants."""
     items = _objects.observe(KIND, context, wanted)
     secrets = {item["name"]: item for item in wanted if item.get("secret")}
@@ -43,7 +47,7 @@ def observe(context: dict[str, Any], wanted: list[dict[str, Any]]) -> list[dict[
     checked = [item for item in items if item["name"] in secrets]
     disabled = {one["id"] for one in [*client.all("domains"), *client.all("users")] if one.get("enabled") is False}
 
-    def check(item: dict[str, Any]) -> str:
+    def check(item: Item) -> str:
         asked = secrets[item["name"]]
         user = _objects.find(KIND, client, asked) or {}
         if {user.get("id"), user.get("domain_id")} & disabled:
@@ -58,14 +62,14 @@ def observe(context: dict[str, Any], wanted: list[dict[str, Any]]) -> list[dict[
     return items
 
 
-def apply(context: dict[str, Any], changes: list[dict[str, Any]]) -> list[str]:
+def apply(context: dict[str, Any], changes: Sequence[ItemChange]) -> list[str]:
     """Create, update and delete users; a password that is right is left alone, since one that is set anew ends all tokens."""
     client = Client(context)
-    needed = [{**change, "secret": ""} if _is_right(client, change) else change for change in changes]
+    needed: list[ItemChange] = [{**change, "secret": ""} if _is_right(client, change) else change for change in changes]
     return _objects.apply(KIND, context, needed, secret_field="password")  # noqa: S106 - the field's name
 
 
-def _is_right(client: Client, change: dict[str, Any]) -> bool:
+def _is_right(client: Client, change: ItemChange) -> bool:
     if change["op"] == "delete" or not change.get("secret") or not _objects.find(KIND, client, change):
         return False
     domain = client.domain_id(change["attrs"].get("domain", "default"))

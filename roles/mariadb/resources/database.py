@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from . import _server
 from ._server import MARK, SYSTEM, name, text
+
+if TYPE_CHECKING:
+    from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Item, ItemChange, WantedItem
 
 CHARSET, COLLATION = "utf8mb4", "utf8mb4_uca1400_ai_ci"
 """The defaults; the collation is that of MariaDB 11.8 itself."""
@@ -16,15 +20,15 @@ _LIST = (
 )
 
 
-def observe(context: dict[str, Any], wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def observe(context: dict[str, Any], wanted: Sequence[WantedItem]) -> list[Item]:
     """Return the wanted databases that exist, and ours that are no longer wanted."""
     return items(_server.query(context, _LIST), wanted)
 
 
-def items(rows: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def items(rows: list[dict[str, Any]], wanted: Sequence[WantedItem]) -> list[Item]:
     """Compare the rows of ``information_schema.schemata`` with what is wanted."""
     asked = {item["name"]: item.get("attrs", {}) for item in wanted}
-    found = []
+    found: list[Item] = []
     for row in rows:
         actual = {"charset": row["charset"], "collation": row["collation"]}
         if row["name"] in asked:
@@ -36,7 +40,7 @@ def items(rows: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> list[dict
     return found
 
 
-def apply(context: dict[str, Any], changes: list[dict[str, Any]]) -> list[str]:
+def apply(context: dict[str, Any], changes: Sequence[ItemChange]) -> list[str]:
     """Create, alter or drop."""
     _server.execute(context, [statement for change in changes for statement in statements(change)])
     return [
@@ -47,7 +51,7 @@ def apply(context: dict[str, Any], changes: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def statements(change: dict[str, Any]) -> list[str]:
+def statements(change: ItemChange) -> list[str]:
     """Return the SQL of one change; running it twice does no harm.
 
     Raises ``ValueError`` for a system database.

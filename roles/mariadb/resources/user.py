@@ -7,10 +7,14 @@ packages; the secret is compared by its hash, and statements carry the hash, nev
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from . import _server
 from ._server import MARK, name, text
+
+if TYPE_CHECKING:
+    from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Item, ItemChange, WantedItem
 
 _USERS = (
     "SELECT u.User AS user, u.Host AS host, u.plugin AS plugin, u.authentication_string AS hash, u.ssl_type AS tls, "
@@ -30,17 +34,15 @@ LOGIN = frozenset({"TLS", "locked", "password", "plugin"})
 """Differences of how a user logs in, not of what it may do."""
 
 
-def observe(context: dict[str, Any], wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def observe(context: dict[str, Any], wanted: Sequence[WantedItem]) -> list[Item]:
     """Return the wanted users that exist, and ours that are no longer wanted."""
     return items(_server.query(context, _USERS), _server.query(context, _GRANTS), wanted)
 
 
-def items(
-    users: list[dict[str, Any]], grants: list[dict[str, Any]], wanted: list[dict[str, Any]]
-) -> list[dict[str, Any]]:
+def items(users: list[dict[str, Any]], grants: list[dict[str, Any]], wanted: Sequence[WantedItem]) -> list[Item]:
     """Compare the rows of ``mysql.user`` and ``mysql.db`` with what is wanted."""
     asked = {(item["name"], _host(item.get("attrs", {}))): item for item in wanted}
-    found = []
+    found: list[Item] = []
     for row in users:
         key = (row["user"], row["host"])
         own = {_unescape(grant["Db"]): grant for grant in grants if (grant["User"], grant["Host"]) == key}
@@ -52,7 +54,7 @@ def items(
     return found
 
 
-def _compared(item: dict[str, Any], row: dict[str, Any], grants: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def _compared(item: WantedItem, row: dict[str, Any], grants: dict[str, dict[str, Any]]) -> Item:
     attrs = item.get("attrs", {})
     databases, expected = _databases(attrs), _privileges(attrs)
     held = {one: privileges(grants[one]) for one in databases if one in grants}
@@ -94,7 +96,7 @@ def _login(row: dict[str, Any]) -> list[tuple[str, str, str]]:
     return [(what, is_, wanted) for what, is_, wanted in found if is_ != wanted]
 
 
-def _secret_state(item: dict[str, Any], row: dict[str, Any]) -> str:
+def _secret_state(item: WantedItem, row: dict[str, Any]) -> str:
     if not item.get("secret"):
         return ""
     if row["plugin"] != _PLUGIN:
@@ -102,7 +104,7 @@ def _secret_state(item: dict[str, Any], row: dict[str, Any]) -> str:
     return str(item.get("digest", "")) if row["hash"] == native_hash(item["secret"]) else "differs"
 
 
-def apply(context: dict[str, Any], changes: list[dict[str, Any]]) -> list[str]:
+def apply(context: dict[str, Any], changes: Sequence[ItemChange]) -> list[str]:
     """Create, alter or drop."""
     there = items(_server.query(context, _USERS), _server.query(context, _GRANTS), changes)
     wanted = [(*statements(change), *reconnecting(change, there)) for change in changes]
@@ -111,7 +113,7 @@ def apply(context: dict[str, Any], changes: list[dict[str, Any]]) -> list[str]:
     return [f"user {change['name']}: {past[change['op']]}" for change in changes]
 
 
-def statements(change: dict[str, Any]) -> list[str]:
+def statements(change: ItemChange) -> list[str]:
     """Return the SQL of one change; running it twice does no harm.
 
     Raises ``ValueError`` for an account of the server itself.
@@ -136,7 +138,7 @@ def statements(change: dict[str, Any]) -> list[str]:
     ]
 
 
-def reconnecting(change: dict[str, Any], there: list[dict[str, Any]]) -> list[str]:
+def reconnecting(change: ItemChange, there: Sequence[Item]) -> list[str]:
     """Return the SQL that ends the connections of a user whose rights are others than wanted.
 
     A connection keeps the rights that it found when it chose its database, and services keep connections for an hour. Where only

@@ -7,8 +7,11 @@ import http.client
 import json
 import ssl
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Difference
 
 MARK = "scs-deploy"
 """Tag of the users and vhosts that were made by us: only these are ever reported as no longer wanted."""
@@ -73,7 +76,7 @@ def told(wanted: Mapping[str, Any], actual: Mapping[str, Any], same: Mapping[str
     return {key: value if same.get(key, False) else actual.get(key) for key, value in wanted.items()}
 
 
-def difference(what: str, actual: object, wanted: object) -> dict[str, str]:
+def difference(what: str, actual: object, wanted: object) -> Difference:
     """Return what differs beyond the attributes that an item names; nothing is told as ``none``."""
 
     def said(value: object) -> str:

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from . import _api
 from ._api import MARK, Api
 
+if TYPE_CHECKING:
+    from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Item, ItemChange, WantedItem
+
 _RIGHTS = ("configure", "write", "read")
 
 
-def observe(context: dict[str, Any], wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def observe(context: dict[str, Any], wanted: Sequence[WantedItem]) -> list[Item]:
     """Return the wanted users that exist, and ours that are no longer wanted."""
     with Api(context) as api:
         return items(api.get("users"), api.get("permissions"), wanted)
 
 
-def items(
-    users: list[dict[str, Any]], permissions: list[dict[str, Any]], wanted: list[dict[str, Any]]
-) -> list[dict[str, Any]]:
+def items(users: list[dict[str, Any]], permissions: list[dict[str, Any]], wanted: Sequence[WantedItem]) -> list[Item]:
     """Compare the answers of ``/api/users`` and ``/api/permissions`` with what is wanted."""
     asked = {item["name"]: item for item in wanted}
-    found = []
+    found: list[Item] = []
     for row in users:
         rights = {one["vhost"]: {key: one[key] for key in _RIGHTS} for one in permissions if one["user"] == row["name"]}
         if row["name"] in asked:
@@ -33,7 +35,7 @@ def items(
     return found
 
 
-def _compared(item: dict[str, Any], row: dict[str, Any], rights: dict[str, dict[str, str]]) -> dict[str, Any]:
+def _compared(item: WantedItem, row: dict[str, Any], rights: dict[str, dict[str, str]]) -> Item:
     attrs = item.get("attrs", {})
     vhost = attrs.get("vhost", "/")
     wanted = {"vhost": [vhost], "tags": _api.tags(attrs.get("tags")), **_rights(attrs)}
@@ -58,7 +60,7 @@ def matches(row: dict[str, Any], password: str) -> bool:
     return stored[4:] == hashlib.sha256(stored[:4] + password.encode()).digest()
 
 
-def apply(context: dict[str, Any], changes: list[dict[str, Any]]) -> list[str]:
+def apply(context: dict[str, Any], changes: Sequence[ItemChange]) -> list[str]:
     """Create, change or delete."""
     done = []
     with Api(context) as api:
@@ -68,7 +70,7 @@ def apply(context: dict[str, Any], changes: list[dict[str, Any]]) -> list[str]:
     return done
 
 
-def _one(api: Api, change: dict[str, Any]) -> None:
+def _one(api: Api, change: ItemChange) -> None:
     name, attrs = change["name"], change.get("attrs", {})
     if change["op"] == "delete":
         api.delete("users", name)

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from . import _api
 from ._api import MARK, Api
 
+if TYPE_CHECKING:
+    from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Item, ItemChange, WantedItem
+
 QUEUE_TYPE = "quorum"
 
 
-def observe(context: dict[str, Any], wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def observe(context: dict[str, Any], wanted: Sequence[WantedItem]) -> list[Item]:
     """Return the wanted vhosts that exist, and ours that are no longer wanted."""
     with Api(context) as api:
         return items(api.get("vhosts"), wanted)
 
 
-def items(rows: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def items(rows: list[dict[str, Any]], wanted: Sequence[WantedItem]) -> list[Item]:
     """Compare the answer of ``/api/vhosts`` with what is wanted."""
     asked = {item["name"]: item.get("attrs", {}) for item in wanted}
-    found = []
+    found: list[Item] = []
     for row in rows:
         actual = {"default_queue_type": _queue_type(row)}
         if row["name"] in asked:
@@ -36,7 +40,7 @@ def _queue_type(row: dict[str, Any]) -> str:
     return {"undefined": "", "rabbit_quorum_queue": "quorum", "rabbit_classic_queue": "classic"}.get(kind, kind)
 
 
-def apply(context: dict[str, Any], changes: list[dict[str, Any]]) -> list[str]:
+def apply(context: dict[str, Any], changes: Sequence[ItemChange]) -> list[str]:
     """Create, change or delete."""
     done = []
     with Api(context) as api:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, TypedDict
+from typing import Any, Literal, NamedTuple, NotRequired, TypedDict
 
 Kind = Literal["container", "host"]
 
@@ -341,6 +341,31 @@ class JobRecord:
 
 Difference = TypedDict("Difference", {"what": str, "is": str, "wanted": str})
 """What ``apply`` would put right beyond the wanted attributes: texts for people, as in ``tags: administrator, wanted none``."""
+
+
+class Item(TypedDict):
+    """What a reconciler tells of a resource; see ``ItemSeen``."""
+
+    name: str
+    attrs: dict[str, Any]
+    secret: str
+    differences: NotRequired[list[Difference]]
+
+
+class WantedItem(TypedDict):
+    """What a reconciler is asked about; ``secret`` is the value."""
+
+    kind: str
+    name: str
+    attrs: dict[str, Any]
+    secret: str
+    digest: str
+
+
+class ItemChange(WantedItem):
+    """What a reconciler is to do; see ``Operation``."""
+
+    op: Literal["create", "update", "delete"]
 
 
 @dataclass(frozen=True, slots=True)
