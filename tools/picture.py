@@ -47,7 +47,7 @@ def answers(before: World, after: World) -> dict[str, dict]:
             wanted = after.sealed.files[one.id]
             found[node]["instances"][one.name]["files"] = {
                 file.path: {
-                    "state": "present",
+                    "state": "differs",
                     "text": mask(content(file, before.desired, before.resolve), file.masked),
                 }
                 for file in one.files
