@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
@@ -17,7 +16,8 @@ from scs_deploy.cli import common
 from scs_deploy.cli.change import make
 from scs_deploy.cli.common import JsonOption, LimitOption, RegionOption, VaultOption
 from scs_deploy.cli.plan_text import print_plan
-from scs_deploy.errors import CHANGES_PENDING, DeployError, UsageError
+from scs_deploy.errors import CHANGES_PENDING, UsageError
+from scs_deploy.machine.files import write_atomic
 from scs_deploy.machine.locks import check_free
 from scs_deploy.operations.session import Session, unreachable_error
 from scs_deploy.operations.status import Row, rows
@@ -93,7 +93,7 @@ def drift_command(
     drift.check_undisturbed(observation.observed)
     found = drift.look(plan, observation.sealed, session.state)
     if textfile:
-        _replace(textfile, found.metrics(time.time()))
+        write_atomic(textfile, found.metrics(time.time()), 0o644)
     if as_json:
         common.print_json(found.as_json())
     else:
@@ -109,21 +109,6 @@ def _drift_summary(found: drift.Drift) -> str:
     count, pending = len(found.found.steps), len(found.pending.steps)
     text = f"Drift: {count} difference{'' if count == 1 else 's'}; apply repairs." if count else "Drift: none."
     return text + (f" Not applied yet, so no drift: {pending} change{'' if pending == 1 else 's'}." if pending else "")
-
-
-def _replace(path: Path, text: str) -> None:
-    """At once: a collector never reads half a file."""
-    temporary = path.with_name(f".{path.name}.new")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
-        raise DeployError(
-            "the metrics cannot be written", where=str(path), why=error.strerror or str(error), fix="check the folder"
-        ) from error
 
 
 def _print_rows(found: list[Row]) -> None:

@@ -8,18 +8,20 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from scs_deploy.errors import DeployError
+from scs_deploy.errors import DeployError, LockedError
 from scs_deploy.images import layout
 from scs_deploy.lab import container, disks, host, image, keys, nodefiles
 from scs_deploy.lab.identity import LabFiles, LabNames, find_record
-from scs_deploy.lab.lock import locked
 from scs_deploy.lab.network import LabNetwork
 from scs_deploy.lab.preflight import check_machine, check_memory
 from scs_deploy.lab.spec import LabSpec, NodeSpec
 from scs_deploy.machine import engine, environment
+from scs_deploy.machine.files import write_atomic
+from scs_deploy.machine.locks import locked
 from scs_deploy.machine.waiting import wait_for
 
 Progress = Callable[[str], None]
@@ -73,7 +75,7 @@ class Lab:
         network namespace of the lab, and ``enter`` or ``prefix`` leads there.
         """
         check_machine()
-        with locked(self.files.lock):
+        with self._changing():
             running = container.listed(self.names)
             container.check_owner(running.values(), self.files.folder)
             check_memory(self.spec, [node.name for node in self.spec.nodes if node.name not in running])
@@ -91,7 +93,7 @@ class Lab:
     def down(self) -> None:
         """Remove everything that carries the lab's id, then look again. Raises DeployError naming what remains."""
         check_machine()
-        with locked(self.files.lock, remove=True):
+        with self._changing(last=True):
             there = container.listed(self.names).values()
             container.check_owner(there, self.files.folder)
             container.remove(there)
@@ -129,7 +131,7 @@ class Lab:
         """A fresh node: its container, volumes and disks are made anew; its addresses and host key stay."""
         node = self.spec.node(name)
         check_machine()
-        with locked(self.files.lock):
+        with self._changing():
             self._forget(node.name)
         self.up(progress)
 
@@ -242,7 +244,7 @@ class Lab:
             addresses = [str(a.ip) for given in node.addresses.values() for a in given]
             public = self.files.node(node.name) / f"{nodefiles.HOST_KEY}.pub"
             hosts[(node.name, *addresses)] = public.read_text()
-        nodefiles.replace(self.files.known_hosts, keys.known_hosts(hosts))
+        write_atomic(self.files.known_hosts, keys.known_hosts(hosts), sync=False)
 
     def _remove_strangers(self, running: Mapping[str, container.NodeContainer], progress: Progress) -> None:
         wanted = {node.name for node in self.spec.nodes}
@@ -258,6 +260,16 @@ class Lab:
         self.network.forget(node)
 
     # -- small things ------------------------------------------------------------------------------------------------
+
+    def _changing(self, *, last: bool = False) -> AbstractContextManager[None]:
+        """One change of a lab at a time; the ``last`` one removes the lock. Raises ``LockedError`` while another goes on."""
+
+        def busy() -> None:
+            what, fix = "another process is changing this lab", "wait for it, or end it, and run again"
+            raise LockedError(what, where=str(self.files.lock), fix=fix)
+
+        self.files.lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return locked(self.files.lock, busy, remove=last)
 
     def _state(self, there: container.NodeContainer | None) -> str:
         if there is None:

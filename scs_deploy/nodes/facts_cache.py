@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from scs_deploy.machine.files import write_atomic
+
 
 class FactsCache:
     """One JSON file per node; each is read at most once."""
@@ -38,4 +40,4 @@ class FactsCache:
     def _keep(self, node: str, known: Mapping[str, Any]) -> None:
         self._known[node] = known
         self.folder.mkdir(exist_ok=True)
-        (self.folder / f"{node}.json").write_text(json.dumps(known), encoding="utf-8")
+        write_atomic(self.folder / f"{node}.json", json.dumps(known), sync=False)

@@ -17,6 +17,7 @@ from scs_deploy.errors import InputError, UsageError
 from scs_deploy.images import read_lock
 from scs_deploy.lab import Lab, LabSpec
 from scs_deploy.machine import paths
+from scs_deploy.machine.files import write_atomic
 from scs_deploy.nodes import clocks
 from scs_deploy.nodes.connection import Connection
 from scs_deploy.nodes.facts_cache import FactsCache
@@ -164,9 +165,7 @@ class Session:
         text = "# Kept by scs-deploy: where components were placed that not every node of a group carries.\n"
         text += yaml.safe_dump(chosen, sort_keys=True) if chosen else "{}\n"
         if not path.exists() or path.read_text(encoding="utf-8") != text:
-            temporary = path.with_name(f".{path.name}.new")
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(path)
+            write_atomic(path, text, 0o644)
 
     def remember(self, plan: Plan, sealed: Sealed, undone: set[str]) -> None:
         """Keep what nodes hold after a plan was carried out, less the steps that are ``undone``: drift is told by it."""

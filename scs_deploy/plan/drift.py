@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from scs_deploy.errors import LockedError
+from scs_deploy.machine.files import write_atomic
 from scs_deploy.plan.make import Observed
 from scs_deploy.plan.plan import Plan, Step, Wave
 from scs_deploy.render.digests import Sealed, digest
@@ -94,9 +95,7 @@ def record(state: Path, plan: Plan, sealed: Sealed, undone: set[str], nodes: Col
         asked = (not plan.limit or node in plan.limit) and (not plan.services or service in plan.services)
         if asked and node not in plan.unknown and not {name, f"{name}#files"} & undone:
             applied[name] = wanted[name]
-    temporary = state / f".{FILE}.new"
-    temporary.write_text(json.dumps(applied, indent=0, sort_keys=True), encoding="utf-8")
-    temporary.replace(state / FILE)
+    write_atomic(state / FILE, json.dumps(applied, indent=0, sort_keys=True))
 
 
 def identities(sealed: Sealed) -> dict[str, str]:

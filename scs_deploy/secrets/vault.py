@@ -9,8 +9,9 @@ from pathlib import Path
 
 from scs_deploy.catalogue.service import Secret
 from scs_deploy.errors import Finding, InputError
+from scs_deploy.machine.locks import locked
 from scs_deploy.secrets import account_names, form, password, pki
-from scs_deploy.secrets.encrypted import EncryptedFile, exclusive
+from scs_deploy.secrets.encrypted import EncryptedFile
 from scs_deploy.secrets.generate import MAPPINGS, generate
 from scs_deploy.secrets.value import SecretValue, Value
 
@@ -58,7 +59,7 @@ class Vault:
         """Open the vault, made with a CA if there is none; the password must exist."""
         if not (folder / FILE).exists():
             fresh = cls(folder, password.read(folder, password_source))
-            with exclusive(folder):
+            with locked(folder):
                 if not fresh._file.exists():
                     fresh._file.write({})
         vault = cls.open(folder, password_source)
@@ -87,7 +88,7 @@ class Vault:
         if not keep:
             self._values = _secret(make(self._values))
             return
-        with exclusive(self.folder):
+        with locked(self.folder):
             self._values = _secret(make(self._file.read()))
             self._file.write(self._values)
 
@@ -154,7 +155,7 @@ class Vault:
 
     def save(self) -> list[str]:
         """Write the certificates that were issued, one file per node; return the nodes."""
-        with exclusive(self.folder):
+        with locked(self.folder):
             for node, instances in self._changed.items():
                 file = self._certs_file(node)
                 ours = {instance: self._certs[node][instance] for instance in instances}
@@ -165,7 +166,7 @@ class Vault:
 
     def _add(self, make: Callable[[Mapping[str, Value]], dict[str, Value]]) -> list[str]:
         """Read again what another process may have written, add to it, write."""
-        with exclusive(self.folder):
+        with locked(self.folder):
             self._values = self._file.read()
             new = make(self._values)
             if new:

@@ -17,9 +17,8 @@ from scs_deploy.lab.container import NodeContainer, check_owner, run_arguments
 from scs_deploy.lab.disks import all_disks
 from scs_deploy.lab.identity import LabFiles, LabNames, find_record
 from scs_deploy.lab.keys import known_hosts, ssh_command
-from scs_deploy.lab.lock import locked
+from scs_deploy.lab.lab import Lab
 from scs_deploy.lab.nodefiles import contents, resolv_conf
-from scs_deploy.lab.nodefiles import replace as write_file
 from scs_deploy.lab.spec import DiskSpec, LabSpec
 
 NAMES = LabNames("1a2b")
@@ -112,21 +111,14 @@ def test_ssh_believes_nothing_but_the_labs_known_hosts() -> None:
     assert command[-1] == "root@10.1.0.11"
 
 
-def test_a_file_is_replaced_with_its_mode(tmp_path: Path) -> None:
-    path = tmp_path / "entry"
-    path.write_text("old")
-    write_file(path, "new", 0o700)
-    assert (path.read_text(), path.stat().st_mode & 0o777) == ("new", 0o700)
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_the_second_change_of_a_lab_is_refused_until_the_first_ends(tmp_path: Path) -> None:
-    path = tmp_path / "labs" / "lock"
-    with locked(path), pytest.raises(LockedError), locked(path):
+def test_the_second_change_of_a_lab_is_refused_until_the_first_ends(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("SCS_DEPLOY_STATE_DIR", str(tmp_path))
+    lab = Lab(SPEC)
+    with lab._changing(), pytest.raises(LockedError, match="changing this lab"), lab._changing():
         pass
-    with locked(path, remove=True):
+    with lab._changing(last=True):
         pass
-    assert not path.exists()
+    assert not lab.files.lock.exists()
 
 
 def test_a_lab_is_found_by_its_folder_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,8 +19,8 @@ import pytest
 
 from scs_deploy.catalogue.service import Secret
 from scs_deploy.errors import DeployError, InputError, Interrupted
+from scs_deploy.machine.files import write_atomic
 from scs_deploy.secrets import SecretValue, Vault, edit, form, password, value
-from scs_deploy.secrets.encrypted import write_atomically
 from scs_deploy.secrets.generate import generate
 from scs_deploy.secrets.pki import CertificateRequest
 
@@ -106,7 +106,7 @@ def test_ssh_key_is_accepted_by_openssh(vault, tmp_path):
     vault.ensure(WANTED)
     key = vault.get("nova-ssh")
     private = tmp_path / "key"
-    write_atomically(private, key["private"].encode())
+    write_atomic(private, key["private"].encode())
     derived = subprocess.run(["ssh-keygen", "-y", "-f", private], capture_output=True, text=True, check=True).stdout
     assert derived.split()[:2] == key["public"].split()[:2]
     assert key["public"].split()[0] == "ssh-ed25519"
