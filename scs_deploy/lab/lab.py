@@ -7,10 +7,11 @@ import os
 import shlex
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import IO, TYPE_CHECKING
 
 from scs_deploy.errors import DeployError, LockedError
 from scs_deploy.images import layout
@@ -24,12 +25,16 @@ from scs_deploy.machine.files import write_atomic
 from scs_deploy.machine.locks import locked
 from scs_deploy.machine.waiting import wait_for
 
+if TYPE_CHECKING:
+    from scs_deploy.nodes.fleet import Fleet
+
 Progress = Callable[[str], None]
 
 BOOT_SECONDS = 60
 SHUTDOWN_SECONDS = 180
 """Servers on a node are given time to shut down before it does."""
 CLONE_NEWNET = 0x40000000
+OWN_NAMESPACE = Path("/proc/thread-self/ns/net")
 UNIT_STATES = ("running", "degraded")
 
 
@@ -47,11 +52,16 @@ def _silent(_: str) -> None:
     return
 
 
+def _enter(namespace: IO[bytes]) -> None:
+    if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), CLONE_NEWNET) != 0:
+        raise DeployError("cannot enter the lab's networks", why=os.strerror(ctypes.get_errno()), fix="be root")
+
+
 class Lab:
     """The lab of one region. Every method finds out what there is; nothing relies on what an earlier run remembered.
 
     ``files.record`` exists from the first ``up`` to the next ``down``: whoever connects to the region's nodes
-    asks for it, and then uses the lab's key and known hosts, after ``enter()``.
+    asks for it, and then uses the lab's key and known hosts (``fleet``), while it has ``entered``.
     """
 
     def __init__(self, spec: LabSpec) -> None:
@@ -72,7 +82,7 @@ class Lab:
         """Make what is missing and repair what is broken; data of nodes that exist is kept.
 
         The bridges belong to this machine, unless their networks are taken here (or ``private``): then they live in a
-        network namespace of the lab, and ``enter`` or ``prefix`` leads there.
+        network namespace of the lab, and ``entered`` or ``prefix`` leads there.
         """
         check_machine()
         with self._changing():
@@ -188,13 +198,35 @@ class Lab:
         shell, umask = environment.operators(), environment.operators_umask()
         return subprocess.run([*self.prefix(), *argv], check=False, env=shell, umask=umask).returncode
 
-    def enter(self) -> None:
-        """Move this thread, and what it starts, to where the lab's networks are; not to be mixed with ``up`` or ``down``."""
+    def fleet(self, fleet: Fleet) -> Fleet:
+        """The same nodes, reached as the lab's: with its key, at its addresses."""
+        key, known = str(self.files.private_key), str(self.files.known_hosts)
+        connections = {
+            name: replace(
+                one, host=self.address(name), user="root", port=22, key=key, known_hosts=known, jump="", become=False
+            )
+            for name, one in fleet.connections.items()
+        }
+        return replace(fleet, connections=connections, lab=True)
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Have this thread, and what it starts, where the lab's networks are, for the body; not to be mixed with ``up`` or ``down``."""
         if self.namespace is None:
+            yield
             return
-        with self.namespace.open() as stream:
-            if ctypes.CDLL(None, use_errno=True).setns(stream.fileno(), CLONE_NEWNET) != 0:
-                raise DeployError("cannot enter the lab's networks", why=os.strerror(ctypes.get_errno()), fix="be root")
+        with OWN_NAMESPACE.open("rb") as before:
+            self.enter()
+            try:
+                yield
+            finally:
+                _enter(before)
+
+    def enter(self) -> None:
+        """The same until the thread ends, for who cannot say where its body is, as an inventory plugin of Ansible."""
+        if self.namespace:
+            with self.namespace.open("rb") as stream:
+                _enter(stream)
 
     # -- the steps of up ---------------------------------------------------------------------------------------------
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
+from scs_deploy.catalogue.load import Catalogue
 from scs_deploy.catalogue.service import Secret
-from scs_deploy.errors import Finding, InputError, UsageError
-from scs_deploy.operations.session import Observation, Session
+from scs_deploy.errors import Finding, InputError
+from scs_deploy.operations.site import Site
+from scs_deploy.plan.inputs import Observed
 from scs_deploy.render.desired import Desired, Instance
-from scs_deploy.secrets import account_names
+from scs_deploy.render.digests import Sealed
+from scs_deploy.secrets import Vault
 from scs_deploy.secrets.account_names import OTHER, SECOND
-from scs_deploy.secrets.generate import generate
 from scs_deploy.secrets.keys import too_early
 from scs_deploy.secrets.placeholders import find
 
@@ -30,19 +32,12 @@ _LEAVE = "leave it; a new one with 'scs-deploy secrets edit' makes what was made
 _BY_HAND = "change it with 'scs-deploy secrets edit' and apply, at a time when its users may be interrupted"
 
 
-def specifications(session: Session) -> dict[str, Secret]:
-    """Return the secrets of deployed services, by name."""
-    placed = {one.service for one in session.placement.placed}
-    services = (session.catalogue.services[name] for name in sorted(placed))
-    return {name: spec for service in services for name, spec in service.secrets.items()}
-
-
-def rotatable(desired: Desired, session: Session) -> dict[str, tuple[str, ...]]:
+def rotatable(desired: Desired, catalogue: Catalogue) -> dict[str, tuple[str, ...]]:
     """Return the secrets that only accounts log in with, and what those are: secret -> ``database user keystone``, …"""
     users: dict[str, list[str]] = {}
     other: set[str] = set()
     for item in desired.items:
-        owner, owns = desired.owners[item.owner], session.catalogue.services[item.owner].owns
+        owner, owns = desired.owners[item.owner], catalogue.services[item.owner].owns
         accounts = owns.accounts if owns else {}
         for secret in (name.removesuffix(OTHER) for name in find(item.secret)):
             if item.kind in accounts and item.kind not in owner.kept:
@@ -52,43 +47,33 @@ def rotatable(desired: Desired, session: Session) -> dict[str, tuple[str, ...]]:
     return {name: tuple(found) for name, found in sorted(users.items()) if name not in other}
 
 
-def keys(session: Session, names: Sequence[str]) -> dict[str, Secret]:
+def keys(site: Site, vault: Vault, names: Sequence[str]) -> dict[str, Secret]:
     """Return those of the named secrets that are keys which can be rotated; raises ``InputError`` where it is too early."""
-    wanted = {name: spec for name, spec in specifications(session).items() if name in names and spec.valid_minutes}
-    early = [too_early(name, spec, session.vault.values(), session.vault.clock()) for name, spec in wanted.items()]
+    wanted = {name: spec for name, spec in site.secrets.items() if name in names and spec.valid_minutes}
+    early = [too_early(name, spec, vault.values(), vault.clock()) for name, spec in wanted.items()]
     if findings := [one for one in early if one]:
         raise InputError(findings)
     return wanted
 
 
-def choose(session: Session, desired: Desired, names: Sequence[str], services: Sequence[str]) -> tuple[str, ...]:
+def choose(site: Site, desired: Desired, names: Sequence[str], services: Sequence[str]) -> tuple[str, ...]:
     """Return the secrets to rotate: those named, those of services, or all that can be.
 
     Raises ``UsageError`` for unknown services, ``InputError`` with a reason for each name that cannot be rotated.
     """
-    can, specs = rotatable(desired, session), specifications(session)
-    unknown = [name for name in services if name not in session.catalogue.services]
-    if unknown:
-        raise UsageError(
-            f"there is no service {', '.join(unknown)}", fix=f"known: {', '.join(session.catalogue.services)}"
-        )
-    findings = [_refusal(name, specs, can) for name in names if name not in can]
+    can = rotatable(desired, site.catalogue)
+    site.check_services(services)
+    findings = [_refusal(name, site.secrets, can) for name in names if name not in can]
     if findings:
         raise InputError(findings)
-    own = [name for one in services for name in session.catalogue.services[one].secrets if name in can]
+    own = [name for one in services for name in site.catalogue.services[one].secrets if name in can]
     chosen = dict.fromkeys([*names, *own] if names or services else can)
     if not chosen:
-        where = f"service {', '.join(services)}" if services else f"region {session.region.name}"
+        where = f"service {', '.join(services)}" if services else f"region {site.region.name}"
         raise InputError(
             f"{where} has no password that can be rotated", fix=f"those that can: {', '.join(can) or 'none'}"
         )
     return tuple(chosen)
-
-
-def begun(session: Session, secrets: Collection[str]) -> account_names.Values:
-    """Return new values of secrets."""
-    specs = specifications(session)
-    return {name: generate(name, specs[name]) for name in secrets}
 
 
 def require_names(desired: Desired, secrets: Collection[str]) -> None:
@@ -114,20 +99,21 @@ def require_names(desired: Desired, secrets: Collection[str]) -> None:
         raise InputError(findings)
 
 
-def lagging(desired: Desired, observation: Observation, secrets: Collection[str]) -> list[str]:
+def lagging(sealed: Sealed, observed: Observed, secrets: Collection[str]) -> list[str]:
     """Return who does not hold what the vault says of secrets: instances that have not taken it, accounts that are not set.
 
     Empty means that the next phase may begin. A node that was not looked at lags behind, for its processes still run.
     """
+    desired = sealed.desired
     names = {name + suffix for name in secrets for suffix in ("", OTHER)}
     found = [
         f"{node}: it was never reached, so what its processes log in with is not known" for node in desired.unrendered
     ]
     for group in desired.instances.values():
         for instance in group:
-            if why := _instance_lags(instance, observation, names):
+            if why := _instance_lags(instance, sealed, observed, names):
                 found.append(f"{instance.id}: {why}")
-    return [*found, *_accounts_lag(desired, observation, names)]
+    return [*found, *_accounts_lag(sealed, observed, names)]
 
 
 def _refusal(name: str, specs: Mapping[str, Secret], can: Collection[str]) -> Finding:
@@ -139,31 +125,32 @@ def _refusal(name: str, specs: Mapping[str, Secret], can: Collection[str]) -> Fi
     )
 
 
-def _instance_lags(instance: Instance, observation: Observation, names: Collection[str]) -> str:
+def _instance_lags(instance: Instance, sealed: Sealed, observed: Observed, names: Collection[str]) -> str:
     files = [file for file in instance.files if any(name in names for name in find(file.text))]
     if not files:
         return ""
-    if instance.node not in observation.observed:
+    if instance.node not in observed:
         return "its node was not looked at (in maintenance, or unreachable)"
-    seen = observation.observed[instance.node].get("instances", {}).get(instance.name, {})
+    seen = observed[instance.node].get("instances", {}).get(instance.name, {})
     if any(file.path in seen.get("files", {}) for file in files):
         return "its files differ"
     if all(file.bookkeeping or file.effect == "none" for file in files):
         return ""
-    running, sealed = seen.get("running") or {}, observation.sealed
+    running = seen.get("running") or {}
     if running.get("start") != sealed.start[instance.id] or running.get("reload") != sealed.reload[instance.id]:
         return "it runs with earlier input" if running else "it does not run"
     return ""
 
 
-def _accounts_lag(desired: Desired, observation: Observation, names: Collection[str]) -> Iterator[str]:
+def _accounts_lag(sealed: Sealed, observed: Observed, names: Collection[str]) -> Iterator[str]:
+    desired = sealed.desired
     for item in desired.items:
         if not any(name in names for name in find(item.secret)):
             continue
-        answer = observation.observed.get(desired.owners[item.owner].node, {}).get("owners", {}).get(item.owner, {})
+        answer = observed.get(desired.owners[item.owner].node, {}).get("owners", {}).get(item.owner, {})
         there = {one["name"]: one for one in answer.get("items", {}).get(item.kind, ())}
         found = there.get(item.name, {})
-        if found.get("secret") != observation.sealed.items[item.id] or found.get("differences"):
+        if found.get("secret") != sealed.items[item.id] or found.get("differences"):
             yield f"{item.owner}: {item.kind} {item.name} is not set"
         base = item.name.removesuffix(SECOND)
         for name in {base, base + SECOND} & there.keys():
