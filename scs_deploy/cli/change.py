@@ -160,6 +160,7 @@ def apply_command(
                 why="the region or the nodes have changed since it was made",
                 fix="make it anew with scs-deploy plan --out and review it",
             )
+        refuse_certificates(planned)
         print_plan(common.out, plan, diffs=not planfile)
         if plan.empty:
             nothing_to_do(site, store, vault, planned)

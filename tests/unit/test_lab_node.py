@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from scs_deploy.errors import DeployError, LockedError
+from scs_deploy.lab import lab as lab_module
 from scs_deploy.lab import preflight
 from scs_deploy.lab.container import NodeContainer, check_owner, run_arguments
 from scs_deploy.lab.disks import all_disks
@@ -109,6 +110,24 @@ def test_ssh_believes_nothing_but_the_labs_known_hosts() -> None:
     assert "StrictHostKeyChecking=yes" in command
     assert "UserKnownHostsFile=/h" in command
     assert command[-1] == "root@10.1.0.11"
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_lab_is_entered_for_a_body_and_left_however_that_ends(tmp_path: Path, monkeypatch, there: bool) -> None:
+    namespace = tmp_path / "namespace"
+    namespace.touch()
+    monkeypatch.setattr(Lab, "namespace", property(lambda self: namespace if there else None))
+    moves: list[str] = []
+    monkeypatch.setattr(lab_module, "_enter", lambda stream: moves.append(stream.name))
+
+    def body() -> None:
+        with Lab(SPEC).entered():
+            assert moves == [str(namespace)] * there
+            raise DeployError("it broke")
+
+    with pytest.raises(DeployError, match="it broke"):
+        body()
+    assert moves == [str(namespace), str(lab_module.OWN_NAMESPACE)] * there
 
 
 def test_the_second_change_of_a_lab_is_refused_until_the_first_ends(tmp_path: Path, monkeypatch) -> None:
