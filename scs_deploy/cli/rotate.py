@@ -15,18 +15,15 @@ from scs_deploy.cli.change import ServiceOption, YesOption, carry_out, confirm
 from scs_deploy.cli.change import look as look_at
 from scs_deploy.cli.common import RegionOption, VaultOption
 from scs_deploy.cli.plan_text import print_plan
-from scs_deploy.errors import CHANGES_PENDING, DeployError
+from scs_deploy.errors import CHANGES_PENDING
 from scs_deploy.nodes.fleet import Fleet
 from scs_deploy.operations import rotate as rotate_
 from scs_deploy.operations.apply import nothing_to_do
-from scs_deploy.operations.incomplete import refused_error, unreachable_error
-from scs_deploy.operations.plan import Planned, desired
+from scs_deploy.operations.plan import Planned
 from scs_deploy.operations.reach import reach
 from scs_deploy.operations.site import Site
 from scs_deploy.operations.store import Store
-from scs_deploy.plan.plan import Plan
-from scs_deploy.secrets import Preview, Vault, account_names, keys
-from scs_deploy.secrets.generate import generate
+from scs_deploy.secrets import Preview, Vault, account_names
 
 
 def rotate(
@@ -62,7 +59,8 @@ def rotate(
             if not names:
                 return
         if going:
-            chosen = _continued(site, names or [], service or [], tuple(going))
+            chosen = rotate_.going_on(site, tuple(going), names or [], service or [])
+            common.out.print(f"Going on with {', '.join(chosen)}.")
         else:
             chosen = rotation.begin(names or [], service or [])
         asked = not going or yes
@@ -88,32 +86,25 @@ class _Rotation:
     def begin(self, names: list[str], services: list[str]) -> tuple[str, ...]:
         """Show what the whole rotation takes, and write the new values into the vault once that is agreed to."""
         planned = self._known()
-        now = planned.sealed.desired
-        chosen = rotate_.choose(self.site, now, names, services)
-        _require_settled(planned.plan)
-        _require_current(planned, chosen, "nothing was rotated")
-        fresh = {name: generate(name, self.site.secrets[name]) for name in chosen}
-        begun = account_names.begin(self.vault.values(), fresh)
-        preview = Preview(self.vault, self.site.secrets, account_names.advance(begun, chosen))
-        rotate_.require_names(desired(self.site, self.store, preview), chosen)
+        chosen = rotate_.choose(self.site, planned.sealed.desired, names, services)
+        _require_settled(planned)
+        rotation = rotate_.prepare(self.site, self.store, self.vault, planned, chosen)
         if self.look or not self.yes:
-            users = rotate_.rotatable(now, self.site.catalogue)
-            for name in chosen:
-                common.out.print(f"{escape(name)}: {escape(', '.join(users[name]))}")
+            for name, users in rotation.users.items():
+                common.out.print(f"{escape(name)}: {escape(', '.join(users))}")
             common.out.print("\nWhat it takes, until the old accounts are removed in the end:")
-            print_plan(common.out, replace(self._plan(preview).plan, notes=()))
+            print_plan(common.out, replace(self._plan(rotation.preview).plan, notes=()))
         if self.look:
             raise typer.Exit(CHANGES_PENDING)
         confirm(self.yes, f"Rotate {len(chosen)} secret{'' if len(chosen) == 1 else 's'}?")
-        self.vault.change(lambda values: account_names.begin(values, fresh))
+        rotate_.begin(self.vault, rotation)
         return chosen
 
     def keys(self, signing: Mapping[str, Secret]) -> None:
         """Rotate keys: one plan, since every member has the key that becomes the primary one already."""
         planned = self._known()
-        _require_settled(planned.plan)
-        _require_current(planned, tuple(signing), "nothing was rotated")
-        preview = Preview(self.vault, self.site.secrets, keys.rotate(self.vault.values(), signing, self.vault.clock()))
+        _require_settled(planned)
+        preview = rotate_.prepare_keys(self.site, self.vault, planned, signing)
         common.out.print(
             f"\n[bold]Keys[/bold] ({', '.join(signing)}): the staged one becomes the primary one, the oldest goes"
         )
@@ -121,7 +112,7 @@ class _Rotation:
         if self.look:
             raise typer.Exit(CHANGES_PENDING)
         confirm(self.yes, "Rotate these keys?")
-        self.vault.change(lambda values: keys.rotate(values, signing, self.vault.clock()))
+        rotate_.replace_keys(self.vault, signing)
         carry_out(self.site, self.store, self.vault, self.fleet, self._known())
         common.out.print(f"[bold]Rotated: {', '.join(signing)}.[/bold] What the key before signed stays valid.")
 
@@ -138,51 +129,18 @@ class _Rotation:
         else:
             carry_out(self.site, self.store, self.vault, self.fleet, planned)
             planned = self._known()
-        _require_current(planned, secrets, f"the rotation stays in {account_names.title(phase).partition(':')[0]}")
-        self.vault.change(lambda values: account_names.advance(values, secrets))
+        rotate_.advance(self.vault, planned, phase, secrets)
 
     def _plan(self, preview: Preview) -> Planned:
         return look_at(self.site, self.store, preview, self.fleet)
 
     def _known(self) -> Planned:
-        """Plan, where all nodes can be looked at; raises ``DeployError`` else, and for what a node refuses."""
         planned = self._plan(Preview(self.vault, self.site.secrets))
-        if planned.plan.unknown:
-            raise unreachable_error(planned.plan.unknown)
-        if planned.plan.refused:
-            raise refused_error(planned.plan)
+        rotate_.require_known(planned.plan)
         return planned
 
 
-def _require_settled(plan: Plan) -> None:
-    if not plan.empty:
-        print_plan(common.out, plan, diffs=False)
-        raise DeployError(
-            "other changes are pending; nothing was rotated",
-            why="a rotation carries out only what belongs to it",
-            fix="run scs-deploy apply first, then again",
-        )
-
-
-def _require_current(planned: Planned, secrets: tuple[str, ...], stays: str) -> None:
-    found = rotate_.lagging(planned.sealed, planned.look.observed, secrets)
-    if found:
-        raise DeployError(
-            f"not everybody has the values that the vault has; {stays}",
-            why="; ".join(found[:10]) + (f"; and {len(found) - 10} more" if len(found) > 10 else ""),
-            fix="repair that, apply, then run scs-deploy secrets rotate again: it goes on where it stopped",
-        )
-
-
-def _continued(site: Site, names: list[str], services: list[str], going: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the secrets whose rotation goes on; raises ``DeployError`` when others were asked for."""
-    own = [name for one in services if one in site.catalogue.services for name in site.catalogue.services[one].secrets]
-    others = [name for name in names if name not in going]
-    if others or (services and not set(own) & set(going)):
-        raise DeployError(
-            f"a rotation of {', '.join(going)} is under way",
-            why="one is finished before the next begins",
-            fix="run scs-deploy secrets rotate without names, then again with them",
-        )
-    common.out.print(f"Going on with {', '.join(going)}.")
-    return going
+def _require_settled(planned: Planned) -> None:
+    if not planned.plan.empty:
+        print_plan(common.out, planned.plan, diffs=False)
+    rotate_.require_settled(planned.plan)

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from scs_deploy.catalogue.load import Catalogue
 from scs_deploy.catalogue.service import Secret
-from scs_deploy.errors import Finding, InputError
+from scs_deploy.errors import DeployError, Finding, InputError
+from scs_deploy.operations.incomplete import refused_error, unreachable_error
+from scs_deploy.operations.plan import Planned, desired
 from scs_deploy.operations.site import Site
+from scs_deploy.operations.store import Store
 from scs_deploy.plan.inputs import Observed
+from scs_deploy.plan.plan import Plan
 from scs_deploy.render.desired import Desired, Instance
 from scs_deploy.render.digests import Sealed
-from scs_deploy.secrets import Vault
+from scs_deploy.secrets import Preview, Vault, account_names
 from scs_deploy.secrets.account_names import OTHER, SECOND
+from scs_deploy.secrets.generate import generate
+from scs_deploy.secrets.keys import rotate as rotated
 from scs_deploy.secrets.keys import too_early
 from scs_deploy.secrets.placeholders import find
 
@@ -32,12 +39,12 @@ _LEAVE = "leave it; a new one with 'scs-deploy secrets edit' makes what was made
 _BY_HAND = "change it with 'scs-deploy secrets edit' and apply, at a time when its users may be interrupted"
 
 
-def rotatable(desired: Desired, catalogue: Catalogue) -> dict[str, tuple[str, ...]]:
+def rotatable(now: Desired, catalogue: Catalogue) -> dict[str, tuple[str, ...]]:
     """Return the secrets that only accounts log in with, and what those are: secret -> ``database user keystone``, …"""
     users: dict[str, list[str]] = {}
     other: set[str] = set()
-    for item in desired.items:
-        owner, owns = desired.owners[item.owner], catalogue.services[item.owner].owns
+    for item in now.items:
+        owner, owns = now.owners[item.owner], catalogue.services[item.owner].owns
         accounts = owns.accounts if owns else {}
         for secret in (name.removesuffix(OTHER) for name in find(item.secret)):
             if item.kind in accounts and item.kind not in owner.kept:
@@ -74,6 +81,91 @@ def choose(site: Site, desired: Desired, names: Sequence[str], services: Sequenc
             f"{where} has no password that can be rotated", fix=f"those that can: {', '.join(can) or 'none'}"
         )
     return tuple(chosen)
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """A rotation of passwords that was not begun: secret -> accounts that log in with it, the new values, and the vault as it will be."""
+
+    users: Mapping[str, tuple[str, ...]]
+    fresh: account_names.Values
+    preview: Preview
+
+
+def prepare(site: Site, store: Store, vault: Vault, planned: Planned, chosen: Sequence[str]) -> Rotation:
+    """Make new values for the chosen secrets, in memory.
+
+    Raises ``DeployError`` where somebody does not hold what the vault has, and as ``require_names`` does.
+    """
+    _require_current(planned, chosen, "nothing was rotated")
+    fresh = {name: generate(name, site.secrets[name]) for name in chosen}
+    taken = account_names.advance(account_names.begin(vault.values(), fresh), chosen)
+    preview = Preview(vault, site.secrets, taken)
+    require_names(desired(site, store, preview), chosen)
+    users = rotatable(planned.sealed.desired, site.catalogue)
+    return Rotation({name: users[name] for name in chosen}, fresh, preview)
+
+
+def begin(vault: Vault, rotation: Rotation) -> None:
+    """Write the new values into the vault, beside those that are in use."""
+    vault.change(lambda values: account_names.begin(values, rotation.fresh))
+
+
+def advance(vault: Vault, planned: Planned, phase: account_names.Phase, secrets: Sequence[str]) -> None:
+    """Go on to the next phase in the vault; raises ``DeployError`` while somebody does not hold what this one says."""
+    _require_current(planned, secrets, f"the rotation stays in {account_names.title(phase).partition(':')[0]}")
+    vault.change(lambda values: account_names.advance(values, secrets))
+
+
+def prepare_keys(site: Site, vault: Vault, planned: Planned, signing: Mapping[str, Secret]) -> Preview:
+    """The vault with keys rotated; raises ``DeployError`` where somebody does not hold what the vault has now."""
+    _require_current(planned, tuple(signing), "nothing was rotated")
+    return Preview(vault, site.secrets, rotated(vault.values(), signing, vault.clock()))
+
+
+def replace_keys(vault: Vault, signing: Mapping[str, Secret]) -> None:
+    vault.change(lambda values: rotated(values, signing, vault.clock()))
+
+
+def going_on(site: Site, going: tuple[str, ...], names: Sequence[str], services: Sequence[str]) -> tuple[str, ...]:
+    """Return the secrets whose rotation goes on; raises ``DeployError`` when others were asked for."""
+    known = [site.catalogue.services[one] for one in services if one in site.catalogue.services]
+    own = {name for service in known for name in service.secrets}
+    if set(names) - set(going) or (services and not own & set(going)):
+        raise DeployError(
+            f"a rotation of {', '.join(going)} is under way",
+            why="one is finished before the next begins",
+            fix="run scs-deploy secrets rotate without names, then again with them",
+        )
+    return going
+
+
+def require_known(plan: Plan) -> None:
+    """Raise ``DeployError`` where not all could be looked at, and for what a node refuses."""
+    if plan.unknown:
+        raise unreachable_error(plan.unknown)
+    if plan.refused:
+        raise refused_error(plan)
+
+
+def require_settled(plan: Plan) -> None:
+    """Raise ``DeployError`` when a plan is not empty."""
+    if not plan.empty:
+        raise DeployError(
+            "other changes are pending; nothing was rotated",
+            why="a rotation carries out only what belongs to it",
+            fix="run scs-deploy apply first, then again",
+        )
+
+
+def _require_current(planned: Planned, secrets: Collection[str], stays: str) -> None:
+    found = lagging(planned.sealed, planned.look.observed, secrets)
+    if found:
+        raise DeployError(
+            f"not everybody has the values that the vault has; {stays}",
+            why="; ".join(found[:10]) + (f"; and {len(found) - 10} more" if len(found) > 10 else ""),
+            fix="repair that, apply, then run scs-deploy secrets rotate again: it goes on where it stopped",
+        )
 
 
 def require_names(desired: Desired, secrets: Collection[str]) -> None:
