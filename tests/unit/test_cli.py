@@ -23,6 +23,7 @@ from scs_deploy.nodes.answers import Answers
 from scs_deploy.operations import preflight, site
 from scs_deploy.operations.apply import Report, Result
 from scs_deploy.plan.plan import saved
+from scs_deploy.secrets import Vault
 
 
 class Region:
@@ -289,6 +290,20 @@ def test_a_saved_plan_is_applied_without_asking_and_with_its_own_purge(region: R
     assert call("apply", file)[0] == 0
     ((plan, purge),) = done.plans
     assert (purge, [step.id for step in plan.steps]) == (True, ["n1/front"])
+
+
+def test_a_plan_that_was_saved_before_the_secrets_of_a_service_exist_is_not_stale(region: Region, call, done, tmp_path):
+    region.vault.change(lambda values: {name: one for name, one in values.items() if "app" not in name})
+    region.observed = {node: nothing(node, region.sealed) for node in region.observed}
+    file = str(tmp_path / "tonight.plan")
+    code, _, err = call("plan", "--out", file)
+    assert code == 0
+    assert "3 secrets are not made yet; apply does that: app-admin, app-database, app-keys" in err
+    code, _, err = call("apply", file)
+    assert code == 0, err
+    assert "generated 3 secrets into" in err
+    assert set(region.site.secrets) <= set(Vault.open(region.site.folder).names)
+    assert len(done.plans) == 1
 
 
 def test_a_stale_plan_is_refused(region: Region, call, done, tmp_path):
