@@ -5,6 +5,7 @@ Its secrets and certificates do not exist then; they are made by the commands th
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -52,12 +53,16 @@ def snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:
 
 def call(line: str) -> int:
     """Run the program; return its exit code."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["scs-deploy", *line.split()])
         try:
             main.main()
         except SystemExit as end:
             return int(end.code or 0)
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
     return 0
 
 
