@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from scs_deploy.cloud.access import Access, Cloud
-from scs_deploy.operations.session import Session
+from scs_deploy.operations.site import Site
 from scs_deploy.smoke import compute, network, tenant
 from scs_deploy.smoke.bench import Bench
 from scs_deploy.smoke.cleanup import Cleaner
@@ -63,7 +63,7 @@ class Call:
 class Crowd:
     """A project of its own and the clients in it. ``guest`` gives the disk image that their servers boot."""
 
-    session: Session
+    site: Site
     access: Access
     guest: Callable[[], Path]
     say: Callable[[str], None]
@@ -81,7 +81,7 @@ class Crowd:
         """Make project and user, image, flavor and network; in the end nothing of them is left, also after Ctrl-C."""
         own = tenant.ensure(self.admin, self.name)
         self.password = own.password
-        bench = Bench(self.session.region, self.user(), self.admin, own, self.guest, self.say, self.made)
+        bench = Bench(self.site.region, self.user(), self.admin, own, self.guest, self.say, self.made)
         try:
             quotas = {"network": UNLIMITED, "port": UNLIMITED, "security_group": UNLIMITED}
             self.admin.api.set_network_quotas(own.project_id, **quotas)

@@ -32,7 +32,10 @@ from scs_deploy.catalogue.release import load_release
 from scs_deploy.cloud import credentials
 from scs_deploy.cloud.access import Access
 from scs_deploy.images import guest
-from scs_deploy.operations.session import Session
+from scs_deploy.nodes.fleet import Fleet
+from scs_deploy.operations.reach import reach
+from scs_deploy.operations.site import Site, find_site
+from scs_deploy.secrets import Vault
 
 HOGS = 2
 LONGEST = 330.0
@@ -50,34 +53,34 @@ def main() -> None:
     parser.add_argument("--endurance", type=float, default=0)
     parser.add_argument("--write", action="store_true")
     chosen = parser.parse_args()
-    session = Session.open(chosen.region)
+    site = find_site(chosen.region)
     found: dict[str, Any] = {}
     try:
-        with crowd(session, say) as made:
-            for name, result in loads(session, made, chosen):
+        with reach(site.region) as fleet, crowd(site, say) as made:
+            for name, result in loads(site, fleet, made, chosen):
                 found[name] = result
                 print(shown(name, result), flush=True)
                 if chosen.write:
-                    pages.keep("load", {name: result, pages.MEMORY: memory(session)})
+                    pages.keep("load", {name: result, pages.MEMORY: memory(fleet)})
     except KeyboardInterrupt:
         sys.exit(130)
     sys.exit(int(any(one["failed"] or one["down"] for one in found.values())))
 
 
-def loads(session: Session, made: Crowd, chosen: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
+def loads(site: Site, fleet: Fleet, made: Crowd, chosen: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
     if chosen.endurance:
         pauses = random.Random(0)  # noqa: S311 - lengths of pauses
-        with watched(session) as result:
+        with watched(site, fleet) as result:
             calls = made.run(1, chosen.endurance * 60, lambda: pause(pauses))
             result.update(summary(calls))
         yield "endurance", result
         return
     for clients in chosen.clients:
-        with watched(session) as result:
+        with watched(site, fleet) as result:
             result.update(summary(made.run(clients, chosen.seconds)))
         yield f"{clients}", result
     if chosen.beside:
-        with hogs(chosen.seconds + 600), watched(session) as result:
+        with hogs(chosen.seconds + 600), watched(site, fleet) as result:
             result.update(summary(made.run(chosen.beside, chosen.seconds)))
         yield f"{chosen.beside} beside {HOGS} hogs", result
 
@@ -88,12 +91,12 @@ def pause(chance: random.Random) -> float:
 
 
 @contextlib.contextmanager
-def crowd(session: Session, tell: Callable[[str], None]) -> Iterator[Crowd]:
+def crowd(site: Site, tell: Callable[[str], None]) -> Iterator[Crowd]:
     """Clients in a project of their own, as long as the context lasts."""
-    login = credentials.login(session.region, session.catalogue, session.vault)
-    with Access(session.region, login) as access:
-        release = load_release(session.region.release)
-        made = Crowd(session, access, lambda: guest.ensure(release).path, tell)
+    login = credentials.login(site.region, site.catalogue, Vault.open(site.folder))
+    with Access(site.region, login) as access:
+        release = load_release(site.region.release)
+        made = Crowd(site, access, lambda: guest.ensure(release).path, tell)
         with made.project():
             yield made
 
@@ -112,20 +115,22 @@ def hogs(seconds: float) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def watched(session: Session) -> Iterator[dict[str, Any]]:
+def watched(site: Site, fleet: Fleet) -> Iterator[dict[str, Any]]:
     """What load balancers took out of service meanwhile: ``down`` of the result."""
     result: dict[str, Any] = {}
     began = time.time()
     yield result
-    result["down"] = [line for line in balancer_log(session, began) if " is DOWN" in line and "[WARNING]" not in line]
+    result["down"] = [
+        line for line in balancer_log(site, fleet, began) if " is DOWN" in line and "[WARNING]" not in line
+    ]
 
 
-def balancer_log(session: Session, since: float) -> list[str]:
+def balancer_log(site: Site, fleet: Fleet, since: float) -> list[str]:
     lines: list[str] = []
-    for placed in session.placement.placed:
+    for placed in site.placement.placed:
         if placed.component == "haproxy":
             argv = ["journalctl", "-u", "haproxy.service", "--output=cat", f"--since=@{int(since)}"]
-            lines += session.connections[placed.node].output(argv).splitlines()
+            lines += fleet.connections[placed.node].output(argv).splitlines()
     return lines
 
 
@@ -154,10 +159,10 @@ def summary(calls: Sequence[Call]) -> dict[str, Any]:
     }
 
 
-def memory(session: Session) -> dict[str, Any]:
+def memory(fleet: Fleet) -> dict[str, Any]:
     """Processes of each API and their memory in MB (PSS), summed over the first node that has it."""
     found: dict[str, Any] = {}
-    for connection in session.connections.values():
+    for connection in fleet.connections.values():
         answer = json.loads(connection.output(["python3", "-c", MEMORY.read_text(encoding="utf-8")]))
         found = {**answer, **found}
     return found

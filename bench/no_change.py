@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from scs_deploy.operations.session import Session
+from scs_deploy.operations.site import find_site
 
 BIN = Path(sys.executable).parent
 
@@ -32,17 +32,17 @@ def measured(argv: list[str], folder: Path) -> tuple[float, float]:
 def main() -> None:
     region, rounds = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 5
     root = Path(__file__).resolve().parent.parent
-    session = Session.open(region)
+    site = find_site(region)
     commands = {
         "ansible -m ping": [
             str(BIN / "ansible"),
             "all",
             "-i",
-            str(session.folder / "region.yml"),
+            str(site.folder / "region.yml"),
             "-m",
             "ansible.builtin.ping",
         ],
-        "scs-deploy plan": [str(BIN / "scs-deploy"), "plan", "-r", str(session.folder), "--detailed-exitcode"],
+        "scs-deploy plan": [str(BIN / "scs-deploy"), "plan", "-r", str(site.folder), "--detailed-exitcode"],
     }
     results: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
     for _ in range(rounds):
@@ -51,7 +51,7 @@ def main() -> None:
     medians = {
         name: tuple(statistics.median(column) for column in zip(*rows, strict=True)) for name, rows in results.items()
     }
-    nodes, instances = len(session.nodes), len(session.placement.placed)
+    nodes, instances = len(site.nodes), len(site.placement.placed)
     print(f"{nodes} nodes, {instances} instances, {rounds} rounds in turns; medians")
     for name, (wall, cpu) in medians.items():
         print(f"  {name:16} {wall:6.2f} s wall  {cpu:6.2f} s CPU")

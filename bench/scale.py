@@ -33,11 +33,15 @@ from scs_deploy.ansible_collections.scs.node.plugins.module_utils import wire
 from scs_deploy.errors import DeployError
 from scs_deploy.nodes import messages
 from scs_deploy.nodes.answers import AT_A_TIME
-from scs_deploy.nodes.facts_cache import FactsCache
+from scs_deploy.nodes.fleet import Fleet
+from scs_deploy.operations import plan, values
 from scs_deploy.operations.apply import Leg
-from scs_deploy.operations.session import Session
+from scs_deploy.operations.site import load_site
+from scs_deploy.operations.store import Store
 from scs_deploy.plan import make
 from scs_deploy.plan.plan import Step
+from scs_deploy.render.digests import seal
+from scs_deploy.secrets import Preview, Vault
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -76,12 +80,12 @@ class Bench:
             simulated = stack.enter_context(Field(self.folder, addresses, regions.PORTS, regions.IMAGE))
             self._write_region(2, simulated)
             progress("first deployment")
-            session = self._deploy(simulated)
+            self._deploy(simulated)
             meter = Meter(simulated.pid, simulated.cpu, self.environment, ROOT)
             stack.callback(meter.close)
             for number in range(rounds + 1):
                 progress(f"round {number} of {rounds}")
-                self._round(meter, session, warm_up=number == 0)
+                self._round(meter, warm_up=number == 0)
             for workers in range(3, 3 + max(1, rounds // 2)):
                 progress("one setting")
                 self._write_region(workers, simulated)
@@ -93,28 +97,33 @@ class Bench:
 
     def _addresses(self) -> dict[str, str]:
         self._write_region(2, None)
-        session = Session.open(str(self.region_folder))
-        return {name: one.host for name, one in session.connections.items()}
+        return {name: one.host for name, one in self._fleet().connections.items()}
+
+    def _fleet(self) -> Fleet:
+        return Fleet.of(load_site(self.region_folder).region.nodes, self.region_folder)
 
     def _write_region(self, workers: int, simulated: Field | None) -> None:
         others = [path.parent.name for path in (ROOT / "roles").glob("*/service.yml") if path.parent.name != "node"]
         key, known = (simulated.key, simulated.known_hosts()) if simulated else (self.folder / "id", "")
         regions.write_region(self.region_folder, self.nodes, workers, sorted(others), key, known)
 
-    def _deploy(self, simulated: Field) -> Session:
+    def _deploy(self, simulated: Field) -> None:
         """Bring every node to its wanted state, without a wave for each rack: what is measured comes after it."""
-        session = Session.open(str(self.region_folder))
+        site = load_site(self.region_folder)
+        store, vault = Store.of(site.region), Vault.open(site.folder, new=True)
         found = simulated.facts()
-        cache = FactsCache(session.state / "facts")
-        for name, facts in found.items():
-            cache.keep(name, facts, wire.digest(facts))
-        sealed = session.render()
-        session.keep()
-        observed = answers({name: {**nothing(name, sealed), "images": [regions.IMAGE]} for name in session.nodes})
-        plan = make.make_plan(make.Inputs(session.region, sealed, session.order, observed, {}))
-        resolver = session.resolver(sealed.desired)
+        known = {name: {"facts": facts, "facts_digest": wire.digest(facts)} for name, facts in found.items()}
+        store.keep_facts(known)
+        vault.complete(site.secrets)
+        desired = plan.render(site, store.images(), Preview(vault, site.secrets), known)
+        vault.certify(values.requests(desired))
+        resolver = values.resolver(site.region, vault, desired)
+        sealed = seal(desired, resolver)
+        store.keep_placement(site.placement)
+        observed = answers({name: {**nothing(name, sealed), "images": [regions.IMAGE]} for name in site.nodes})
+        first = make.make_plan(make.Inputs(site.region, sealed, site.order, observed, {}))
         steps: dict[str, list[Step]] = {}
-        for step in plan.steps:
+        for step in first.steps:
             steps.setdefault(step.node, []).append(step)
         simulated.prime(
             {
@@ -122,13 +131,12 @@ class Bench:
                 for name, own in steps.items()
             }
         )
-        return session
 
     # -- measurements --------------------------------------------------------------------------------------------------
 
-    def _round(self, meter: Meter, session: Session, warm_up: bool) -> None:
+    def _round(self, meter: Meter, warm_up: bool) -> None:
         """All commands in turn; the first round opens the connections and fills caches."""
-        connections = session.connections
+        connections = self._fleet().connections
         variables = {name: one.ansible_vars() for name, one in connections.items()}
         hosts = {"all": {"hosts": variables, "vars": {"ansible_python_interpreter": "/usr/bin/python3"}}}
         inventory, lines = self.folder / "hosts.json", self.folder / "hosts.txt"

@@ -14,8 +14,13 @@ import testinfra
 from cloud import Cloud
 
 from scs_deploy.catalogue.service import Component
-from scs_deploy.operations.session import Session
+from scs_deploy.nodes.fleet import Fleet
+from scs_deploy.operations.plan import desired
+from scs_deploy.operations.reach import reach
+from scs_deploy.operations.site import Site, find_site
+from scs_deploy.operations.store import Store
 from scs_deploy.render.desired import Instance
+from scs_deploy.secrets import Preview, Vault
 
 BASE = Path(__file__).parent / "base"
 LOG_LINES = 30
@@ -36,18 +41,29 @@ def service() -> str:
 
 
 @pytest.fixture(scope="session")
-def session() -> Session:
-    return Session.open(os.environ["SCS_DEPLOY_REGION"])
+def site() -> Site:
+    return find_site(os.environ["SCS_DEPLOY_REGION"])
 
 
 @pytest.fixture(scope="session")
-def cloud(session: Session) -> Cloud:
+def vault(site: Site) -> Vault:
+    return Vault.open(site.folder)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def fleet(site: Site) -> Iterator[Fleet]:
+    """The nodes; tests run where the lab's networks are."""
+    with reach(site.region) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def cloud(site: Site, vault: Vault, fleet: Fleet) -> Cloud:
     """The cloud's public APIs, as its administrator uses them."""
-    assert session.connections, "entering the lab's network"
-    topology, networks = session.topology, session.region.networks
+    topology, networks = site.topology, site.region.networks
     hosts = {topology.vip_name(name): topology.vip(name) for name in networks if topology.vip(name)}
-    password = str(session.vault.get("keystone-admin"))
-    return Cloud(hosts, session.vault.authority().cert_pem, password)
+    password = str(vault.get("keystone-admin"))
+    return Cloud(hosts, vault.ca_pem, password)
 
 
 @pytest.fixture(scope="session")
@@ -58,15 +74,15 @@ def member(cloud: Cloud) -> Iterator[Cloud]:
 
 
 @pytest.fixture(scope="session")
-def node(session: Session, service: str) -> str:
+def node(site: Site, service: str) -> str:
     """The first node that carries the service."""
-    return next(one.node for one in session.placement.placed if one.service == service)
+    return next(one.node for one in site.placement.placed if one.service == service)
 
 
 @pytest.fixture(scope="session")
-def host(session: Session, node: str) -> Any:
+def host(fleet: Fleet, node: str) -> Any:
     """Testinfra's host, over the connection that scs-deploy itself uses."""
-    data = session.connections[node].ansible_vars()
+    data = fleet.connections[node].ansible_vars()
     return testinfra.get_host(
         f"ssh://{data['ansible_user']}@{data['ansible_host']}:{data['ansible_port']}",
         ssh_extra_args=data["ansible_ssh_common_args"],
@@ -74,13 +90,14 @@ def host(session: Session, node: str) -> Any:
 
 
 @pytest.fixture(scope="session")
-def cases(session: Session, service: str, node: str, host: Any) -> dict[str, Case]:
+def cases(site: Site, vault: Vault, service: str, node: str, host: Any) -> dict[str, Case]:
     """All instances of the service on the node, looked at once."""
-    wanted = {one.name: one for one in session.render().desired.on(node) if one.service == service}
-    engine = session.nodes[node].engine
+    rendered = desired(site, Store.of(site.region), Preview(vault, site.secrets))
+    wanted = {one.name: one for one in rendered.on(node) if one.service == service}
+    engine = site.nodes[node].engine
     script = (BASE / "look.py").read_text(encoding="utf-8")
     answer = json.loads(host.check_output(f"python3 -c %s {engine} {' '.join(wanted)}", script))
-    components = session.catalogue.services[service].components
+    components = site.catalogue.services[service].components
     return {name: Case(components[one.component], one, answer[name]) for name, one in wanted.items()}
 
 
@@ -90,8 +107,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
     report: Any = yield
     values: dict[str, Any] = getattr(item, "funcargs", {})
     if report.failed and "host" in values:
-        session, service = item._request.getfixturevalue("session"), os.environ["MOLECULE_SCENARIO_NAME"]  # type: ignore[attr-defined]
-        for component in session.catalogue.services[service].components:
+        site, service = item._request.getfixturevalue("site"), os.environ["MOLECULE_SCENARIO_NAME"]  # type: ignore[attr-defined]
+        for component in site.catalogue.services[service].components:
             text = values["host"].run(f"journalctl --no-pager -n {LOG_LINES} -u '{component}*'").stdout
             if "No entries" not in text:
                 report.sections.append((f"log of {component}", text))

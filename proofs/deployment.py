@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,10 @@ from scs_deploy.catalogue.load import load_catalogue
 from scs_deploy.lab import Lab, LabSpec, container
 from scs_deploy.machine.paths import state_dir
 from scs_deploy.machine.waiting import wait_for
-from scs_deploy.operations.session import Session
+from scs_deploy.nodes.fleet import Fleet
+from scs_deploy.operations.reach import reach
+from scs_deploy.operations.site import Site, load_site
+from scs_deploy.operations.store import Store
 from scs_deploy.secrets import Vault, account_names
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -149,10 +152,24 @@ class Cloud:
 
     @cached_property
     def lab(self) -> Lab:
-        return Lab(LabSpec.from_region(self.session().region))
+        return Lab(LabSpec.from_region(self.site.region))
 
-    def session(self) -> Session:
-        return Session(self.folder)
+    @property
+    def site(self) -> Site:
+        """The region as its folder says now."""
+        return load_site(self.folder)
+
+    @property
+    def store(self) -> Store:
+        return Store.of(self.site.region)
+
+    @property
+    def vault(self) -> Vault:
+        return Vault.open(self.folder)
+
+    def reached(self) -> AbstractContextManager[Fleet]:
+        """The way to the node; for the body, this process is where the lab's networks are."""
+        return reach(self.site.region)
 
     def try_on_node(self, command: str, stdin: str = "") -> Done:
         return self.lab.run(self.node, [command], stdin=stdin)
@@ -173,7 +190,7 @@ class Cloud:
 
     def login_name(self, name: str, secret: str) -> str:
         """Return the name under which an account logs in at present: rotations give it its two names in turns."""
-        return name + account_names.names(secret, Vault.open(self.folder).standings)[0].suffix
+        return name + account_names.names(secret, self.vault.standings)[0].suffix
 
     def state(self) -> dict[str, Any]:
         """``end``: the node's canonical state; ``starts``: when containers and units were started."""
@@ -195,7 +212,7 @@ class Cloud:
         return sorted((state_dir() / "private").glob("*"))
 
     def events(self) -> list[Path]:
-        return sorted(self.session().state.glob("events/*.jsonl"))
+        return sorted(self.store.state.glob("events/*.jsonl"))
 
 
 KEEP = "SCS_TEST_KEEP"

@@ -26,7 +26,10 @@ from pathlib import Path
 
 from scs_deploy.catalogue import names
 from scs_deploy.machine.waiting import wait_for
-from scs_deploy.operations.session import Session
+from scs_deploy.nodes.fleet import Fleet
+from scs_deploy.operations.reach import reach as reach_nodes
+from scs_deploy.operations.site import Site, find_site
+from scs_deploy.operations.store import Store
 from scs_deploy.smoke import reach
 from scs_deploy.smoke.run import kept
 
@@ -145,19 +148,19 @@ def probing(*probers: Prober) -> Iterator[None]:
             thread.join(timeout=5)
 
 
-def measure(session: Session, address: str, chosen: tuple[str, ...] = ()) -> Iterator[Row]:
+def measure(site: Site, fleet: Fleet, address: str, chosen: tuple[str, ...] = ()) -> Iterator[Row]:
     """Restart every container of the first node in turn. Raises ``TimeoutError`` when one does not become healthy."""
-    node, connection = next(iter(session.connections.items()))
+    node, connection = next(iter(fleet.connections.items()))
     containers = [
         one.name
-        for one in session.placement.on(node)
-        if session.catalogue.component(one.component)[1].kind == "container" and (not chosen or one.name in chosen)
+        for one in site.placement.on(node)
+        if site.catalogue.component(one.component)[1].kind == "container" and (not chosen or one.name in chosen)
     ]
     with watching(address) as watch:
         for name in containers:
             broken, begin = watch.echo.broken, time.monotonic()
             connection.output(["systemctl", "restart", names.unit_name(name)])
-            wait(lambda name=name: healthy(session, name), f"{name} does not become healthy", HEALTHY_SECONDS)  # type: ignore[misc]
+            wait(lambda name=name: healthy(site, name), f"{name} does not become healthy", HEALTHY_SECONDS)  # type: ignore[misc]
             end = time.monotonic()
             time.sleep(AFTER)
             yield watch.row(name, broken, begin, end, time.monotonic())
@@ -173,9 +176,9 @@ def during(address: str, command: Sequence[str]) -> tuple[Row, int]:
         return watch.row(Path(command[0]).name, broken, begin, end, time.monotonic()), code
 
 
-def healthy(session: Session, instance: str) -> bool:
+def healthy(site: Site, instance: str) -> bool:
     done = subprocess.run(
-        [PROGRAM, "status", "--json", "-r", str(session.folder)], capture_output=True, text=True, check=False
+        [PROGRAM, "status", "--json", "-r", str(site.folder)], capture_output=True, text=True, check=False
     )
     rows = json.loads(done.stdout)["instances"]
     return any(row["instance"] == instance and row["state"] == "healthy" for row in rows)
@@ -194,18 +197,19 @@ HEADER = f"{'container':28} {'healthy':>8} {'ping':>8} {'TCP':>8} {'disk':>8} {'
 
 
 def main() -> None:
-    session = Session.open(sys.argv[1])
-    address = kept(session.state).get("address", "")
+    site = find_site(sys.argv[1])
+    address = kept(Store.of(site.region).state).get("address", "")
     if not address:
         sys.exit("no server to look at: run scs-deploy smoke --keep")
     if sys.argv[2:3] == ["--during"]:
-        _ = session.connections  # the way to the server leads through the lab's network namespace
-        row, code = during(address, sys.argv[3:])
+        with reach_nodes(site.region):
+            row, code = during(address, sys.argv[3:])
         print(f"{HEADER.replace('healthy', 'lasted ')}\n{show(row)}", flush=True)
         sys.exit(code)
     print(f"Seconds after a restart of each container, seen by {address}\n{HEADER}")
-    for row in measure(session, address, tuple(sys.argv[2:])):
-        print(show(row), flush=True)
+    with reach_nodes(site.region) as fleet:
+        for row in measure(site, fleet, address, tuple(sys.argv[2:])):
+            print(show(row), flush=True)
 
 
 if __name__ == "__main__":

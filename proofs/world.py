@@ -12,15 +12,14 @@ from typing import Any
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils import wire
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Answer
 from scs_deploy.catalogue.load import Catalogue, load_catalogue
-from scs_deploy.catalogue.release import load_users
-from scs_deploy.plan.dependencies import Order, order_of
+from scs_deploy.operations.site import Site
+from scs_deploy.plan.dependencies import Order
 from scs_deploy.plan.make import Inputs, make_plan
 from scs_deploy.plan.plan import Plan
 from scs_deploy.region.load import parse_region
 from scs_deploy.region.placement import Placement, place
 from scs_deploy.region.region import Node, Region
 from scs_deploy.render import ImageChoice, Renderer
-from scs_deploy.render.context import Topology
 from scs_deploy.render.desired import Desired, Instance
 from scs_deploy.render.digests import Sealed, seal
 from scs_deploy.render.templates import TemplateSet
@@ -136,8 +135,12 @@ class World:
         return place(self.region, self.catalogue, self.lock)
 
     @cached_property
+    def site(self) -> Site:
+        return Site.of(self.region, self.catalogue, self.placement, TemplateSet.load(self.catalogue))
+
+    @property
     def order(self) -> Order:
-        return order_of(self.catalogue, self.placement)
+        return self.site.order
 
     @cached_property
     def facts(self) -> dict[str, dict]:
@@ -156,9 +159,7 @@ class World:
             if name not in self.unbuilt
         }
         keys = {name: tuple(value) for name, value in self.secrets.items() if isinstance(value, dict)}
-        topology = Topology(self.region, self.catalogue, self.placement, load_users())
-        templates = TemplateSet.load(self.catalogue)
-        return Renderer(topology, templates, images, keys, self.facts, self.standings).render()
+        return Renderer(self.site.topology, self.site.templates, images, keys, self.facts, self.standings).render()
 
     @cached_property
     def sealed(self) -> Sealed:

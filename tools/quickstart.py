@@ -35,7 +35,9 @@ from scs_deploy.cli import change, cloud, common, credentials, image, lab, secre
 from scs_deploy.cli.main import fail
 from scs_deploy.errors import DeployError, Interrupted
 from scs_deploy.lab import Lab, LabSpec
-from scs_deploy.operations.session import Session
+from scs_deploy.operations.reach import reach as reach_nodes
+from scs_deploy.operations.site import Site, find_site
+from scs_deploy.operations.store import Store
 from scs_deploy.smoke import reach
 from scs_deploy.smoke.run import kept
 
@@ -48,7 +50,7 @@ Step = tuple[str, Callable[[], None]]
 
 
 def steps(region: str) -> list[Step]:
-    """What ``scs-deploy`` would be told one by one; the lab's networks are entered by apply, so it stays in this order."""
+    """What ``scs-deploy`` would be told one by one."""
     to_keystone = [
         ("scs-deploy secrets init", lambda: secrets.init(region)),
         ("scs-deploy image build", lambda: image.build_command(region=region)),
@@ -57,7 +59,7 @@ def steps(region: str) -> list[Step]:
         ("scs-deploy credentials", lambda: credentials.credentials_command(region)),
         ("scs-deploy prove", lambda: credentials.prove_command(region)),
     ]
-    if not has_servers(Session.open(region)):
+    if not has_servers(find_site(region)):
         return to_keystone
     return [
         *to_keystone,
@@ -66,22 +68,23 @@ def steps(region: str) -> list[Step]:
     ]
 
 
-def has_servers(session: Session) -> bool:
-    found = session.region.services.get("nova")
+def has_servers(site: Site) -> bool:
+    found = site.region.services.get("nova")
     return bool(found and found.enabled)
 
 
 def server(region: str) -> None:
     """A server that answers: the one that is there, or what a whole smoke test leaves."""
-    address = kept(Session.open(region).state).get("address", "")
-    if address and answers(address):
+    site = find_site(region)
+    address = kept(Store.of(site.region).state).get("address", "")
+    if address and answers(site, address):
         common.out.print(f"the server of an earlier run answers: http://{address}/")
     else:
         smoke.smoke(region=region, keep=True)
 
 
-def answers(address: str) -> bool:
-    with contextlib.suppress(OSError, http.client.HTTPException):
+def answers(site: Site, address: str) -> bool:
+    with contextlib.suppress(OSError, http.client.HTTPException), reach_nodes(site.region):
         return bool(reach.get(address))
     return False
 
@@ -94,45 +97,45 @@ def run(region: str) -> None:
         began = time.monotonic()
         step()
         times.append((name, time.monotonic() - began))
-    _print_end(Session.open(region), times)
+    _print_end(find_site(region), times)
 
 
-def _print_end(session: Session, times: list[tuple[str, float]]) -> None:
+def _print_end(site: Site, times: list[tuple[str, float]]) -> None:
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column()
     table.add_column(justify="right")
     for name, seconds in [*times, ("in all", sum(seconds for _, seconds in times))]:
         table.add_row(name, common.duration(seconds))
-    name, clouds = session.region.name, session.folder / "clouds.yaml"
-    node = next(iter(session.nodes))
-    private = Lab(LabSpec.from_region(session.region)).namespace is not None
+    name, clouds = site.region.name, site.folder / "clouds.yaml"
+    node = next(iter(site.nodes))
+    private = Lab(LabSpec.from_region(site.region)).namespace is not None
     where = ", here in a network namespace, as its networks are taken on this machine" if private else ""
     common.out.print(f"\n[bold green]Region {escape(name)} is up.[/bold green]\n")
     common.out.print(table)
     root = "\nThe lab belongs to root, so first: sudo -s\n" if os.environ.get("SUDO_USER") else ""
     common.out.print(
-        f"""{root}{_for_people(session)}
+        f"""{root}{_for_people(site)}
 Log in as admin (the password is in clouds.yaml):
-    export SCS_DEPLOY_REGION={_path(session.folder)} OS_CLIENT_CONFIG_FILE={_path(clouds)}
+    export SCS_DEPLOY_REGION={_path(site.folder)} OS_CLIENT_CONFIG_FILE={_path(clouds)}
     {_program()} lab exec -- openstack --os-cloud {name} catalog list
   lab exec runs a program of this machine where the region's names are known{where};
   no openstack client yet? pip install python-openstackclient, in a venv of your own.
 
 Next:
     {_program()} status
-    {_program()} plan          after a change of {_path(session.folder / "region.yml")}; then: apply
+    {_program()} plan          after a change of {_path(site.folder / "region.yml")}; then: apply
     {_program()} lab ssh {node}
     {_program()} lab down      removes the lab and its data; images, secrets and packages stay"""
     )
 
 
-def _for_people(session: Session) -> str:
+def _for_people(site: Site) -> str:
     """The server and the dashboard, where they are."""
     lines = []
-    if address := kept(session.state).get("address"):
+    if address := kept(Store.of(site.region).state).get("address"):
         lines.append(f"A server runs at http://{address}/ (scs-deploy smoke --clean removes it).")
-    if DASHBOARD in session.topology.exposed:
-        url = session.topology.endpoint(DASHBOARD, "public").url
+    if DASHBOARD in site.topology.exposed:
+        url = site.topology.endpoint(DASHBOARD, "public").url
         lines.append(f"The dashboard is at {url}/: user admin, domain Default, the password of clouds.yaml.")
     return "".join(f"\n{line}" for line in lines) + "\n" * bool(lines)
 

@@ -126,7 +126,7 @@ def main() -> int:
     every = list(points.points(asked.seed, count, list(REGIONS[asked.region][2])))
     began, cloud = time.monotonic(), region(asked.region)
     try:
-        keep = cloud.session().state / "kills"
+        keep = cloud.store.state / "kills"
         way = walk.Walk(cloud, REGIONS[asked.region][2], keep, say)
         first = asked.first or 1
         if not (asked.first and way.load()):

@@ -36,7 +36,7 @@ class Run:
     """The program at work in the background; what it says goes to a file."""
 
     def __init__(self, cloud: Cloud, command: tuple[str, ...], said: Path) -> None:
-        self.cloud, self._said, self._folder = cloud, said, cloud.session().state / "events"
+        self.cloud, self._said, self._folder = cloud, said, cloud.store.state / "events"
         self._before = set(self._folder.glob("*.jsonl"))
         self._log: Path | None = None
         with said.open("w", encoding="utf-8") as stream:

@@ -72,7 +72,7 @@ class Walk:
         self.region = Region(cloud, keep)
         self.spans = moment.Spans()
         self.ends: dict[str, State] = {}
-        services = cloud.session().catalogue.services.values()
+        services = cloud.site.catalogue.services.values()
         self._jobs = frozenset(job.name for service in services for job in service.jobs)
 
     # -- undisturbed ---------------------------------------------------------------------------------------------------

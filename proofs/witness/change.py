@@ -52,7 +52,7 @@ class Site:
         return [one.name for one in self.lab().status() if one.state == "running"]
 
     def lab(self) -> Lab:
-        return Lab(LabSpec.from_region(self.cloud.session().region))
+        return Lab(LabSpec.from_region(self.cloud.site.region))
 
     def look(self) -> dict[str, Sight]:
         """Look at all nodes; what their journals tell counts from the look before."""
@@ -112,7 +112,7 @@ def carry_out(site: Site, change: Change) -> Row:
         wrong.append(f"{len(steps)} steps are planned, not {change.steps}: {[step['id'] for step in steps]}")
     if not steps and change.steps is None:
         wrong.append("nothing is planned")
-    after, catalogue = site.look(), cloud.session().catalogue
+    after, catalogue = site.look(), cloud.site.catalogue
     promised = {name: promise(steps, name, before[name], catalogue) for name in after if name in before}
     seen = {name: between(before[name], after[name]) for name in promised}
     for name, one in promised.items():

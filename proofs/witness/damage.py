@@ -349,7 +349,7 @@ def drift(cloud: Cloud, folder: Path) -> dict[str, Any]:
     data = json.loads(done.stdout)
     assert done.returncode == (1 if data["unknown"] else PENDING), done.stderr
     assert all(name.endswith(" resources") for name in data["unknown"]), data["unknown"]
-    region = cloud.session().region.name
+    region = cloud.site.region.name
     for name, count in (("drift_steps", len(data["drift"])), ("unknown", len(data["unknown"]))):
         assert f'scs_deploy_{name}{{region="{region}"}} {count}\n' in metrics.read_text()
     return {step["id"]: step for step in data["drift"]}

@@ -12,16 +12,18 @@ from rich.markup import escape
 from rich.table import Table
 
 from scs_deploy.cli import common
-from scs_deploy.cli.change import ServiceOption, YesOption, carry_out, confirm, make, refused_error
+from scs_deploy.cli.change import ServiceOption, YesOption, carry_out, confirm, look
 from scs_deploy.cli.common import JsonOption, RegionOption, VaultOption
 from scs_deploy.cli.plan_text import print_plan
-from scs_deploy.errors import DeployError, InputError, UsageError
+from scs_deploy.errors import InputError
 from scs_deploy.machine import paths
-from scs_deploy.machine.locks import RegionLock
 from scs_deploy.operations import certificates
 from scs_deploy.operations.certificates import Row
-from scs_deploy.operations.session import Session, unreachable_error
-from scs_deploy.secrets import pki
+from scs_deploy.operations.plan import desired
+from scs_deploy.operations.reach import reach
+from scs_deploy.operations.site import Site
+from scs_deploy.operations.store import Store
+from scs_deploy.secrets import Preview, Vault, pki
 from scs_deploy.secrets.vault import FILE, PUBLIC_KEY
 
 app = typer.Typer(no_args_is_help=True)
@@ -48,13 +50,15 @@ def show(
 
     Examples:  scs-deploy certs show    scs-deploy certs show --service mariadb --json
     """
-    session = common.session(region, vault_password)
-    found = _chosen(session, limit, service, None, ca=not (limit or service))
+    site = common.site(region)
+    store, vault = Store.of(site.region), Vault.open(site.folder, vault_password, new=True)
+    found = _chosen(site, store, vault, limit, service, None, ca=not (limit or service))
     if as_json:
         common.print_json({"certificates": [asdict(row) for row in found]})
     else:
         _print(found)
-        unknown = [name for name, node in session.nodes.items() if node.state != "absent" and not session.facts(name)]
+        known = store.facts(site.nodes)
+        unknown = [name for name, node in site.nodes.items() if node.state != "absent" and name not in known]
         if unknown:
             common.err.print(f"not listed, because they were never reached: {', '.join(unknown)}")
     if any(row.late for row in found):
@@ -91,13 +95,23 @@ def renew(
             fix="in a maintenance window: remove ca-key and ca-cert with 'scs-deploy secrets edit', then scs-deploy apply; "
             "clients need the new ca.pem (scs-deploy credentials)",
         )
-    session = common.session(region, vault_password)
-    with RegionLock(session.state, "certs renew"):
-        chosen = [row for row in _chosen(session, limit, service, within) if not due or row.state != "good"]
+    site = common.site(region)
+    store, vault = Store.of(site.region), Vault.open(site.folder, vault_password, new=True)
+    with store.lock("certs renew"), reach(site.region) as fleet:
+        found = _chosen(site, store, vault, limit, service, within)
+        chosen = [row for row in found if not due or row.state != "good"]
         if not chosen:
             common.out.print("No certificate is to be renewed; nothing was changed.")
             return
-        _renew(session, chosen, yes=yes)
+        # Others that are due wait for the next apply.
+        preview = Preview(vault, site.secrets, chosen=[(row.node, row.instance) for row in chosen])
+        planned = look(site, store, preview, fleet)
+        if certificates.strangers(planned.plan, chosen):
+            print_plan(common.out, planned.plan, diffs=False)
+        certificates.check_renewal(planned.plan, planned.look.clocks, chosen)
+        print_plan(common.out, planned.plan, diffs=False)
+        confirm(yes, f"Renew {len(chosen)} certificates?")
+        carry_out(site, store, vault, fleet, planned)
     common.out.print(f"[bold]Renewed: {len(chosen)} certificate{'' if len(chosen) == 1 else 's'}.[/bold]")
 
 
@@ -114,12 +128,12 @@ def import_key(
 
     Example:  openssl pkey -in encrypted.key | scs-deploy certs import -
     """
-    session = common.session(region, vault_password)
-    public = session.region.public_tls
+    site = common.site(region)
+    public = site.region.public_tls
     if public is None:
         raise InputError(
             "region.yml names no public certificate",
-            where=str(session.folder / "region.yml"),
+            where=str(site.folder / "region.yml"),
             fix="put its file into that folder and write public_tls: {certificate: FILE}; see "
             + paths.page("secrets.md"),
         )
@@ -130,8 +144,10 @@ def import_key(
             where=public.place.where,
             fix="give the key with which that certificate was requested",
         )
-    session.vault.change(lambda values: {**values, PUBLIC_KEY: pem})
-    common.out.print(f"{PUBLIC_KEY} is in {session.folder / FILE}; apply places it. Remove what it was read from.")
+    vault = Vault.open(site.folder, vault_password, new=True)
+    vault.complete({})
+    vault.change(lambda values: {**values, PUBLIC_KEY: pem})
+    common.out.print(f"{PUBLIC_KEY} is in {site.folder / FILE}; apply places it. Remove what it was read from.")
 
 
 def _key(source: str) -> bytes:
@@ -143,51 +159,20 @@ def _key(source: str) -> bytes:
         ) from error
 
 
-def _renew(session: Session, chosen: list[Row], *, yes: bool) -> None:
-    """New certificates are kept once they were agreed to, before the first node gets one: a crash loses none."""
-    session.vault.renewed_from = 0  # those that are due, but were not chosen, wait for the next apply
-    session.vault.forget([(row.node, row.instance) for row in chosen])
-    plan, observation = make(session, [], purge=False, keep=False)
-    session.may_certify(observation)
-    if unreachable := {
-        name: why for name, why in plan.unknown.items() if name.split()[0].split("/")[0] in _nodes(chosen)
-    }:
-        raise unreachable_error(unreachable)
-    if plan.refused:
-        raise refused_error(plan)
-    if others := certificates.strangers(plan, chosen):
-        print_plan(common.out, plan, diffs=False)
-        raise DeployError(
-            "other changes are pending; no certificate was renewed",
-            where=", ".join(step.id for step in others[:10]),
-            why="this command carries out only what belongs to it",
-            fix="run scs-deploy apply first, then again",
-        )
-    if away := certificates.missing(plan, chosen):
-        raise DeployError(
-            "some certificates cannot be placed now; none was renewed",
-            where=", ".join(away),
-            why="their nodes are in maintenance, or a restart is held back: plan says which",
-            fix="name others with --node or --service, or bring those nodes back",
-        )
-    print_plan(common.out, plan, diffs=False)
-    confirm(yes, f"Renew {len(chosen)} certificates?")
-    carry_out(session, plan, observation)
-
-
 def _chosen(
-    session: Session, limit: list[str] | None, services: list[str] | None, within: int | None, *, ca: bool = False
+    site: Site,
+    store: Store,
+    vault: Vault,
+    limit: list[str] | None,
+    services: list[str] | None,
+    within: int | None,
+    *,
+    ca: bool = False,
 ) -> list[Row]:
-    unknown = [name for name in services or () if name not in session.catalogue.services]
-    if unknown:
-        known = ", ".join(session.catalogue.services)
-        raise UsageError(f"there is no service {', '.join(unknown)}", fix=f"known: {known}")
-    nodes = {*session.limited(limit or ()), *([""] if ca else [])}
-    return certificates.choose(certificates.rows(session), nodes, services or (), within)
-
-
-def _nodes(chosen: list[Row]) -> set[str]:
-    return {row.node for row in chosen}
+    site.check_services(services or ())
+    nodes = {*site.limited(limit or ()), *([""] if ca else [])}
+    found = certificates.rows(site.region, vault, desired(site, store, Preview(vault, site.secrets)))
+    return certificates.choose(found, nodes, services or (), within)
 
 
 def _print(found: list[Row]) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,13 +19,16 @@ from scs_deploy.cli.plan_page import page
 from scs_deploy.cli.plan_text import print_plan, title
 from scs_deploy.cli.progress import Progress
 from scs_deploy.errors import CHANGES_PENDING, DeployError, InputError, LockedError, StalePlanError, UsageError
-from scs_deploy.machine.locks import RegionLock
-from scs_deploy.nodes.events import EventLog, new_run
+from scs_deploy.nodes.fleet import Fleet
 from scs_deploy.operations import certificates
-from scs_deploy.operations.apply import Report, Result, apply
-from scs_deploy.operations.session import Observation, Session, unreachable_error
-from scs_deploy.plan.plan import Plan, Saved, read_saved, saved
-from scs_deploy.secrets import pki
+from scs_deploy.operations.apply import Report, Result, apply, nothing_to_do, refuse_certificates, settle
+from scs_deploy.operations.incomplete import refused_error, unreachable_error
+from scs_deploy.operations.plan import WHOLE, Planned, Scope, make_plan, plan_removal
+from scs_deploy.operations.reach import reach
+from scs_deploy.operations.site import Site
+from scs_deploy.operations.store import Store
+from scs_deploy.plan.plan import Saved, read_saved, saved
+from scs_deploy.secrets import Preview, Vault, pki
 
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 ServiceOption = Annotated[
@@ -60,9 +64,15 @@ def plan_command(
 
     Examples:  scs-deploy plan    scs-deploy plan --limit n1 --json    scs-deploy plan --out tonight.plan --html tonight.html
     """
-    session = common.session(region, vault_password)
-    certificates.check_public(session.region, pki.utc_now())
-    plan, _ = make(session, limit or [], purge, service or [])
+    site = common.site(region)
+    certificates.check_public(site.region, pki.utc_now())
+    preview = Preview(Vault.open(site.folder, vault_password, new=True), site.secrets)
+    with reach(site.region) as fleet:
+        planned = look(site, Store.of(site.region), preview, fleet, scope_of(limit, service, purge))
+    refuse_certificates(planned)
+    plan = planned.plan
+    if preview.missing:
+        common.err.print(f"{_secrets(preview)} not made yet; apply does that: {', '.join(preview.missing)}")
     if out:
         _write(out, saved(plan))
     if html:
@@ -83,47 +93,35 @@ def plan_command(
         raise typer.Exit(CHANGES_PENDING)
 
 
-def make(
-    session: Session,
-    limit: list[str],
-    purge: bool,
-    services: Sequence[str] = (),
-    *,
-    keep: bool = True,
-    resources: bool = True,
-) -> tuple[Plan, Observation]:
-    """Observe all nodes (with a spinner on a terminal) and make the plan; ``keep``: certificates that it takes are saved."""
+def scope_of(limit: Sequence[str] | None, services: Sequence[str] | None = None, purge: bool = False) -> Scope:
+    return Scope(tuple(limit or ()), tuple(services or ()), purge)
+
+
+def look(site: Site, store: Store, preview: Preview, fleet: Fleet, scope: Scope = WHOLE) -> Planned:
+    """Observe nodes, with a spinner on a terminal, and make the plan."""
+    with observing(site) as progress:
+        planned = make_plan(site, store, preview, fleet, scope, progress)
+    if planned.rounds > 1 and planned.look.observed:
+        common.err.print("facts of some nodes were new, so they were looked at twice")
+    return planned
+
+
+@contextmanager
+def observing(site: Site) -> Iterator[Callable[[str, str], None]]:
+    """Show on a terminal how many nodes have answered."""
     seen: list[str] = []
-    total = len(session.nodes)
+    total = len(site.nodes)
     with common.err.status(f"observing {total} node{'s' if total != 1 else ''}") as status:
 
         def progress(node: str, state: str) -> None:
             seen.append(node)
             status.update(f"observing: {len(seen)}/{total} answered")
 
-        observation = session.observe(limit, progress, resources=resources)
-    plan = session.plan(observation, limit, purge, services)
-    if keep:
-        session.may_certify(observation)
-        session.vault.save()
-    if session.generated:
-        common.err.print(
-            f"generated {len(session.generated)} secrets into {session.folder / 'secrets.yml'}: {', '.join(session.generated)}"
-        )
-    if observation.rounds > 1 and observation.observed:
-        common.err.print("facts of some nodes were new, so they were looked at twice")
-    return plan, observation
+        yield progress
 
 
-def refused_error(plan: Plan) -> DeployError:
-    """One error that names every step that its node cannot carry out."""
-    count = len(plan.refused)
-    return DeployError(
-        f"{count} step{'s are' if count > 1 else ' is'} refused: the node cannot do what it takes",
-        where=", ".join(step.id for step in plan.refused),
-        why="; ".join(dict.fromkeys(f"{one.path}: {one.what}" for step in plan.refused for one in step.refused)),
-        fix="do what is said there; apply would leave them and what needs them alone, and do the rest",
-    )
+def _secrets(preview: Preview) -> str:
+    return f"{len(preview.missing)} secret{'s are' if len(preview.missing) != 1 else ' is'}"
 
 
 def apply_command(
@@ -147,12 +145,14 @@ def apply_command(
             raise UsageError("a plan file excludes --limit, --service and --purge", why="a saved plan knows them")
         wanted = _read(planfile)
         limit, service, purge = list(wanted.limit), list(wanted.services), wanted.purge
-    session = common.session(region, vault_password)
-    if wanted and wanted.region != session.region.name:
-        raise UsageError(f"the plan is for the region {wanted.region}, not {session.region.name}", where=str(planfile))
-    certificates.check_public(session.region, pki.utc_now())
-    with RegionLock(session.state, "apply"):
-        plan, observation = make(session, limit or [], purge, service or [])
+    site = common.site(region)
+    if wanted and wanted.region != site.region.name:
+        raise UsageError(f"the plan is for the region {wanted.region}, not {site.region.name}", where=str(planfile))
+    certificates.check_public(site.region, pki.utc_now())
+    store, vault = Store.of(site.region), Vault.open(site.folder, vault_password, new=True)
+    with store.lock("apply"), reach(site.region) as fleet:
+        planned = look(site, store, Preview(vault, site.secrets), fleet, scope_of(limit, service, purge))
+        plan = planned.plan
         if wanted and plan.digest != wanted.digest:
             raise StalePlanError(
                 "the saved plan is stale; nothing was changed",
@@ -160,13 +160,13 @@ def apply_command(
                 why="the region or the nodes have changed since it was made",
                 fix="make it anew with scs-deploy plan --out and review it",
             )
+        refuse_certificates(planned)
         print_plan(common.out, plan, diffs=not planfile)
         if plan.empty:
-            session.keep()
-            session.remember(plan, observation.sealed, set())
+            nothing_to_do(site, store, vault, planned)
         else:
             confirm(yes or bool(planfile), "Apply this plan?")
-            carry_out(session, plan, observation, purge)
+            carry_out(site, store, vault, fleet, planned)
         if plan.unknown:
             raise unreachable_error(plan.unknown)
 
@@ -200,14 +200,15 @@ def destroy(
 
     Example:  scs-deploy destroy -r box --purge
     """
-    session = common.session(region, vault_password)
-    with RegionLock(session.state, "destroy"):
-        observation = session.destruction()
-        plan = session.plan(observation, purge=purge)
+    site = common.site(region)
+    store, vault = Store.of(site.region), Vault.open(site.folder, vault_password, new=True)
+    with store.lock("destroy"), reach(site.region) as fleet:
+        planned = plan_removal(site, store, fleet, purge)
+        plan = planned.plan
         print_plan(common.out, plan, diffs=False)
         if not plan.empty:
-            confirm(yes, f"Remove all this from {len(session.nodes)} nodes{', WITH ITS DATA' if purge else ''}?")
-            carry_out(session, plan, observation, purge)
+            confirm(yes, f"Remove all this from {len(site.nodes)} nodes{', WITH ITS DATA' if purge else ''}?")
+            carry_out(site, store, vault, fleet, planned)
         if plan.unknown:
             raise unreachable_error(plan.unknown)
 
@@ -222,15 +223,14 @@ def confirm(yes: bool, question: str) -> None:
         raise typer.Exit(1)
 
 
-def carry_out(session: Session, plan: Plan, observation: Observation, purge: bool = False) -> None:
+def carry_out(site: Site, store: Store, vault: Vault, fleet: Fleet, planned: Planned) -> None:
     """Apply a plan and show how it goes; raises ``LockedError`` or ``DeployError`` when not every step was done."""
-    run = new_run()
-    with Progress(common.out, plan) as progress:
-        log = EventLog(session.state / "events", run, progress)
-        try:
-            report = apply(session, plan, observation.sealed, log, purge)
-        finally:
-            log.close()
+    ready = settle(site, store, vault, planned)
+    if planned.preview and planned.preview.missing:
+        names = ", ".join(planned.preview.missing)
+        common.err.print(f"generated {len(planned.preview.missing)} secrets into {vault.file.path}: {names}")
+    with Progress(common.out, ready.planned.plan) as progress, store.events(progress) as log:
+        report = apply(site, store, fleet, ready, log)
     _print_report(report, log.path)
     if report.locked:
         raise LockedError(

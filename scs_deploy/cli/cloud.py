@@ -18,7 +18,8 @@ from scs_deploy.cloud.credentials import OWN
 from scs_deploy.cloud.plan import Change, Plan
 from scs_deploy.cloud.spec import load
 from scs_deploy.errors import CHANGES_PENDING, DeployError, UsageError
-from scs_deploy.machine.locks import RegionLock
+from scs_deploy.operations.reach import reach
+from scs_deploy.operations.store import Store
 from scs_deploy.secrets import Vault
 
 app = typer.Typer(
@@ -60,14 +61,13 @@ def setup(
     vault_password: VaultOption = None,
 ) -> None:
     """Give the cloud what a Sovereign Cloud Stack cloud holds; what is there and right is kept."""
-    session = common.session(region, vault_password)
-    spec = load(session.region)
-    login = credentials.login(session.region, session.catalogue, Vault.open(session.folder, vault_password), OWN)
-    _ = session.connections  # a lab's networks may be reached from inside its namespace only
-    with Access(session.region, login) as access, RegionLock(session.state, "cloud setup"):
+    site = common.site(region)
+    spec, store = load(site.region), Store.of(site.region)
+    login = credentials.login(site.region, site.catalogue, Vault.open(site.folder, vault_password), OWN)
+    with reach(site.region), Access(site.region, login) as access, store.lock("cloud setup"):
         cloud = access.admin()
         with common.err.status("looking at the cloud") as status:
-            world = cloud_setup.look(session.region, spec, cloud, status.update)
+            world = cloud_setup.look(site.region, spec, cloud, status.update)
             plan = cloud_setup.make_plan(world, cloud, status.update)
         if not as_json:
             _print_plan(plan)

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 if TYPE_CHECKING:
-    from scs_deploy.operations.session import Session
+    from scs_deploy.operations.site import Site
 
 RegionOption = Annotated[
     str | None,
@@ -38,12 +38,12 @@ out = Console(highlight=False, soft_wrap=True, emoji=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
-def session(region: str | None, vault_password: Path | None = None) -> Session:
-    """Open a region; nothing is read before it is needed."""
+def site(region: str | None) -> Site:
+    """Read a region that is given by name or path, or is the only one; raises ``InputError`` when that fails."""
     # Imported here: --version and --help need this module's console, and of a region nothing.
-    from scs_deploy.operations.session import Session
+    from scs_deploy.operations.site import find_site
 
-    return Session.open(region, vault_password)
+    return find_site(region)
 
 
 def print_json(data: Any) -> None:

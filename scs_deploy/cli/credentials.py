@@ -13,7 +13,8 @@ from scs_deploy.cli import common
 from scs_deploy.cli.common import JsonOption, RegionOption, VaultOption
 from scs_deploy.cloud import credentials, prove
 from scs_deploy.cloud.credentials import Login
-from scs_deploy.operations.session import Session
+from scs_deploy.operations.reach import reach
+from scs_deploy.operations.site import Site
 from scs_deploy.secrets import Vault
 
 
@@ -33,9 +34,9 @@ def credentials_command(
 
     Examples:  scs-deploy credentials    scs-deploy credentials --out ~/.config/openstack
     """
-    session = common.session(region, vault_password)
-    clouds, changed = credentials.write(_login(session, vault_password, credentials.ADMIN), out or session.folder)
-    common.out.print(f"{escape(str(clouds))}: {'written' if changed else 'unchanged'}, cloud {session.region.name}")
+    site = common.site(region)
+    clouds, changed = credentials.write(_login(site, vault_password, credentials.ADMIN), out or site.folder)
+    common.out.print(f"{escape(str(clouds))}: {'written' if changed else 'unchanged'}, cloud {site.region.name}")
 
 
 def prove_command(
@@ -48,10 +49,10 @@ def prove_command(
 
     Example:  scs-deploy prove -r box
     """
-    session = common.session(region, vault_password)
-    login = _login(session, vault_password, credentials.OWN)
-    _ = session.connections  # a lab's networks may be reached from inside its namespace only
-    proof = prove.token_within(login, wait)
+    site = common.site(region)
+    login = _login(site, vault_password, credentials.OWN)
+    with reach(site.region):
+        proof = prove.token_within(login, wait)
     if as_json:
         common.print_json(asdict(proof))
         return
@@ -63,5 +64,5 @@ def prove_command(
         common.out.print(f"  {kind:<16} {url}")
 
 
-def _login(session: Session, vault_password: Path | None, account: str) -> Login:
-    return credentials.login(session.region, session.catalogue, Vault.open(session.folder, vault_password), account)
+def _login(site: Site, vault_password: Path | None, account: str) -> Login:
+    return credentials.login(site.region, site.catalogue, Vault.open(site.folder, vault_password), account)

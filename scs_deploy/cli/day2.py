@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
@@ -14,15 +13,20 @@ from rich.table import Table
 
 from scs_deploy.catalogue.names import unit_name
 from scs_deploy.cli import common
-from scs_deploy.cli.change import make
+from scs_deploy.cli.change import look, observing
 from scs_deploy.cli.common import JsonOption, LimitOption, RegionOption, VaultOption
 from scs_deploy.cli.plan_text import print_plan
-from scs_deploy.errors import CHANGES_PENDING, DeployError, UsageError
-from scs_deploy.machine.locks import check_free
-from scs_deploy.operations.session import Session, unreachable_error
-from scs_deploy.operations.status import Row, rows
-from scs_deploy.plan import drift
+from scs_deploy.errors import CHANGES_PENDING, UsageError
+from scs_deploy.machine.files import write_atomic
+from scs_deploy.operations.incomplete import unreachable_error
+from scs_deploy.operations.plan import Scope
+from scs_deploy.operations.reach import reach
+from scs_deploy.operations.site import Site
+from scs_deploy.operations.status import Row, drift, rows
+from scs_deploy.operations.store import Store
+from scs_deploy.plan.drift import Drift
 from scs_deploy.region.placement import Placed
+from scs_deploy.secrets import Preview, Vault
 
 InstanceArgument = Annotated[
     str, typer.Argument(help="Instance, such as keystone, or NODE/INSTANCE where several nodes have it.")
@@ -48,14 +52,16 @@ def status(
     Users, endpoints and other resources behind APIs are looked at by plan and drift only. Exits with 1 when something is
     unhealthy or absent, or a node does not answer.
     """
-    session = common.session(region, vault_password)
-    plan, observation = make(session, limit or [], purge=False, keep=False, resources=False)
-    found = rows(observation, plan)
+    site = common.site(region)
+    preview = Preview(Vault.open(site.folder, vault_password, new=True), site.secrets)
+    with reach(site.region) as fleet:
+        planned = look(site, Store.of(site.region), preview, fleet, Scope(tuple(limit or ()), resources=False))
+    plan, unreachable, found = planned.plan, planned.look.unreachable, rows(planned)
     if as_json:
         common.print_json(
             {
                 "instances": [asdict(row) for row in found],
-                "unreachable": dict(observation.unreachable),
+                "unreachable": dict(unreachable),
                 "notes": list(plan.notes),
             }
         )
@@ -63,8 +69,8 @@ def status(
         _print_rows(found)
         for note in plan.notes:
             common.err.print(escape(note))
-    if observation.unreachable:
-        raise unreachable_error(observation.unreachable)
+    if unreachable:
+        raise unreachable_error(unreachable)
     if any(row.state == "absent" or row.state.startswith("unhealthy") for row in found):
         raise typer.Exit(1)
 
@@ -86,44 +92,27 @@ def drift_command(
 
     Examples:  scs-deploy drift    scs-deploy drift --json    scs-deploy drift --textfile /var/lib/node-exporter/drift.prom
     """
-    session = common.session(region, vault_password)
-    check_free(session.state)
-    plan, observation = make(session, limit or [], purge=False, keep=False)
-    check_free(session.state)
-    drift.check_undisturbed(observation.observed)
-    found = drift.look(plan, observation.sealed, session.state)
+    site = common.site(region)
+    preview = Preview(Vault.open(site.folder, vault_password, new=True), site.secrets)
+    with reach(site.region) as fleet, observing(site) as progress:
+        found = drift(site, Store.of(site.region), preview, fleet, limit or (), progress)
     if textfile:
-        _replace(textfile, found.metrics(time.time()))
+        write_atomic(textfile, found.metrics(time.time()), 0o644)
     if as_json:
         common.print_json(found.as_json())
     else:
         print_plan(common.out, replace(found.found, notes=()), summary=False)
         common.out.print(f"[bold]{_drift_summary(found)}[/bold]")
-    if plan.unknown:
-        raise unreachable_error(plan.unknown)
+    if found.found.unknown:
+        raise unreachable_error(found.found.unknown)
     if found.found.steps:
         raise typer.Exit(CHANGES_PENDING)
 
 
-def _drift_summary(found: drift.Drift) -> str:
+def _drift_summary(found: Drift) -> str:
     count, pending = len(found.found.steps), len(found.pending.steps)
     text = f"Drift: {count} difference{'' if count == 1 else 's'}; apply repairs." if count else "Drift: none."
     return text + (f" Not applied yet, so no drift: {pending} change{'' if pending == 1 else 's'}." if pending else "")
-
-
-def _replace(path: Path, text: str) -> None:
-    """At once: a collector never reads half a file."""
-    temporary = path.with_name(f".{path.name}.new")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
-        raise DeployError(
-            "the metrics cannot be written", where=str(path), why=error.strerror or str(error), fix="check the folder"
-        ) from error
 
 
 def _print_rows(found: list[Row]) -> None:
@@ -149,13 +138,14 @@ def logs(
 
     Examples:  scs-deploy logs keystone    scs-deploy logs n1/mariadb -f
     """
-    session = common.session(region)
-    placed = _find(session, instance)
-    unit = session.catalogue.component(placed.component)[1].unit or unit_name(placed.name)
+    site = common.site(region)
+    placed = _find(site, instance)
+    unit = site.catalogue.component(placed.component)[1].unit or unit_name(placed.name)
     command = ["journalctl", "--no-pager", "--output=short-iso", f"--lines={lines}", f"--unit={unit}"]
     command += ["--follow"] if follow else []
     command += [f"--since={since}"] if since else []
-    raise typer.Exit(session.connections[placed.node].run(command, tty=follow))
+    with reach(site.region) as fleet:
+        raise typer.Exit(fleet.connections[placed.node].run(command, tty=follow))
 
 
 def exec_command(
@@ -168,23 +158,24 @@ def exec_command(
 
     Example:  scs-deploy exec -t mariadb -- mariadb
     """
-    session = common.session(region)
-    placed = _find(session, instance)
-    if session.catalogue.component(placed.component)[1].kind == "host":
+    site = common.site(region)
+    placed = _find(site, instance)
+    if site.catalogue.component(placed.component)[1].kind == "host":
         raise UsageError(f"{placed.name} is not a container", fix="use scs-deploy lab ssh, or ssh")
-    engine = session.nodes[placed.node].engine
+    engine = site.nodes[placed.node].engine
     argv = [engine, "exec", *(["--interactive", "--tty"] if interactive else []), placed.name, *command]
-    raise typer.Exit(session.connections[placed.node].run(argv, tty=interactive))
+    with reach(site.region) as fleet:
+        raise typer.Exit(fleet.connections[placed.node].run(argv, tty=interactive))
 
 
-def _find(session: Session, name: str) -> Placed:
+def _find(site: Site, name: str) -> Placed:
     """Return the instance a person means; raises ``UsageError`` when there is none, or several."""
     node, _, instance = name.rpartition("/")
-    found = [one for one in session.placement.placed if one.name == instance and node in {"", one.node}]
+    found = [one for one in site.placement.placed if one.name == instance and node in {"", one.node}]
     if len(found) == 1:
         return found[0]
     if not found:
-        known = sorted({one.name for one in session.placement.placed})
+        known = sorted({one.name for one in site.placement.placed})
         raise UsageError(f"there is no instance {name}", fix=f"known: {', '.join(known)}")
     raise UsageError(
         f"{name} runs on {len(found)} nodes", fix=f"name one: {', '.join(f'{one.node}/{one.name}' for one in found)}"

@@ -14,7 +14,7 @@ from scs_deploy.cli import common
 from scs_deploy.cli.common import JsonOption, RegionOption
 from scs_deploy.machine import paths
 from scs_deploy.operations import certificates
-from scs_deploy.operations.session import Session
+from scs_deploy.operations.site import Site
 from scs_deploy.region.placement import as_table
 from scs_deploy.region.schema import region_schema
 from scs_deploy.secrets import pki
@@ -31,22 +31,20 @@ def validate(region: RegionOption = None) -> None:
 
     Example:  scs-deploy validate -r half-rack
     """
-    session = common.session(region)
-    loaded = session.region
-    _ = session.placement, session.order
+    site = common.site(region)
+    loaded = site.region
     for finding in (*loaded.warnings, *certificates.check_public(loaded, pki.utc_now())):
         common.err.print(f"[yellow]warning[/yellow]: {escape(str(finding))}")
-    nodes = sum(node.state != "absent" for node in session.nodes.values())
-    instances = len(session.placement.placed)
+    nodes = sum(node.state != "absent" for node in site.nodes.values())
+    instances = len(site.placement.placed)
     common.out.print(
-        f"{session.folder / 'region.yml'}: valid: {nodes} node{'s' if nodes != 1 else ''}, {instances} instances of components"
+        f"{site.folder / 'region.yml'}: valid: {nodes} node{'s' if nodes != 1 else ''}, {instances} instances of components"
     )
 
 
 def show(region: RegionOption = None, as_json: JsonOption = False) -> None:
     """Show racks, networks, and which component runs where and why."""
-    session = common.session(region)
-    data = _described(session)
+    data = _described(common.site(region))
     if as_json:
         common.print_json(data)
         return
@@ -85,8 +83,8 @@ def schema() -> None:
     common.out.out(json.dumps(region_schema(load_catalogue(paths.roles_search())), indent=2))
 
 
-def _described(session: Session) -> dict[str, Any]:
-    region = session.region
+def _described(site: Site) -> dict[str, Any]:
+    region = site.region
     return {
         "name": region.name,
         "release": region.release,
@@ -113,5 +111,5 @@ def _described(session: Session) -> dict[str, Any]:
             }
             for node in region.nodes
         ],
-        "placement": as_table(session.placement),
+        "placement": as_table(site.placement),
     }

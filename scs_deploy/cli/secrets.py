@@ -15,7 +15,9 @@ from scs_deploy.cli import common
 from scs_deploy.cli.common import RegionOption, VaultOption
 from scs_deploy.cli.rotate import rotate
 from scs_deploy.errors import InputError
-from scs_deploy.operations.session import Session
+from scs_deploy.machine import paths
+from scs_deploy.operations.site import Site
+from scs_deploy.region.load import find_region
 from scs_deploy.secrets import Vault, edit, password, value, vault
 
 app = typer.Typer(no_args_is_help=True)
@@ -30,18 +32,17 @@ def init(region: RegionOption = None, vault_password: VaultOption = None) -> Non
 
     Example:  scs-deploy secrets init -r box
     """
-    session = common.session(region, vault_password)
-    _ = session.placement  # an invalid region is told before anything is written
-    if not (session.folder / vault.FILE).exists() and _by_default_file(vault_password):
-        made = password.create(session.folder)
+    site = common.site(region)
+    if not (site.folder / vault.FILE).exists() and _by_default_file(vault_password):
+        made = password.create(site.folder)
         if made:
             common.err.print(f"[bold]New vault password:[/bold] {escape(str(made))}")
             common.err.print("[yellow]Keep a copy elsewhere: without it, all secrets of this region are lost.[/yellow]")
-    opened = session.vault
-    made_names = ", ".join(session.generated)
-    common.out.print(f"{escape(str(opened.file.path))}: {len(opened.names)} secrets, {len(session.generated)} new")
-    if made_names:
-        common.out.print(f"  new: {escape(made_names)}")
+    opened = Vault.open(site.folder, vault_password, new=True)
+    new = opened.complete(site.secrets)
+    common.out.print(f"{escape(str(opened.file.path))}: {len(opened.names)} secrets, {len(new)} new")
+    if new:
+        common.out.print(f"  new: {escape(', '.join(new))}")
 
 
 @app.command(name="edit")
@@ -50,9 +51,9 @@ def edit_command(region: RegionOption = None, vault_password: VaultOption = None
 
     Example:  EDITOR=nano scs-deploy secrets edit -r box
     """
-    session = common.session(region)
-    opened = Vault.open(session.folder, vault_password)
-    changed = edit.edit(opened.file, _again, _declared(session))
+    site = common.site(region)
+    opened = Vault.open(site.folder, vault_password)
+    changed = edit.edit(opened.file, _again, _declared(site))
     common.out.print("saved; 'scs-deploy plan' shows what depends on it" if changed else "nothing was changed")
 
 
@@ -66,7 +67,7 @@ def show(
 
     Example:  scs-deploy secrets show keystone-admin-password
     """
-    opened = Vault.open(common.session(region).folder, vault_password)
+    opened = Vault.open(find_region(region, paths.inventories_search()), vault_password)
     if name is None:
         for known in opened.names:
             typer.echo(known)
@@ -85,9 +86,9 @@ def show(
         typer.echo(found)
 
 
-def _declared(session: Session) -> dict[str, Secret]:
+def _declared(site: Site) -> dict[str, Secret]:
     """What the services of the catalogue say of secrets."""
-    return {name: spec for service in session.catalogue.services.values() for name, spec in service.secrets.items()}
+    return {name: spec for service in site.catalogue.services.values() for name, spec in service.secrets.items()}
 
 
 def _by_default_file(source: Path | None) -> bool:

@@ -18,8 +18,9 @@ from scs_deploy.cloud.access import Access
 from scs_deploy.cloud.credentials import OWN
 from scs_deploy.errors import DeployError
 from scs_deploy.images import guest
-from scs_deploy.machine.locks import RegionLock
-from scs_deploy.operations.session import Session
+from scs_deploy.operations.reach import reach
+from scs_deploy.operations.store import Store
+from scs_deploy.region.region import Region
 from scs_deploy.secrets import Vault
 from scs_deploy.smoke import report as reports
 from scs_deploy.smoke import run as runs
@@ -52,24 +53,28 @@ def smoke(
 
     Examples:  scs-deploy smoke    scs-deploy smoke --only tcp --keep    scs-deploy smoke --junit smoke.xml
     """
-    session = common.session(region, vault_password)
-    login = credentials.login(session.region, session.catalogue, Vault.open(session.folder, vault_password), OWN)
-    _ = session.connections  # a lab's networks may be reached from inside its namespace only
-    with Access(session.region, login, careless=True) as access, RegionLock(session.state, "smoke"):
+    site = common.site(region)
+    store = Store.of(site.region)
+    login = credentials.login(site.region, site.catalogue, Vault.open(site.folder, vault_password), OWN)
+    with (
+        reach(site.region),
+        Access(site.region, login, careless=True) as access,
+        store.lock("smoke"),
+    ):
         if clean:
-            _clean(session, access)
+            _clean(site.region, store, access)
             return
         with _Lines(quiet=as_json) as lines:
             report = runs.run(
-                session.region,
+                site.region,
                 access,
-                session.state,
-                lambda: _guest(session, lines),
+                store.state,
+                lambda: _guest(site.region, lines),
                 runs.Listener(lines.say, lines.ended),
                 only=only or (),
                 keep=keep,
             )
-    name = session.region.name
+    name = site.region.name
     if junit:
         junit.write_text(reports.junit(name, report.results, report.seconds), encoding="utf-8")
     if as_json:
@@ -117,13 +122,13 @@ class _Lines:
             console.print(f"[red]{escape(str(result.error))}[/red]")
 
 
-def _guest(session: Session, lines: _Lines) -> Path:
-    release = load_release(session.region.release)
+def _guest(region: Region, lines: _Lines) -> Path:
+    release = load_release(region.release)
     return guest.ensure(release, progress=lambda event: lines.say(f"building the guest's image: {event.text}")).path
 
 
-def _clean(session: Session, access: Access) -> None:
+def _clean(region: Region, store: Store, access: Access) -> None:
     with common.err.status("looking for what smoke tests left") as status:
-        removed = runs.clean(session.region, access, access.admin(), status.update, kept=True)
-    (session.state / runs.KEPT_FILE).unlink(missing_ok=True)
+        removed = runs.clean(region, access, access.admin(), status.update, kept=True)
+    (store.state / runs.KEPT_FILE).unlink(missing_ok=True)
     common.out.print(f"removed: {', '.join(removed)}" if removed else "nothing was left")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import yaml
 from scs_deploy.catalogue.load import Catalogue
 from scs_deploy.catalogue.service import Frontend
 from scs_deploy.errors import InputError
+from scs_deploy.machine.files import write_atomic
 from scs_deploy.region import vips
 from scs_deploy.region.region import Region
 from scs_deploy.render.context import bracket, catalogue_region, identity_service
@@ -124,10 +124,5 @@ def _identity(catalogue: Catalogue) -> tuple[str, int, Frontend]:
 def _put(path: Path, text: str, mode: int) -> bool:
     if path.is_file() and path.read_text(encoding="utf-8") == text and path.stat().st_mode & 0o777 == mode:
         return False
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.unlink(missing_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as stream:
-        stream.write(text)
-    fresh.chmod(mode)
-    fresh.replace(path)
+    write_atomic(path, text, mode)
     return True

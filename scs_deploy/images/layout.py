@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,8 @@ from scs_deploy.ansible_collections.scs.node.plugins.module_utils import layout
 from scs_deploy.errors import DeployError
 from scs_deploy.images.lock import ImagesLock
 from scs_deploy.machine.engine import Engine, find_engine
+from scs_deploy.machine.files import write_atomic
+from scs_deploy.machine.locks import locked
 from scs_deploy.machine.paths import cache_dir
 
 _LOCK = "lock"
@@ -45,7 +45,7 @@ def export(
         )
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     names = {image.id: image.reference for image in lock.images.values()}
-    with _one_at_a_time(folder):
+    with locked(folder / _LOCK):  # what a killed process left half-written is a blob nobody refers to
         lacking = missing(folder, wanted)
         _check_stored(engine, names, lacking)
         for image in lacking:
@@ -70,9 +70,7 @@ def prune(folder: Path, keep: Collection[str]) -> None:
             entries.append(entry)
             parts = [entry, manifest["config"], *manifest["layers"]]
             needed |= {part["digest"].partition(":")[2] for part in parts}
-    fresh = path.with_name(".index.json.new")
-    fresh.write_text(json.dumps({**index, "manifests": entries}))
-    fresh.replace(path)
+    write_atomic(path, json.dumps({**index, "manifests": entries}), 0o644, sync=False)
     for blob in (folder / "blobs").glob("*/*"):
         if blob.name not in needed:
             blob.unlink()
@@ -99,11 +97,3 @@ def _blob(folder: Path, digest: str) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return data if isinstance(data, dict) else None
-
-
-@contextmanager
-def _one_at_a_time(folder: Path) -> Iterator[None]:
-    """The kernel frees the lock of a killed process; what that left half-written is a blob nobody refers to."""
-    with (folder / _LOCK).open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield

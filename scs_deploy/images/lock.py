@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -12,6 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from scs_deploy.errors import Finding, InputError
+from scs_deploy.machine.files import write_atomic
 
 LOCK_FILE = "images.lock"
 
@@ -77,10 +77,5 @@ def write_lock(folder: Path, release: str, images: Mapping[str, LockedImage]) ->
     if after == before and path.exists():
         return False
     text = json.dumps(after.model_dump(), indent=1, sort_keys=True) + "\n"
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    with fresh.open("w") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    fresh.replace(path)
+    write_atomic(path, text, 0o644)
     return True

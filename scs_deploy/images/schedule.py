@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import queue
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
@@ -22,6 +20,7 @@ from scs_deploy.images.lock import LockedImage
 from scs_deploy.images.mirror import proxies, usable_sources
 from scs_deploy.images.recipe import HasServices, Recipe, layers, recipes, with_parents
 from scs_deploy.machine.engine import Engine, StoredImage, find_engine
+from scs_deploy.machine.locks import locked
 from scs_deploy.machine.paths import cache_dir
 
 
@@ -110,7 +109,8 @@ def build_recipes(
         current = _current(wanted, release, engine)
         if len(current) == len(wanted):
             return _all_current(current, release, engine, cache, progress)
-    with _one_at_a_time(cache, progress):
+    waiting = Event("", "warning", "another image build is running: waiting for it")
+    with locked(cache / "build.lock", lambda: progress(waiting)):
         sweep(engine)
         # Somebody else may have built them while we waited.
         current = {} if options.no_cache else _current(wanted, release, engine)
@@ -242,15 +242,3 @@ def _result(name: str, image_id: str, release: Release, engine: Engine, cache: P
 
 def _shared_layers(release: Release) -> dict[str, Recipe]:
     return {layer.name: layer for layer in layers("openstack", release.suite, release, load_users())}
-
-
-@contextlib.contextmanager
-def _one_at_a_time(cache: Path, progress: Progress) -> Iterator[None]:
-    """Only one process builds with a cache folder; the kernel frees the lock of a killed one."""
-    with (cache / "build.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            progress(Event("", "warning", "another image build is running: waiting for it"))
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

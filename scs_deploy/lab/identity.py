@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scs_deploy.lab.spec import MAX_INTERFACE_NAME
+from scs_deploy.machine.files import write_atomic
 from scs_deploy.machine.paths import state_dir
 
 RUN_ROOT = Path("/run/scs-lab")
@@ -115,7 +116,7 @@ class LabFiles:
 
     def write_record(self, name: str, source: str) -> None:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.record.write_text(json.dumps({"region": name, "source": str(Path(source).resolve())}) + "\n")
+        write_atomic(self.record, json.dumps({"region": name, "source": str(Path(source).resolve())}) + "\n")
 
     def node(self, node: str) -> Path:
         """``config/`` (seen by the node as /etc/scs-lab), the host key and disk images."""

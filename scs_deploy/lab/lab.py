@@ -7,20 +7,26 @@ import os
 import shlex
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import IO, TYPE_CHECKING
 
-from scs_deploy.errors import DeployError
+from scs_deploy.errors import DeployError, LockedError
 from scs_deploy.images import layout
 from scs_deploy.lab import container, disks, host, image, keys, nodefiles
 from scs_deploy.lab.identity import LabFiles, LabNames, find_record
-from scs_deploy.lab.lock import locked
 from scs_deploy.lab.network import LabNetwork
 from scs_deploy.lab.preflight import check_machine, check_memory
 from scs_deploy.lab.spec import LabSpec, NodeSpec
 from scs_deploy.machine import engine, environment
+from scs_deploy.machine.files import write_atomic
+from scs_deploy.machine.locks import locked
 from scs_deploy.machine.waiting import wait_for
+
+if TYPE_CHECKING:
+    from scs_deploy.nodes.fleet import Fleet
 
 Progress = Callable[[str], None]
 
@@ -28,6 +34,7 @@ BOOT_SECONDS = 60
 SHUTDOWN_SECONDS = 180
 """Servers on a node are given time to shut down before it does."""
 CLONE_NEWNET = 0x40000000
+OWN_NAMESPACE = Path("/proc/thread-self/ns/net")
 UNIT_STATES = ("running", "degraded")
 
 
@@ -45,11 +52,16 @@ def _silent(_: str) -> None:
     return
 
 
+def _enter(namespace: IO[bytes]) -> None:
+    if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), CLONE_NEWNET) != 0:
+        raise DeployError("cannot enter the lab's networks", why=os.strerror(ctypes.get_errno()), fix="be root")
+
+
 class Lab:
     """The lab of one region. Every method finds out what there is; nothing relies on what an earlier run remembered.
 
     ``files.record`` exists from the first ``up`` to the next ``down``: whoever connects to the region's nodes
-    asks for it, and then uses the lab's key and known hosts, after ``enter()``.
+    asks for it, and then uses the lab's key and known hosts (``fleet``), while it has ``entered``.
     """
 
     def __init__(self, spec: LabSpec) -> None:
@@ -70,10 +82,10 @@ class Lab:
         """Make what is missing and repair what is broken; data of nodes that exist is kept.
 
         The bridges belong to this machine, unless their networks are taken here (or ``private``): then they live in a
-        network namespace of the lab, and ``enter`` or ``prefix`` leads there.
+        network namespace of the lab, and ``entered`` or ``prefix`` leads there.
         """
         check_machine()
-        with locked(self.files.lock):
+        with self._changing():
             running = container.listed(self.names)
             container.check_owner(running.values(), self.files.folder)
             check_memory(self.spec, [node.name for node in self.spec.nodes if node.name not in running])
@@ -91,7 +103,7 @@ class Lab:
     def down(self) -> None:
         """Remove everything that carries the lab's id, then look again. Raises DeployError naming what remains."""
         check_machine()
-        with locked(self.files.lock, remove=True):
+        with self._changing(last=True):
             there = container.listed(self.names).values()
             container.check_owner(there, self.files.folder)
             container.remove(there)
@@ -129,7 +141,7 @@ class Lab:
         """A fresh node: its container, volumes and disks are made anew; its addresses and host key stay."""
         node = self.spec.node(name)
         check_machine()
-        with locked(self.files.lock):
+        with self._changing():
             self._forget(node.name)
         self.up(progress)
 
@@ -186,13 +198,35 @@ class Lab:
         shell, umask = environment.operators(), environment.operators_umask()
         return subprocess.run([*self.prefix(), *argv], check=False, env=shell, umask=umask).returncode
 
-    def enter(self) -> None:
-        """Move this thread, and what it starts, to where the lab's networks are; not to be mixed with ``up`` or ``down``."""
+    def fleet(self, fleet: Fleet) -> Fleet:
+        """The same nodes, reached as the lab's: with its key, at its addresses."""
+        key, known = str(self.files.private_key), str(self.files.known_hosts)
+        connections = {
+            name: replace(
+                one, host=self.address(name), user="root", port=22, key=key, known_hosts=known, jump="", become=False
+            )
+            for name, one in fleet.connections.items()
+        }
+        return replace(fleet, connections=connections, lab=True)
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Have this thread, and what it starts, where the lab's networks are, for the body; not to be mixed with ``up`` or ``down``."""
         if self.namespace is None:
+            yield
             return
-        with self.namespace.open() as stream:
-            if ctypes.CDLL(None, use_errno=True).setns(stream.fileno(), CLONE_NEWNET) != 0:
-                raise DeployError("cannot enter the lab's networks", why=os.strerror(ctypes.get_errno()), fix="be root")
+        with OWN_NAMESPACE.open("rb") as before:
+            self.enter()
+            try:
+                yield
+            finally:
+                _enter(before)
+
+    def enter(self) -> None:
+        """The same until the thread ends, for who cannot say where its body is, as an inventory plugin of Ansible."""
+        if self.namespace:
+            with self.namespace.open("rb") as stream:
+                _enter(stream)
 
     # -- the steps of up ---------------------------------------------------------------------------------------------
 
@@ -242,7 +276,7 @@ class Lab:
             addresses = [str(a.ip) for given in node.addresses.values() for a in given]
             public = self.files.node(node.name) / f"{nodefiles.HOST_KEY}.pub"
             hosts[(node.name, *addresses)] = public.read_text()
-        nodefiles.replace(self.files.known_hosts, keys.known_hosts(hosts))
+        write_atomic(self.files.known_hosts, keys.known_hosts(hosts), sync=False)
 
     def _remove_strangers(self, running: Mapping[str, container.NodeContainer], progress: Progress) -> None:
         wanted = {node.name for node in self.spec.nodes}
@@ -258,6 +292,16 @@ class Lab:
         self.network.forget(node)
 
     # -- small things ------------------------------------------------------------------------------------------------
+
+    def _changing(self, *, last: bool = False) -> AbstractContextManager[None]:
+        """One change of a lab at a time; the ``last`` one removes the lock. Raises ``LockedError`` while another goes on."""
+
+        def busy() -> None:
+            what, fix = "another process is changing this lab", "wait for it, or end it, and run again"
+            raise LockedError(what, where=str(self.files.lock), fix=fix)
+
+        self.files.lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return locked(self.files.lock, busy, remove=last)
 
     def _state(self, there: container.NodeContainer | None) -> str:
         if there is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from importlib import resources
 from pathlib import Path
@@ -12,6 +11,7 @@ from scs_deploy.images.script import sources
 from scs_deploy.lab import keys, wiring
 from scs_deploy.lab.identity import LabNames, digest
 from scs_deploy.lab.spec import LabSpec, NodeSpec
+from scs_deploy.machine.files import write_atomic
 
 HOST_KEY = "ssh_host_ed25519_key"
 RESOLVERS = (Path("/run/systemd/resolve/resolv.conf"), Path("/etc/resolv.conf"))
@@ -64,14 +64,5 @@ def write(
             continue
         if path.is_file():
             changed.add(name)
-        replace(path, text, 0o700 if name == "entry" else 0o600)
+        write_atomic(path, text, 0o700 if name == "entry" else 0o600, sync=False)
     return changed
-
-
-def replace(path: Path, text: str, mode: int = 0o600) -> None:
-    """Write a file so that a reader sees the old or the new content, nothing between."""
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.unlink(missing_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as stream:
-        stream.write(text)
-    fresh.replace(path)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from scs_deploy.errors import DeployError
+from scs_deploy.machine.files import write_atomic
 from scs_deploy.machine.paths import state_dir
 from scs_deploy.machine.waiting import wait_for
 
@@ -164,9 +165,7 @@ def podman_env() -> dict[str, str]:
     text = containers_conf(machine_facts())
     if not path.is_file() or path.read_text() != text:
         path.parent.mkdir(mode=0o700, exist_ok=True)
-        fresh = path.with_name(f".{path.name}.{os.getpid()}")
-        fresh.write_text(text)
-        fresh.replace(path)
+        write_atomic(path, text, sync=False)
     return {**os.environ, "CONTAINERS_CONF": str(path)}
 
 

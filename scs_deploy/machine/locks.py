@@ -1,4 +1,4 @@
-"""One apply per region: a lock that ends with the process that holds it, however that ends."""
+"""Locks that end with the process that holds them, however that ends: of a file or folder, and of a region."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import json
 import os
 import socket
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +17,45 @@ from pathlib import Path
 from scs_deploy.errors import DeployError, LockedError
 
 FILE = "apply.lock"
+
+
+@contextmanager
+def locked(path: Path, busy: Callable[[], None] = lambda: None, *, remove: bool = False) -> Iterator[None]:
+    """Hold the lock of a folder, or of a file, which is made when it is not there; ``remove`` deletes that at the end.
+
+    ``busy`` is called while another process holds it: what it raises ends it, else that process is waited for.
+    """
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        if not _free(descriptor, fcntl.LOCK_EX):
+            busy()
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        if remove:
+            path.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the lock of a file; one that does not exist is held by nobody."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        return not _free(descriptor, fcntl.LOCK_SH)
+    finally:
+        os.close(descriptor)
+
+
+def _free(descriptor: int, how: int) -> bool:
+    """Take a lock if nobody holds it."""
+    try:
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +114,8 @@ class RegionLock:
 
 def check_free(state: Path) -> None:
     """Raise ``LockedError`` while a process holds the lock of a region; for those who only look, and hold nobody up."""
-    path = state / FILE
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except OSError:
-        return  # nobody ever held it
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise _locked(path, holder(state)) from None
-    finally:
-        os.close(descriptor)
+    if is_locked(state / FILE):
+        raise _locked(state / FILE, holder(state))
 
 
 def holder(state: Path) -> Holder | None:
@@ -97,12 +129,9 @@ def holder(state: Path) -> Holder | None:
 def _taken(descriptor: int) -> bool:
     """Lock a file; somebody who only looks whether it is locked is gone in a moment."""
     for pause in (0.02, 0.1, 0.0):
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(pause)
-        else:
+        if _free(descriptor, fcntl.LOCK_EX):
             return True
+        time.sleep(pause)
     return False
 
 

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 Listener = Callable[[dict[str, Any]], None]
 _KEEP = 50
@@ -33,7 +33,10 @@ class EventLog:
             if self._listener:
                 self._listener(record)
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._file.close()
 
 

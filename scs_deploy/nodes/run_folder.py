@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
-from scs_deploy.machine import paths
+from scs_deploy.machine import locks, paths
 
 LOCK = "lock"
 """File in a private folder, locked as long as its run lives; the kernel unlocks it however the run ends."""
@@ -24,9 +22,8 @@ class Folder:
         with _guard():
             _sweep()
             self.path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_root()))
-            # Closed on exec, so that nothing that is started here holds it on.
-            self._lock = (self.path / LOCK).open("w")
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            self._lock = ExitStack()
+            self._lock.enter_context(locks.locked(self.path / LOCK))
 
     def remove(self) -> None:
         shutil.rmtree(self.path, ignore_errors=True)
@@ -45,27 +42,13 @@ def _root() -> Path:
     return root
 
 
-@contextmanager
-def _guard() -> Iterator[None]:
+def _guard() -> AbstractContextManager[None]:
     """Folders are made and swept by one process at a time: so none is swept before its run has locked it."""
-    with (paths.state_dir() / "private.lock").open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
+    return locks.locked(paths.state_dir() / "private.lock")
 
 
 def _sweep() -> None:
     for folder in _root().glob(f"{_PREFIX}*"):
-        if not _lives(folder):
+        if not locks.is_locked(folder / LOCK):
             # Ansible may have outlived its run. It finds no payload any more, and ends.
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _lives(folder: Path) -> bool:
-    try:
-        with (folder / LOCK).open() as stream:
-            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False

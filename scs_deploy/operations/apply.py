@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -13,13 +13,19 @@ from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages impor
 from scs_deploy.images import layout, read_lock
 from scs_deploy.machine import paths
 from scs_deploy.machine.engine import find_engine
-from scs_deploy.nodes import ansible_run, messages
+from scs_deploy.nodes import ansible_run, clocks, messages
 from scs_deploy.nodes.answers import Answers
 from scs_deploy.nodes.events import EventLog
+from scs_deploy.nodes.fleet import Fleet
 from scs_deploy.nodes.follow import Watch
-from scs_deploy.operations.session import Session
+from scs_deploy.operations import values
+from scs_deploy.operations.plan import Planned, compared
+from scs_deploy.operations.site import Site
+from scs_deploy.operations.store import Store
+from scs_deploy.plan import drift
 from scs_deploy.plan.plan import Plan, Step, Wave
-from scs_deploy.render.digests import Sealed
+from scs_deploy.render.digests import seal
+from scs_deploy.secrets import Vault, pki
 from scs_deploy.secrets.placeholders import Resolver
 
 
@@ -60,40 +66,75 @@ def holder() -> str:
     return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
-def apply(session: Session, plan: Plan, sealed: Sealed, log: EventLog, purge: bool = False) -> Report:
+def refuse_certificates(planned: Planned) -> None:
+    """Raise ``DeployError`` when a plan takes new certificates that would not be valid on nodes, by their clocks."""
+    if planned.preview and planned.preview.unissued(values.requests(planned.sealed.desired)):
+        clocks.refuse_certificates(planned.look.clocks, pki.BACKDATED)
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A plan that can be carried out: what it relies on is written, its digests and its resolver are of real values."""
+
+    planned: Planned
+    resolver: Resolver
+
+
+def settle(site: Site, store: Store, vault: Vault, planned: Planned) -> Ready:
+    """Write what a plan relies on, before the first node has it: new secrets, certificates and the chosen placement.
+
+    Where a preview had stand-ins, the same plan gets the digests of real values. Raises ``DeployError`` as
+    ``refuse_certificates`` does, before anything is written.
+    """
+    refuse_certificates(planned)
+    store.keep_placement(site.placement)
+    desired = planned.sealed.desired
+    if planned.preview:
+        made = vault.complete(site.secrets)
+        if vault.certify(values.requests(desired), planned.preview.chosen) or made:
+            sealed = seal(desired, values.resolver(site.region, vault, desired))
+            plan = compared(site, sealed, planned.look, planned.scope, planned.preview)
+            planned = replace(planned, sealed=sealed, plan=plan)
+    return Ready(planned, values.resolver(site.region, vault, desired))
+
+
+def nothing_to_do(site: Site, store: Store, vault: Vault, planned: Planned) -> None:
+    """Keep what later runs rely on, after an empty plan."""
+    _remember(site, store, settle(site, store, vault, planned).planned, ())
+
+
+def apply(site: Site, store: Store, fleet: Fleet, ready: Ready, log: EventLog) -> Report:
     """Run all waves; a step whose needs failed is blocked, everything else goes on.
 
     When Ansible itself ends too early, the steps it was at have failed and all that come later are blocked by them.
     Raises ``Interrupted`` on Ctrl-C.
     """
-    started = time.monotonic()
-    session.keep()
-    resolver = session.resolver(sealed.desired)
+    started, planned, plan = time.monotonic(), ready.planned, ready.planned.plan
     results: dict[str, Result] = {}
     lost: tuple[str, ...] = ()
-    _bring_images(session, plan, log)
+    _bring_images(site, fleet, plan, log)
     log.emit("apply", region=plan.region, waves=len(plan.waves), steps=len(plan.steps), plan=plan.digest)
     all_legs = legs(plan.waves)
-    with ansible_run.Waves("apply.yml", session.connections, [leg.nodes for leg in all_legs]) as waves:
+    with ansible_run.Waves("apply.yml", fleet.connections, [leg.nodes for leg in all_legs]) as waves:
         for leg in all_legs:
-            ready = _ready(leg, results, lost, log)
-            if not ready.steps:
+            now = _possible(leg, results, lost, log)
+            if not now.steps:
                 waves.skip()
                 continue
             log.emit(
                 "wave",
                 number=leg.number,
                 last=leg.last,
-                nodes=list(ready.nodes),
-                steps=[step.id for step in ready.steps],
+                nodes=list(now.nodes),
+                steps=[step.id for step in now.steps],
             )
-            got = _run(session, waves, ready, sealed, resolver, log, purge)
-            for step in ready.steps:
+            got = _run(fleet, waves, now, ready, log)
+            for step in now.steps:
                 results[step.id] = _result(step, got, log)
-            lost = lost or tuple(step.id for step in ready.steps if step.node in got.lost)[:1]
+            lost = lost or tuple(step.id for step in now.steps if step.node in got.lost)[:1]
             log.emit("wave-end", number=leg.number)
     report = Report(tuple(results.values()), time.monotonic() - started)
-    session.remember(plan, sealed, {name for name, one in results.items() if one.status != "ok"})
+    _remember(site, store, planned, [name for name, one in results.items() if one.status != "ok"])
     log.emit(
         "end",
         ok=report.ok,
@@ -104,14 +145,19 @@ def apply(session: Session, plan: Plan, sealed: Sealed, log: EventLog, purge: bo
     return report
 
 
-def _bring_images(session: Session, plan: Plan, log: EventLog) -> None:
+def _remember(site: Site, store: Store, planned: Planned, undone: Collection[str]) -> None:
+    """Keep what nodes hold after a plan was carried out, less the steps that are ``undone``: drift is told by it."""
+    store.keep_applied(drift.recorded(store.applied(), planned.plan, planned.sealed, undone, site.nodes))
+
+
+def _bring_images(site: Site, fleet: Fleet, plan: Plan, log: EventLog) -> None:
     """Put images that nodes of a lab lack where they look for them; what this machine does not have either, the node will say."""
     lacking = {step.identity for step in plan.steps if step.kind == "image"}
-    if not lacking or session.lab is None:
+    if not lacking or not fleet.lab:
         return
     store = find_engine()
     here = [image for image in sorted(lacking) if store.image_id(image)]
-    layout.export(layout.shared_folder(), read_lock(session.folder), here, lambda name: log.emit("export", image=name))
+    layout.export(layout.shared_folder(), read_lock(site.folder), here, lambda name: log.emit("export", image=name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +179,10 @@ def legs(waves: Sequence[Wave]) -> list[Leg]:
     return joined
 
 
-def _run(
-    session: Session, waves: ansible_run.Waves, leg: Leg, sealed: Sealed, resolver: Resolver, log: EventLog, purge: bool
-) -> Answers[Outcome]:
+def _run(fleet: Fleet, waves: ansible_run.Waves, leg: Leg, ready: Ready, log: EventLog) -> Answers[Outcome]:
+    sealed, purge = ready.planned.sealed, ready.planned.scope.purge
     payloads = {
-        node: messages.converge(log.run, leg, node, session.nodes[node].engine, holder(), sealed, resolver, purge)
+        node: messages.converge(log.run, leg, node, fleet.nodes[node].engine, holder(), sealed, ready.resolver, purge)
         for node in leg.nodes
     }
 
@@ -147,12 +192,12 @@ def _run(
     if len(leg.nodes) > 1 or len(leg.steps) == 1:
         return waves.next(payloads, on_node)
     (only,) = leg.nodes
-    with Watch(session.connections[only], f"{log.run}-{leg.number}", lambda told: log.emit("told", **told)) as watch:
+    with Watch(fleet.connections[only], f"{log.run}-{leg.number}", lambda told: log.emit("told", **told)) as watch:
         payloads[only] = replace(payloads[only], progress=watch.path)
         return waves.next(payloads, on_node)
 
 
-def _ready(leg: Leg, results: dict[str, Result], lost: tuple[str, ...], log: EventLog) -> Leg:
+def _possible(leg: Leg, results: dict[str, Result], lost: tuple[str, ...], log: EventLog) -> Leg:
     """Leave out the steps whose needs failed earlier, which are recorded as blocked, and those that a node cannot carry out.
 
     ``lost`` is the step with which Ansible itself ended: everything that comes later needs that.

@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Answer
 from scs_deploy.catalogue import names
 from scs_deploy.catalogue.ids import Id
-from scs_deploy.errors import Finding, InputError
+from scs_deploy.errors import DeployError, Finding, InputError
+from scs_deploy.nodes import clocks
+from scs_deploy.operations.incomplete import refused_error, unreachable_error
 from scs_deploy.plan.plan import Plan, Step
 from scs_deploy.region.public_tls import PublicCertificate
 from scs_deploy.region.region import Region
-from scs_deploy.render.desired import CertificateNames, Instance
-from scs_deploy.secrets import Vault, pki
+from scs_deploy.render.desired import CertificateNames, Desired, Instance
+from scs_deploy.secrets import Preview, Vault, pki
 from scs_deploy.secrets.vault import PUBLIC_KEY
-
-if TYPE_CHECKING:
-    from scs_deploy.operations.session import Session
 
 State = Literal["good", "renewal due", "ends soon", "expired", "not issued", "other names", "lives too long"]
 """All but ``good`` are renewed by the next apply; one that ``ends soon`` was forgotten."""
@@ -51,13 +50,13 @@ class Row:
         return self.state in ("ends soon", "expired")
 
 
-def rows(session: Session) -> list[Row]:
+def rows(region: Region, vault: Vault, desired: Desired) -> list[Row]:
     """Return the CA, the public certificate and every one of nodes that were reached before; nothing is issued."""
-    desired, now = session.desired(), session.vault.clock()
+    now, public = vault.clock(), region.public_tls
     instances = {one.id: one for group in desired.instances.values() for one in group}
-    found = [_row(session, instances[Id(*place)], wanted, now) for place, wanted in desired.certificates.items()]
-    public = session.region.public_tls
-    return [_authority(session.vault.authority(), now), *([_public(public, now)] if public else []), *found]
+    found = [_row(vault, instances[Id(*place)], wanted, now) for place, wanted in desired.certificates.items()]
+    own = [_authority(vault.ca_pem, now)] if vault.ca_pem else []
+    return [*own, *([_public(public, now)] if public else []), *found]
 
 
 def choose(found: Collection[Row], nodes: Collection[str], services: Collection[str], within: int | None) -> list[Row]:
@@ -83,6 +82,30 @@ def missing(plan: Plan, chosen: Collection[Row]) -> list[str]:
     return [row.id for row in chosen if row.id not in planned]
 
 
+def check_renewal(plan: Plan, clocks_of: Mapping[str, float], chosen: Collection[Row]) -> None:
+    """Raise ``DeployError`` unless a plan places exactly the chosen certificates."""
+    nodes = {row.node for row in chosen}
+    clocks.refuse_certificates(clocks_of, pki.BACKDATED)
+    if away := {name: why for name, why in plan.unknown.items() if name.split()[0].split("/")[0] in nodes}:
+        raise unreachable_error(away)
+    if plan.refused:
+        raise refused_error(plan)
+    if others := strangers(plan, chosen):
+        raise DeployError(
+            "other changes are pending; no certificate was renewed",
+            where=", ".join(step.id for step in others[:10]),
+            why="this command carries out only what belongs to it",
+            fix="run scs-deploy apply first, then again",
+        )
+    if lacking := missing(plan, chosen):
+        raise DeployError(
+            "some certificates cannot be placed now; none was renewed",
+            where=", ".join(lacking),
+            why="their nodes are in maintenance, or a restart is held back: plan says which",
+            fix="name others with --node or --service, or bring those nodes back",
+        )
+
+
 def check_public(region: Region, now: datetime) -> list[Finding]:
     """Return warnings about the dates of the public certificate; raises ``InputError`` when it is not valid now."""
     found = list(region.public_tls.dates(now)) if region.public_tls else []
@@ -91,7 +114,7 @@ def check_public(region: Region, now: datetime) -> list[Finding]:
     return found
 
 
-def public_key(region: Region, vault: Vault) -> str:
+def public_key(region: Region, vault: Vault | Preview) -> str:
     """Return the private key (PEM) of the public certificate; raises ``InputError`` when the vault does not have it."""
     public, file = region.public_tls, str(vault.file.path)
     if public is None or PUBLIC_KEY not in vault.names:
@@ -140,9 +163,9 @@ def _only_tls(step: Step) -> bool:
     return step.action == "update" and not step.delete and all(folder in path for path in step.write)
 
 
-def _row(session: Session, instance: Instance, wanted: CertificateNames, now: datetime) -> Row:
+def _row(vault: Vault, instance: Instance, wanted: CertificateNames, now: datetime) -> Row:
     request = pki.CertificateRequest(wanted.common_name, wanted.dns_names, wanted.ip_addresses)
-    pem = session.vault.issued(instance.node, instance.name)
+    pem = vault.issued(instance.node, instance.name)
     seen = pki.look(pem) if pem else None
     restarts = any(names.TLS_TARGET in file.path and file.effect == "restart" for file in instance.files)
     return Row(
@@ -155,7 +178,7 @@ def _row(session: Session, instance: Instance, wanted: CertificateNames, now: da
         seen.serial if seen else "",
         "restart" if restarts else "reload",
         instance.pause if restarts else "",
-        _state(seen, now, session.vault.authority(), pem, request),
+        _state(seen, now, vault, instance, request),
     )
 
 
@@ -168,25 +191,25 @@ def _public(public: PublicCertificate, now: datetime) -> Row:
     )
 
 
-def _authority(authority: pki.Authority, now: datetime) -> Row:
-    seen = pki.look(authority.cert_pem)
+def _authority(ca_pem: str, now: datetime) -> Row:
+    seen = pki.look(ca_pem)
     days = (seen.ends - now).days
     state = _late(seen, now) or "good"
     return Row("", "internal CA", "", (), seen.ends.isoformat(), days, seen.serial, "not here", "", state)
 
 
 def _state(
-    seen: pki.Seen | None, now: datetime, authority: pki.Authority, pem: str, request: pki.CertificateRequest
+    seen: pki.Seen | None, now: datetime, vault: Vault, instance: Instance, request: pki.CertificateRequest
 ) -> State:
     if seen is None:
         return "not issued"
     if late := _late(seen, now):
         return late
-    if authority.keeps(pem, request, now):
+    if vault.stays(instance.node, instance.name, request):
         return "good"
     if seen.ends - seen.begins > pki.LONGEST:
         return "lives too long"
-    return "renewal due" if authority.keeps(pem, request, now, renewed_from=0) else "other names"
+    return "renewal due" if vault.stays(instance.node, instance.name, request, chosen=()) else "other names"
 
 
 def _late(seen: pki.Seen, now: datetime) -> State | None:

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from scs_deploy.machine import environment
-from scs_deploy.machine.locks import RegionLock
-from scs_deploy.nodes.events import EventLog, new_run
 from scs_deploy.operations import certificates
-from scs_deploy.operations.apply import Report, apply
-from scs_deploy.operations.session import Session
+from scs_deploy.operations.apply import Report, apply, nothing_to_do, settle
+from scs_deploy.operations.plan import Scope, make_plan
+from scs_deploy.operations.reach import reach
+from scs_deploy.operations.site import find_site
+from scs_deploy.operations.store import Store
 from scs_deploy.plan.plan import Plan
-from scs_deploy.secrets import pki
+from scs_deploy.secrets import Preview, Vault, pki
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,21 +48,20 @@ def converge(region: str, limit: Sequence[str] = (), services: Sequence[str] = (
     Raises what the commands raise: ``InputError``, ``LockedError``, ``DeployError``.
     """
     environment.adopt()
-    session = Session.open(region)
-    certificates.check_public(session.region, pki.utc_now())
-    with RegionLock(session.state, "ansible-playbook"):
-        observation = session.observe(limit)
-        plan = session.plan(observation, limit, services=services)
-        if plan.empty and not check:
-            session.remember(plan, observation.sealed, set())
-        if check or plan.empty:
-            return Outcome(plan, None)
-        session.may_certify(observation)
-        log = EventLog(session.state / "events", new_run())
-        try:
-            return Outcome(plan, apply(session, plan, observation.sealed, log))
-        finally:
-            log.close()
+    site = find_site(region)
+    certificates.check_public(site.region, pki.utc_now())
+    store, vault = Store.of(site.region), Vault.open(site.folder, new=True)
+    with store.lock("ansible-playbook"), reach(site.region) as fleet:
+        scope = Scope(tuple(limit), tuple(services))
+        planned = make_plan(site, store, Preview(vault, site.secrets), fleet, scope)
+        if check:
+            return Outcome(planned.plan, None)
+        if planned.plan.empty:
+            nothing_to_do(site, store, vault, planned)
+            return Outcome(planned.plan, None)
+        ready = settle(site, store, vault, planned)
+        with store.events() as log:
+            return Outcome(ready.planned.plan, apply(site, store, fleet, ready, log))
 
 
 def region_folder(inventory_source: str) -> Path:

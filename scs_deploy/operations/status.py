@@ -1,12 +1,19 @@
-"""What runs where, as rows: made from an observation, for the CLI, JSON and tests."""
+"""What runs where, and whether somebody changed it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Seen
-from scs_deploy.operations.session import Observation
-from scs_deploy.plan.plan import Plan
+from scs_deploy.machine.locks import check_free
+from scs_deploy.nodes.fleet import Fleet, Progress
+from scs_deploy.operations.plan import Planned, Scope, make_plan
+from scs_deploy.operations.site import Site
+from scs_deploy.operations.store import Store
+from scs_deploy.plan.drift import Drift, check_undisturbed
+from scs_deploy.plan.drift import look as divided
+from scs_deploy.secrets import Preview
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +29,12 @@ class Row:
     pending: str
 
 
-def rows(observation: Observation, plan: Plan) -> list[Row]:
-    """Return a row per instance, in order of nodes; ``pending`` is what a plan would do to it."""
-    pending = {step.id: step.action for step in plan.steps if step.kind == "instance"}
+def rows(planned: Planned) -> list[Row]:
+    """Return a row per instance, in order of nodes; ``pending`` is what the plan would do to it."""
+    pending = {step.id: step.action for step in planned.plan.steps if step.kind == "instance"}
     found = []
-    for node, answer in observation.observed.items():
-        for instance in observation.sealed.desired.on(node):
+    for node, answer in planned.look.observed.items():
+        for instance in planned.sealed.desired.on(node):
             seen = answer.instances.get(instance.name)
             running = seen.running if seen else None
             found.append(
@@ -42,6 +49,25 @@ def rows(observation: Observation, plan: Plan) -> list[Row]:
                 )
             )
     return found
+
+
+def drift(
+    site: Site,
+    store: Store,
+    preview: Preview,
+    fleet: Fleet,
+    limit: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> Drift:
+    """Look whether somebody changed what was applied.
+
+    Raises ``LockedError`` when a run was changing the region or a node meanwhile: what differs may be its own.
+    """
+    check_free(store.state)
+    planned = make_plan(site, store, preview, fleet, Scope(tuple(limit)), progress)
+    check_free(store.state)
+    check_undisturbed(planned.look.observed)
+    return divided(planned.plan, planned.sealed, store.applied())
 
 
 def _state(seen: Seen | None, files_only: bool) -> str:

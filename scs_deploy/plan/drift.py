@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-from scs_deploy.catalogue import ids
 from scs_deploy.catalogue.ids import Id, ResourcesId
 from scs_deploy.errors import LockedError
 from scs_deploy.plan.make import Observed
 from scs_deploy.plan.plan import Plan, Step, Wave
 from scs_deploy.render.digests import Sealed, digest
 
-FILE = "applied.json"
-"""In the region's state folder: instance or resource step -> identity of what was last applied there."""
+Applied = Mapping[Id, str]
+"""Instance or resource step -> identity of what was last applied there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +47,9 @@ class Drift:
         )
 
 
-def look(plan: Plan, sealed: Sealed, state: Path) -> Drift:
+def look(plan: Plan, sealed: Sealed, applied: Applied) -> Drift:
     """Divide a plan by what was last applied; jobs and images are always the region's own change."""
-    applied, wanted = _read(state), identities(sealed)
+    wanted = identities(sealed)
 
     def is_drift(step: Step) -> bool:
         name = step.whole
@@ -87,23 +85,21 @@ def check_undisturbed(observed: Observed) -> None:
         )
 
 
-def record(state: Path, plan: Plan, sealed: Sealed, undone: set[str], nodes: Collection[str]) -> None:
-    """Remember what nodes now hold: everything that this plan was about, less the steps that are ``undone``.
+def recorded(before: Applied, plan: Plan, sealed: Sealed, undone: Collection[str], nodes: Collection[str]) -> Applied:
+    """Return what nodes now hold: everything that this plan was about, less the steps that are ``undone``.
 
     Nodes that are not among the region's ``nodes`` any more are forgotten: one that gets such a name later is a new one.
     """
-    applied = {name: one for name, one in _read(state).items() if name.node in nodes}
+    applied = {name: one for name, one in before.items() if name.node in nodes}
     wanted = identities(sealed)
     removed = {step.id for step in plan.steps if step.action == "remove"}
-    for name in removed - undone:
+    for name in removed.difference(undone):
         applied.pop(name, None)
     for name, service in _places(sealed):
         asked = (not plan.limit or name.node in plan.limit) and (not plan.services or service in plan.services)
-        if asked and name.node not in plan.unknown and not {name, name.files} & undone:
+        if asked and name.node not in plan.unknown and not {name, name.files}.intersection(undone):
             applied[name] = wanted[name]
-    temporary = state / f".{FILE}.new"
-    temporary.write_text(json.dumps(applied, indent=0, sort_keys=True), encoding="utf-8")
-    temporary.replace(state / FILE)
+    return applied
 
 
 def identities(sealed: Sealed) -> dict[Id, str]:
@@ -150,12 +146,3 @@ def _shown(step: Step) -> dict[str, Any]:
         "reasons": list(step.reasons),
         "changes": [{"what": one.what, "how": one.how, "diff": one.diff} for one in step.changes],
     }
-
-
-def _read(state: Path) -> dict[Id, str]:
-    """A lost or broken record makes everything pending, which is the careful answer."""
-    try:
-        found = json.loads((state / FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return {ids.read(str(key)): str(value) for key, value in found.items()} if isinstance(found, Mapping) else {}

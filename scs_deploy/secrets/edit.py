@@ -17,8 +17,9 @@ from types import FrameType
 from scs_deploy.catalogue.service import Secret
 from scs_deploy.errors import DeployError, InputError, Interrupted
 from scs_deploy.machine import environment
+from scs_deploy.machine.locks import locked
 from scs_deploy.secrets import form, value
-from scs_deploy.secrets.encrypted import EncryptedFile, exclusive
+from scs_deploy.secrets.encrypted import EncryptedFile
 
 _PREFIX = f"scs-deploy-edit-{os.getuid()}-"
 _HINT = (
@@ -39,7 +40,7 @@ def edit(file: EncryptedFile, again: Callable[[InputError], bool], wanted: Mappi
         new = _edited(clear, again, wanted)
     if new == old:
         return False
-    with exclusive(file.path.parent):
+    with locked(file.path.parent):
         if file.fingerprint() != before:
             raise DeployError(
                 "the vault was changed by somebody else while you edited it",

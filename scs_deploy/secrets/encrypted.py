@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
-from scs_deploy.errors import DeployError, InputError
+from scs_deploy.errors import InputError
+from scs_deploy.machine.files import write_atomic
 from scs_deploy.secrets import value
 
 
@@ -64,9 +62,9 @@ class EncryptedFile:
         from ansible.parsing.vault import VaultLib, VaultSecret
 
         salt = os.urandom(32)  # never the fixed salt that ansible.cfg may set
-        write_atomically(
-            self.path, VaultLib().encrypt(value.dump(values), secret=VaultSecret(self._password), salt=salt)
-        )
+        data = VaultLib().encrypt(value.dump(values), secret=VaultSecret(self._password), salt=salt)
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_atomic(self.path, data)
 
     def _bytes(self) -> bytes:
         try:
@@ -79,40 +77,3 @@ class EncryptedFile:
                 why=error.strerror or "",
                 fix="run 'scs-deploy secrets init'" if missing else "make it readable for yourself",
             ) from error
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a file at once, mode 0600: write beside it, sync, rename, sync the folder."""
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        why = error.strerror or str(error)
-        raise DeployError(
-            "cannot be written", where=str(path), why=why, fix="check the disk and who may write"
-        ) from error
-
-
-@contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
-    """Keep other processes of this machine from writing the folder's vault while it is read, changed and written."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

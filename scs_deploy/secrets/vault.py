@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 
 from scs_deploy.catalogue.service import Secret
 from scs_deploy.errors import Finding, InputError
+from scs_deploy.machine.locks import locked
 from scs_deploy.secrets import account_names, form, password, pki
-from scs_deploy.secrets.encrypted import EncryptedFile, exclusive
+from scs_deploy.secrets.encrypted import EncryptedFile
 from scs_deploy.secrets.generate import MAPPINGS, generate
 from scs_deploy.secrets.value import SecretValue, Value
 
@@ -21,48 +23,39 @@ PUBLIC_KEY = "public-tls-key"
 """The private key of the public certificate that region.yml names."""
 
 
-class Vault:
-    """Values by name, generated when they are missing; no repr and no error of it ever shows one.
+Place = tuple[str, str]
+"""Node and instance, which has at most one certificate."""
 
-    ``ensure`` writes at once. Certificates are kept in memory until ``save``, so that a run writes each node's file once.
+
+class Vault:
+    """Values and certificates by name; no repr and no error of it ever shows one.
+
+    Opening and reading never write. ``complete``, ``certify`` and ``change`` do, at once; ``Preview`` tells beforehand.
     """
 
     def __init__(self, folder: Path, secret: str, clock: Callable[[], datetime] = pki.utc_now) -> None:
         self.folder = folder
         self.clock = clock
-        self.renewed_from = pki.RENEWED_FROM
         self._password = secret
         self._file = EncryptedFile(folder / FILE, secret)
         self._values: dict[str, Value] = {}
-        self._ca: pki.Authority | None = None
         self._certs: dict[str, dict[str, Value]] = {}
-        self._changed: dict[str, set[str]] = {}
 
     def __repr__(self) -> str:
         return f"Vault({str(self.folder)!r}, {len(self._values)} secrets)"
 
     @classmethod
-    def open(cls, folder: Path, password_source: Path | None = None) -> Vault:
+    def open(cls, folder: Path, password_source: Path | None = None, *, new: bool = False) -> Vault:
         """Open the vault of a region folder; ``password_source`` is a file or a command (see ``password.read``).
 
-        Raises ``InputError`` without a vault, for a wrong password and for a damaged file.
+        With ``new``, one that does not exist is empty until ``complete``. Raises ``InputError`` without a vault otherwise, for a
+        wrong password and for a damaged file.
         """
-        if not (folder / FILE).is_file():
+        there = (folder / FILE).exists()
+        if not there and not new:
             raise InputError("there is no vault yet", where=str(folder / FILE), fix="run 'scs-deploy secrets init'")
         vault = cls(folder, password.read(folder, password_source))
-        vault._values = vault._file.read()
-        return vault
-
-    @classmethod
-    def create(cls, folder: Path, password_source: Path | None = None) -> Vault:
-        """Open the vault, made with a CA if there is none; the password must exist."""
-        if not (folder / FILE).exists():
-            fresh = cls(folder, password.read(folder, password_source))
-            with exclusive(folder):
-                if not fresh._file.exists():
-                    fresh._file.write({})
-        vault = cls.open(folder, password_source)
-        vault.authority()
+        vault._values = vault._file.read() if there else {}
         return vault
 
     @property
@@ -82,15 +75,6 @@ class Vault:
         """Return all values by name."""
         return dict(self._values)
 
-    def change(self, make: Callable[[account_names.Values], account_names.Values], *, keep: bool = True) -> None:
-        """Replace all values by what ``make`` returns of them, read anew and written at once; without ``keep`` only for this run."""
-        if not keep:
-            self._values = _secret(make(self._values))
-            return
-        with exclusive(self.folder):
-            self._values = _secret(make(self._file.read()))
-            self._file.write(self._values)
-
     def get(self, name: str) -> Value:
         """Return a value; raises ``InputError`` for an unknown name."""
         try:
@@ -104,82 +88,106 @@ class Vault:
             fix=f"did you mean {near[0]!r}?" if near else "'scs-deploy secrets show' lists the names, 'edit' adds one",
         )
 
-    def ensure(self, wanted: Mapping[str, Secret]) -> list[str]:
-        """Generate what is missing, save once, return the new names.
-
-        Raises ``InputError`` when a value is there but of the wrong shape or form, such as a text where keys are wanted.
-        """
-        missing = {name: secret for name, secret in wanted.items() if name not in self._values}
-        made: list[str] = []
-        if missing:
-            made = self._add(lambda values: {n: generate(n, s) for n, s in missing.items() if n not in values})
-        self._check(wanted)
-        return made
-
     def authority(self) -> pki.Authority:
-        """The internal CA, made when it is missing."""
-        if self._ca is None:
-            if CA_KEY not in self._values and CA_CERT not in self._values:
-                self._add(self._new_authority)
-            self._ca = pki.Authority(_text(self.get(CA_KEY)), _text(self.get(CA_CERT)))
-        return self._ca
+        """The internal CA; raises ``InputError`` before it was made."""
+        return pki.Authority(_text(self.get(CA_KEY)), _text(self.get(CA_CERT)))
 
-    def certificate(self, node: str, instance: str, request: pki.CertificateRequest) -> pki.Certificate:
-        """Return the certificate of an instance, issued anew when its names changed or it is about to end."""
-        authority, now = self.authority(), self.clock()
-        known = self._node(node).get(instance)
-        if isinstance(known, dict) and {"cert", "key"} <= known.keys():
-            not_after = authority.keeps(known["cert"], request, now, self.renewed_from)
-            if not_after:
-                return pki.Certificate(known["cert"], known["key"], authority.cert_pem, not_after)
-        made = authority.issue(request, now)
-        self._node(node)[instance] = {"cert": SecretValue(made.cert_pem), "key": SecretValue(made.key_pem)}
-        self._changed.setdefault(node, set()).add(instance)
-        return made
+    @property
+    def ca_pem(self) -> str:
+        """The certificate of the internal CA; empty before it was made."""
+        return _text(self._values[CA_CERT]) if CA_CERT in self._values else ""
 
     def issued(self, node: str, instance: str) -> str:
         """Return the certificate (PEM) that an instance has; empty if it has none."""
-        known = self._node(node).get(instance)
-        return known.get("cert", "") if isinstance(known, dict) else ""
+        pair = self._pair(node, instance)
+        return pair["cert"] if pair else ""
 
-    def forget(self, places: Iterable[tuple[str, str]]) -> None:
-        """Have the certificates of instances (node, name) issued anew; on disk they stay until ``save``."""
-        for node, instance in places:
-            self._node(node).pop(instance, None)
+    def pem(self, node: str, instance: str) -> dict[str, str]:
+        """Return what files hold of an instance's certificate: ``cert``, ``key``, ``ca``, and ``bundle``, which is all three.
 
-    @property
-    def unsaved(self) -> bool:
-        """Whether certificates were issued that are not on disk yet."""
-        return bool(self._changed)
+        Raises ``InputError`` if it has none.
+        """
+        pair = self._pair(node, instance)
+        if pair is None:
+            raise InputError("no certificate was issued", where=f"{node}/{instance}", fix="run 'scs-deploy apply'")
+        return {
+            "cert": pair["cert"],
+            "key": pair["key"],
+            "ca": self.ca_pem,
+            "bundle": pair["cert"] + self.ca_pem + pair["key"],
+        }
 
-    def save(self) -> list[str]:
-        """Write the certificates that were issued, one file per node; return the nodes."""
-        with exclusive(self.folder):
-            for node, instances in self._changed.items():
+    def stays(
+        self, node: str, instance: str, request: pki.CertificateRequest, chosen: Collection[Place] | None = None
+    ) -> bool:
+        """Whether an instance keeps its certificate: its names are those of the request, and it is not about to end.
+
+        With ``chosen`` just those are issued anew, and others that are due wait.
+        """
+        pair = self._pair(node, instance)
+        if pair is None or CA_KEY not in self._values or (chosen and (node, instance) in chosen):
+            return False
+        renewed_from = pki.RENEWED_FROM if chosen is None else 0
+        return bool(self._authority.keeps(pair["cert"], request, self.clock(), renewed_from))
+
+    # -- what writes -------------------------------------------------------------------------------------------------------
+
+    def change(self, make: Callable[[account_names.Values], account_names.Values]) -> None:
+        """Replace all values by what ``make`` returns of them, read anew and written at once."""
+        with locked(self.folder):
+            self._write(_secret(make(self._read())))
+
+    def complete(self, wanted: Mapping[str, Secret]) -> list[str]:
+        """Make what is missing, the internal CA too, and write it once; return the names of new secrets.
+
+        Raises ``InputError`` when a value is there but of the wrong shape or form, such as a text where keys are wanted.
+        """
+        made: list[str] = []
+        if not {*wanted, CA_KEY, CA_CERT} <= self._values.keys():
+            with locked(self.folder):
+                values = self._read()
+                new = {name: generate(name, spec) for name, spec in wanted.items() if name not in values}
+                self._write({**values, **new, **({} if {CA_KEY, CA_CERT} & values.keys() else self._new_authority())})
+            made = sorted(new)
+        self.check(wanted)
+        return made
+
+    def certify(
+        self, requests: Mapping[Place, pki.CertificateRequest], chosen: Collection[Place] | None = None
+    ) -> list[str]:
+        """Issue the certificates that do not stay (see ``stays``) and write them, one file per node; return the nodes."""
+        anew = {place: one for place, one in requests.items() if not self.stays(*place, one, chosen)}
+        for node in sorted({node for node, _ in anew}):
+            with locked(self.folder):
                 file = self._certs_file(node)
-                ours = {instance: self._certs[node][instance] for instance in instances}
-                file.write({**(file.read() if file.exists() else {}), **ours})
-        saved = sorted(self._changed)
-        self._changed.clear()
-        return saved
+                certificates = file.read() if file.exists() else {}
+                for (where, instance), request in anew.items():
+                    if where == node:
+                        made = self._authority.issue(request, self.clock())
+                        certificates[instance] = {"cert": SecretValue(made.cert_pem), "key": SecretValue(made.key_pem)}
+                file.write(certificates)
+            self._certs[node] = certificates
+        return sorted({node for node, _ in anew})
 
-    def _add(self, make: Callable[[Mapping[str, Value]], dict[str, Value]]) -> list[str]:
-        """Read again what another process may have written, add to it, write."""
-        with exclusive(self.folder):
-            self._values = self._file.read()
-            new = make(self._values)
-            if new:
-                self._values |= new
-                self._file.write(self._values)
-        return sorted(new)
+    def _read(self) -> dict[str, Value]:
+        """Read again: another process may have written."""
+        return self._file.read() if self._file.exists() else {}
 
-    def _new_authority(self, values: Mapping[str, Value]) -> dict[str, Value]:
-        if CA_KEY in values:
-            return {}
+    def _write(self, values: dict[str, Value]) -> None:
+        self._values = values
+        self.__dict__.pop("_authority", None)
+        self._file.write(values)
+
+    def _new_authority(self) -> dict[str, Value]:
         made = pki.Authority.create(self.folder.resolve().name, self.clock())
         return {CA_KEY: SecretValue(made.key_pem), CA_CERT: SecretValue(made.cert_pem)}
 
-    def _check(self, wanted: Mapping[str, Secret]) -> None:
+    @cached_property
+    def _authority(self) -> pki.Authority:
+        return self.authority()
+
+    def check(self, wanted: Mapping[str, Secret]) -> None:
+        """Raise ``InputError`` for values that services cannot take; what is missing is no mistake."""
         findings = [*form.check(self._values, wanted, str(self._file.path))]
         findings += [
             Finding(
@@ -190,13 +198,18 @@ class Vault:
                 file=str(self._file.path),
             )
             for name, secret in wanted.items()
-            if isinstance(self._values[name], dict) != (secret.type in MAPPINGS)
+            if name in self._values and isinstance(self._values[name], dict) != (secret.type in MAPPINGS)
         ]
         if findings:
             raise InputError(findings)
 
     def _certs_file(self, node: str) -> EncryptedFile:
         return EncryptedFile(self.folder / CERTS / f"{node}.yml", self._password)
+
+    def _pair(self, node: str, instance: str) -> dict[str, SecretValue] | None:
+        """Certificate and key of an instance, ``cert`` and ``key``."""
+        known = self._node(node).get(instance)
+        return known if isinstance(known, dict) and {"cert", "key"} <= known.keys() else None
 
     def _node(self, node: str) -> dict[str, Value]:
         if node not in self._certs:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from scs_deploy.cloud.access import Access, Cloud, explained
 from scs_deploy.errors import DeployError
+from scs_deploy.machine.files import write_atomic
 from scs_deploy.region.region import Region
 from scs_deploy.smoke import balancer, compute, network, objects, tenant, volume
 from scs_deploy.smoke.bench import Bench, Server
@@ -150,7 +151,7 @@ def _keep(bench: Bench, state: Path) -> str:
         "url": f"http://{server.floating}/",
     }
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    (state / KEPT_FILE).write_text(json.dumps(what), encoding="utf-8")
+    write_atomic(state / KEPT_FILE, json.dumps(what))
     return f"{server.name} stays at {server.floating}"
 
 

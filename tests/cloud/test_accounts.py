@@ -38,9 +38,9 @@ ACCOUNTS_OF = {"keystone", "placement", "glance", "nova", "neutron", "cinder", "
 @contextmanager
 def asking(cloud: Cloud) -> Iterator[dict[str, Counter[str]]]:
     """Ask each API all the time with a token from before; API -> how often each answer came."""
-    session = cloud.session()
-    login = credentials.login(session.region, session.catalogue, Vault.open(cloud.folder))
-    with Access(session.region, login) as access:
+    site = cloud.site
+    login = credentials.login(site.region, site.catalogue, cloud.vault)
+    with Access(site.region, login) as access:
         admin = access.admin()
         token, over = admin.session.get_token(), threading.Event()
         found: dict[str, Counter[str]] = defaultdict(Counter)

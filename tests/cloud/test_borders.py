@@ -54,7 +54,7 @@ def test_whatever_others_reach_speaks_tls_or_is_on_the_list_of_exceptions(cloud:
     assert {name for name, address, number in named if in_plain(address, number)} == PLAIN | AFTER_A_GREETING
     reasons = {
         port.name: port.plain_reason
-        for service in cloud.session().catalogue.services.values()
+        for service in cloud.site.catalogue.services.values()
         for component in service.components.values()
         for port in component.ports
         if not port.tls
@@ -65,8 +65,7 @@ def test_whatever_others_reach_speaks_tls_or_is_on_the_list_of_exceptions(cloud:
 
 def name_of(cloud: Cloud, number: int) -> str:
     """The declared port of a number; a stranger is named by its number, which is on no list."""
-    session = cloud.session()
-    for service in session.catalogue.services.values():
+    for service in cloud.site.catalogue.services.values():
         for component in service.components.values():
             for port in component.ports:
                 front = port.frontend.port if port.frontend else 0
@@ -93,7 +92,7 @@ def in_plain(address: str, number: int) -> bool:
 
 def listeners(cloud: Cloud) -> set[tuple[str, int]]:
     """TCP listeners of the node that are not on loopback, where others reach them."""
-    (node,) = cloud.session().region.nodes
+    (node,) = cloud.site.region.nodes
     own = [str(address) for one in node.addresses.values() for address in (one.v4, one.v6) if address]
     found: set[tuple[str, int]] = set()
     for line in cloud.on_node("ss -Hltn").splitlines():

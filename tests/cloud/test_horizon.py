@@ -17,7 +17,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from playwright.sync_api import Page, expect, sync_playwright
 
 from proofs.deployment import REPOSITORY, Cloud
-from scs_deploy.operations.session import Session
 
 PICTURES = REPOSITORY / ".state" / "tests" / "pictures"
 PATIENCE = 60_000
@@ -25,20 +24,13 @@ PATIENCE = 60_000
 
 
 @pytest.fixture(scope="module")
-def session(cloud: Cloud) -> Session:
-    found = cloud.session()
-    assert found.connections, "entering the lab's network"
-    return found
-
-
-@pytest.fixture(scope="module")
-def page(session: Session, tmp_path_factory: Any) -> Iterator[Page]:
+def page(cloud: Cloud, tmp_path_factory: Any) -> Iterator[Page]:
     """A page of Debian's Chromium that knows the region's name and trusts one key: that of the certificate checked here."""
-    topology = session.topology
+    topology = cloud.site.topology
     name, address = topology.vip_name("public"), topology.vip("public")
     arguments = [
         f"--host-resolver-rules=MAP {name} {address}",
-        f"--ignore-certificate-errors-spki-list={_pin(session)}",
+        f"--ignore-certificate-errors-spki-list={_pin(cloud)}",
     ]
     with sync_playwright() as playwright:
         context = playwright.chromium.launch_persistent_context(
@@ -54,10 +46,10 @@ def page(session: Session, tmp_path_factory: Any) -> Iterator[Page]:
         context.close()
 
 
-def _pin(session: Session) -> str:
+def _pin(cloud: Cloud) -> str:
     """Check the certificate of the address against the region's CA and name; return its key as Chromium takes it."""
-    topology = session.topology
-    trust = ssl.create_default_context(cadata=session.vault.authority().cert_pem)
+    topology = cloud.site.topology
+    trust = ssl.create_default_context(cadata=cloud.vault.ca_pem)
     with (
         socket.create_connection((topology.vip("public"), 443), 30) as plain,
         trust.wrap_socket(plain, server_hostname=topology.vip_name("public")) as link,
@@ -73,12 +65,12 @@ def _keep(page: Page, name: str) -> Path:
     return PICTURES / f"horizon-{name}.png"
 
 
-def test_a_person_logs_in_over_tls(page: Page, session: Session) -> None:
+def test_a_person_logs_in_over_tls(page: Page, cloud: Cloud) -> None:
     page.goto("/auth/login/?next=/identity/")
     _keep(page, "login")
     page.fill("#id_domain", "Default")
     page.fill("#id_username", "admin")
-    page.fill("#id_password", str(session.vault.get("keystone-admin")))
+    page.fill("#id_password", str(cloud.vault.get("keystone-admin")))
     page.click("#loginBtn")
     page.wait_for_url("**/identity/**")
     expect(page.locator("body")).to_contain_text("service")

@@ -10,8 +10,13 @@ SECONDS = 20.0
 
 
 def test_a_busy_cloud_refuses_nobody_and_loses_no_api(cloud: Cloud) -> None:
-    session = cloud.session()
-    with load.crowd(session, print) as crowd, load.hogs(SECONDS + 300), load.watched(session) as result:
+    site = cloud.site
+    with (
+        cloud.reached() as fleet,
+        load.crowd(site, print) as crowd,
+        load.hogs(SECONDS + 300),
+        load.watched(site, fleet) as result,
+    ):
         found = load.summary(crowd.run(CLIENTS, SECONDS))
     print(load.shown("4 beside 2 hogs", {**found, **result}))
     assert found["failed"] == []

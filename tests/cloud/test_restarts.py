@@ -10,9 +10,10 @@ def test_no_restart_of_a_container_stops_a_server(cloud: Cloud, address: str) ->
     before = qemu(cloud)
     rows = {}
     print(f"\n{restarts.HEADER}")
-    for row in restarts.measure(cloud.session(), address):
-        print(restarts.show(row))
-        rows[row.instance] = row
+    with cloud.reached() as fleet:
+        for row in restarts.measure(cloud.site, fleet, address):
+            print(restarts.show(row))
+            rows[row.instance] = row
     assert qemu(cloud) == before
     vswitchd = rows["openvswitch-vswitchd"]
     # The flows are back with the switch, and not when somebody has computed them anew: what is watched afterwards is half over at most.

@@ -14,7 +14,6 @@ from scs_deploy.cloud import credentials
 from scs_deploy.cloud.access import Access
 from scs_deploy.cloud.access import Cloud as Apis
 from scs_deploy.cloud.credentials import OWN
-from scs_deploy.secrets import Vault
 
 Rule = Mapping[str, str]
 
@@ -62,11 +61,10 @@ Make = Callable[..., Restricted]
 
 @contextmanager
 def restricted(cloud: Cloud) -> Iterator[Make]:
-    session = cloud.session()
-    _ = session.connections
-    login = credentials.login(session.region, session.catalogue, Vault.open(cloud.folder), OWN)
+    site = cloud.site
+    login = credentials.login(site.region, site.catalogue, cloud.vault, OWN)
     name, password = f"rules-{secrets.token_hex(4)}", secrets.token_urlsafe(24)
-    with Access(session.region, login) as access:
+    with Access(site.region, login) as access:
         identity = access.admin().api.identity
         project = identity.create_project(name=name, domain_id="default")
         user = identity.create_user(name=name, password=password, domain_id="default")

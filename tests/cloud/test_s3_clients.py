@@ -19,7 +19,8 @@ from botocore.exceptions import ClientError
 from proofs.deployment import Cloud
 from scs_deploy.cloud import credentials
 from scs_deploy.cloud.access import Access
-from scs_deploy.secrets import Vault
+from scs_deploy.operations import plan, values
+from scs_deploy.secrets import Preview
 from scs_deploy.secrets.placeholders import resolve
 
 MIB = 1 << 20
@@ -39,10 +40,8 @@ KEYS = (
 
 @pytest.fixture(scope="module")
 def access(cloud: Cloud) -> Iterator[Access]:
-    session = cloud.session()
-    with Access(
-        session.region, credentials.login(session.region, session.catalogue, Vault.open(cloud.folder))
-    ) as found:
+    site = cloud.site
+    with Access(site.region, credentials.login(site.region, site.catalogue, cloud.vault)) as found:
         yield found
 
 
@@ -133,9 +132,9 @@ def test_presigned_addresses_work_without_credentials(s3: Any, bucket: str, acce
 
 def test_no_account_but_the_gateways_reads_the_keys_of_others(cloud: Cloud, access: Access) -> None:
     """Of the services' accounts, those that are no administrators: administrators may read all that Keystone has."""
-    session, user = cloud.session(), access.admin()
-    desired = session.desired()
-    resolver = session.resolver(desired)
+    site, user = cloud.site, access.admin()
+    desired = plan.desired(site, cloud.store, Preview(cloud.vault, site.secrets))
+    resolver = values.resolver(site.region, cloud.vault, desired)
     items = [item for item in desired.items if item.owner == "keystone"]
     roles = defaultdict(set)
     for item in items:

@@ -33,7 +33,7 @@ def processes(cloud: Cloud, kind: str) -> list[str]:
 
 
 def greeted(cloud: Cloud) -> bool:
-    address = cloud.session().nodes["n1"].addresses["api"].v4
+    address = cloud.site.nodes["n1"].addresses["api"].v4
     return cloud.try_on_node("python3 -", GREETED.format(address=address, port=PORT)).stdout.startswith("TLS")
 
 
@@ -103,5 +103,5 @@ print(json.dumps([lost, sorted(answers)]))
 
 
 def test_what_follows_an_answer_without_a_body_on_the_same_connection_is_answered(settled: Cloud) -> None:
-    found = settled.on_node(f"python3 - api-int.{settled.session().region.domain}", ONE_AFTER_THE_OTHER)
+    found = settled.on_node(f"python3 - api-int.{settled.site.region.domain}", ONE_AFTER_THE_OTHER)
     assert json.loads(found) == [0, [204]]

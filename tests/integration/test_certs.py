@@ -27,7 +27,7 @@ def shown(cloud: Cloud) -> dict[str, str]:
 def served(cloud: Cloud, instance: str) -> str:
     """The serial number of the certificate that a client sees."""
     own = TLS.format(instance)
-    where = f"{cloud.session().nodes[cloud.node].addresses['api'].v4}:{RELOADS[instance]}"
+    where = f"{cloud.site.nodes[cloud.node].addresses['api'].v4}:{RELOADS[instance]}"
     ask = f"openssl s_client -connect {where} -CAfile {own}/ca.pem -cert {own}/cert.pem -key {own}/key.pem -verify_return_error"
     found = cloud.on_node(f"set -o pipefail; timeout 20 {ask} </dev/null 2>/dev/null | openssl x509 -noout -serial")
     return found.removeprefix("serial=").lower().lstrip("0")

@@ -70,7 +70,7 @@ def test_drift_from_cron_changes_nothing_and_says_nothing_while_an_apply_runs(se
     assert [path.name for path in tmp_path.iterdir()] == ["drift.prom"]
     assert stat.S_IMODE(metrics.stat().st_mode) == 0o644
     text = metrics.read_text()
-    with RegionLock(settled.session().state, "apply of somebody"):
+    with RegionLock(settled.store.state, "apply of somebody"):
         done = from_cron(settled, metrics)
     assert done.returncode == LockedError.exit_code
     assert "apply of somebody" in done.stderr

@@ -17,7 +17,6 @@ from scs_deploy.cloud import credentials, prove
 from scs_deploy.cloud.access import Access
 from scs_deploy.cloud.credentials import ADMIN, OWN, Login
 from scs_deploy.errors import DeployError
-from scs_deploy.secrets import Vault
 
 GUESSES = 12
 """Two more than keystone.settings.lockout_attempts."""
@@ -29,22 +28,27 @@ TOKENS = "/run/scs-deploy/keystone-tokens.json"
 
 
 def login(cloud: Cloud, account: str) -> Login:
-    session = cloud.session()
-    _ = session.connections  # a lab's networks may be reached from inside its namespace only
-    return credentials.login(session.region, session.catalogue, Vault.open(cloud.folder), account)
+    site = cloud.site
+    return credentials.login(site.region, site.catalogue, cloud.vault, account)
+
+
+def token(cloud: Cloud, login: Login) -> None:
+    """A lab's networks may be reached from inside its namespace only."""
+    with cloud.reached():
+        prove.token(login)
 
 
 def guess(cloud: Cloud, account: str) -> None:
     """What a stranger does."""
     for number in range(GUESSES):
         with pytest.raises(DeployError, match="refused"):
-            prove.token(replace(login(cloud, account), password=f"guess {number}"))
+            token(cloud, replace(login(cloud, account), password=f"guess {number}"))
 
 
 @contextmanager
 def administrator(cloud: Cloud) -> Iterator[Any]:
     """Keystone as people's administrator uses it."""
-    with Access(cloud.session().region, login(cloud, ADMIN)) as access:
+    with cloud.reached(), Access(cloud.site.region, login(cloud, ADMIN)) as access:
         yield access.admin().api.identity
 
 
@@ -63,7 +67,7 @@ def test_strangers_lock_people_and_not_the_program(settled: Cloud) -> None:
         for account in (ADMIN, OWN):
             guess(settled, account)
         with pytest.raises(DeployError, match="login of admin is refused"):
-            prove.token(login(settled, ADMIN))
+            token(settled, login(settled, ADMIN))
         settled.assert_settled()
         settled.run("prove", code=0)
         settled.run("cloud", "setup", "--dry-run", code=0)
@@ -72,16 +76,14 @@ def test_strangers_lock_people_and_not_the_program(settled: Cloud) -> None:
         settled.apply()
     finally:
         settled.sql(UNLOCK)
-    prove.token(login(settled, ADMIN))
+    token(settled, login(settled, ADMIN))
 
 
 def test_a_region_without_the_account_gets_it_by_one_apply_while_its_administrator_is_locked(settled: Cloud) -> None:
     """As one is that was deployed when the program logged in as admin."""
     with administrator(settled) as identity:
         identity.delete_user(identity.find_user(login(settled, OWN).user))
-    Vault.open(settled.folder).change(
-        lambda values: {name: value for name, value in values.items() if name != f"keystone-{OWN}"}
-    )
+    settled.vault.change(lambda values: {name: value for name, value in values.items() if name != f"keystone-{OWN}"})
     try:
         guess(settled, ADMIN)
         settled.apply()
@@ -116,7 +118,7 @@ def test_the_plan_says_why_the_program_is_refused(settled: Cloud) -> None:
             settled.sql(UNLOCK)
             put(password=right.password, enabled=True, options={"ignore_lockout_failure_attempts": True})
             raise
-    Vault.open(settled.folder).change(lambda values: {**values, f"keystone-{OWN}": "a new password of the program"})
+    settled.vault.change(lambda values: {**values, f"keystone-{OWN}": "a new password of the program"})
     settled.apply()
     settled.assert_settled()
 
@@ -128,13 +130,13 @@ def test_the_password_of_the_program_is_rotated_as_others_are(settled: Cloud) ->
     assert {before.user, after.user} == {OWN, f"{OWN}~b"}
     settled.run("prove", code=0)
     with pytest.raises(DeployError, match="refused"):
-        prove.token(before)
+        token(settled, before)
     with administrator(settled) as identity:
         assert [one.name for one in identity.users() if one.name.startswith(OWN)] == [after.user]
 
 
 def test_a_region_with_another_name_in_the_catalogue_leaves_nothing_behind(settled: Cloud, tmp_path: Path) -> None:
-    own = settled.session().region.name
+    own = settled.site.region.name
     with administrator(settled) as identity:
         elsewhere = identity.create_region(id="elsewhere")
         service = identity.find_service("keystone")

@@ -43,7 +43,7 @@ def test_ctrl_c_says_what_is_so_and_leaves_nothing_behind(settled: Cloud) -> Non
 @pytest.fixture(scope="module")
 def walk(cloud: Cloud) -> Iterator[Walk]:
     """The ends of undisturbed runs are known."""
-    made = Walk(cloud, TARGETS, cloud.session().state / "kills", print)
+    made = Walk(cloud, TARGETS, cloud.store.state / "kills", print)
     made.undisturbed()
     yield made
     made.go(PLAIN)

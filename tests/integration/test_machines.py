@@ -31,9 +31,10 @@ def on_the_node(cloud: Cloud, do: str, undo: str) -> Iterator[None]:
 
 def anew(cloud: Cloud) -> None:
     """End the shared connection, so that the next command logs in."""
-    for connection in cloud.session().connections.values():
-        command = ["ssh", "-o", f"ControlPath={connection.control_path}", "-O", "exit", connection.host]
-        subprocess.run(command, check=False, capture_output=True)
+    with cloud.reached() as fleet:
+        for connection in fleet.connections.values():
+            command = ["ssh", "-o", f"ControlPath={connection.control_path}", "-O", "exit", connection.host]
+            subprocess.run(command, check=False, capture_output=True)
 
 
 def told(cloud: Cloud, *words: str, shell: dict[str, str], before: Callable[[], None] | None = None) -> Done:

@@ -49,7 +49,7 @@ def test_what_is_not_a_plan_is_invalid_input(settled: Cloud, tmp_path: Path) -> 
 
 
 def test_two_applies_at_once_the_second_is_refused_with_the_holder(settled: Cloud) -> None:
-    state = settled.session().state
+    state = settled.store.state
     with settled.services(**CHANGED):
         first = settled.start("apply", "--yes")
         until(lambda: (found := holder(state)) and found.pid == first.pid, "the first apply holds the region")

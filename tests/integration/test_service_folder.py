@@ -27,7 +27,7 @@ def dropped(settled: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
 def answer(cloud: Cloud, folder: Path) -> str:
     """Ask as a user does: outside the node, by name, the certificate verified."""
     cloud.run("credentials", "--out", str(folder), code=0)
-    region = cloud.session().region
+    region = cloud.site.region
     name, vip = f"api.{region.domain}", region.networks["public"].vip
     curl = [*cloud.lab.prefix(), "curl", "--silent", "--show-error", "--fail", "--cacert", str(folder / "ca.pem")]
     curl += ["--resolve", f"{name}:8099:{vip}", f"https://{name}:8099/"]

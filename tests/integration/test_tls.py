@@ -38,8 +38,8 @@ def accepted(cloud: Cloud, where: str, instance: str = "haproxy") -> set[str]:
 
 
 def test_the_same_curves_everywhere(settled: Cloud) -> None:
-    topology = settled.session().topology
-    address = settled.session().nodes[settled.node].addresses["api"].v4
+    topology = settled.site.topology
+    address = settled.site.nodes[settled.node].addresses["api"].v4
     found = {name: accepted(settled, f"{topology.vip(name)}:5000") for name in ("public", "api")}
     found |= {name: accepted(settled, f"{address}:{port}", name) for name, port in NODE_PORTS.items()}
     assert found == dict.fromkeys(found, WANTED) | {"keystone": found["keystone"]}
@@ -97,13 +97,13 @@ def pem(cert: x509.Certificate) -> str:
 
 def shown(cloud: Cloud, network: str, name: str, root: str) -> str:
     """The serial number of the certificate that an address shows to a client that trusts ``root`` alone; else why not."""
-    session = cloud.session()
-    assert session.connections, "entering the lab's network"
+    topology = cloud.site.topology
     context = ssl.create_default_context(cadata=root)
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT & ~ssl.VERIFY_X509_PARTIAL_CHAIN
     try:
         with (
-            socket.create_connection((session.topology.vip(network), 5000), 10) as plain,
+            cloud.reached(),
+            socket.create_connection((topology.vip(network), 5000), 10) as plain,
             context.wrap_socket(plain, server_hostname=name) as secure,
         ):
             return x509.load_der_x509_certificate(secure.getpeercert(binary_form=True) or b"").issuer.rfc4514_string()
@@ -115,7 +115,7 @@ def shown(cloud: Cloud, network: str, name: str, root: str) -> str:
 def own(settled: Cloud, tmp_path: Path) -> Iterator[TestCa]:
     """The region with a public certificate, placed; afterwards as before."""
     ca, before = TestCa(), settled.state()
-    name = settled.session().topology.vip_name("public")
+    name = settled.site.topology.vip_name("public")
     chain, key = ca.issue(name)
     (settled.folder / "public.pem").write_text(chain)
     (settled.folder / "roots.pem").write_text(pem(ca.root))
@@ -134,9 +134,9 @@ def own(settled: Cloud, tmp_path: Path) -> Iterator[TestCa]:
 
 
 def test_the_public_address_shows_it_and_everything_else_the_internal_ca(settled: Cloud, own: TestCa) -> None:
-    session = settled.session()
-    public, api = session.topology.vip_name("public"), session.topology.vip_name("api")
-    internal = session.vault.authority().cert_pem
+    topology = settled.site.topology
+    public, api = topology.vip_name("public"), topology.vip_name("api")
+    internal = settled.vault.ca_pem
     assert shown(settled, "public", public, pem(own.root)) == "CN=Test Intermediate"
     assert "unable to get" in shown(settled, "public", public, internal)
     assert "scs-deploy" in shown(settled, "api", api, internal)

@@ -13,25 +13,28 @@ from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages impor
 from scs_deploy.nodes import ansible_run
 from scs_deploy.nodes.answers import Answers
 from scs_deploy.nodes.events import EventLog
+from scs_deploy.nodes.fleet import Fleet, Look
 from scs_deploy.operations import apply as module
-from scs_deploy.operations.apply import apply
+from scs_deploy.operations.apply import Ready, apply
+from scs_deploy.operations.plan import Planned, Scope
+from scs_deploy.operations.store import Store
 from scs_deploy.plan.plan import Plan, Wave
 
 
 class Region:
-    """A session at its border: what was kept and asked, and what nodes answer."""
+    """A region at the border to its nodes: what they are asked and answer, and what is kept of it."""
 
     def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
-        self.world, self.kept, self.asked = world, 0, []
+        self.world, self.asked = world, []
         self.fail: set[str] = set()
         self.unreachable: set[str] = set()
         self.locked: set[str] = set()
         self.silent: set[str] = set()
         self.dies_in = 0
-        self.nodes = {node.name: node for node in world.region.nodes}
-        self.connections = dict.fromkeys(self.nodes)
-        self.lab = None
+        self.store = Store(tmp_path, tmp_path)
+        self.fleet = Fleet(world.site.nodes, dict.fromkeys(world.site.nodes))
         self.log = EventLog(tmp_path, "run-1")
+        monkeypatch.setattr(module.drift, "recorded", self.recorded)
         monkeypatch.setattr(ansible_run, "Waves", lambda playbook, connections, nodes: _Waves(self, playbook, nodes))
         self.watched: list[str] = []
         monkeypatch.setattr(module, "Watch", self.watch)
@@ -40,14 +43,9 @@ class Region:
         self.watched.append(name)
         return _Watch()
 
-    def keep(self) -> None:
-        self.kept += 1
-
-    def remember(self, plan, sealed, undone):
-        self.undone = undone
-
-    def resolver(self, desired):
-        return self.world.resolve
+    def recorded(self, before, plan, sealed, undone, nodes):
+        self.undone = set(undone)
+        return {}
 
     def run(self, payloads, on_node):
         self.asked.append({node: [step.id for step in payload.steps] for node, payload in payloads.items()})
@@ -74,7 +72,8 @@ class Region:
         )
 
     def apply(self, plan: Plan):
-        return apply(self, plan, self.world.sealed, self.log)
+        planned = Planned(plan, self.world.sealed, Look({}, {}), Scope(), None)
+        return apply(self.world.site, self.store, self.fleet, Ready(planned, self.world.resolve), self.log)
 
     @property
     def events(self) -> list[dict]:
@@ -130,7 +129,6 @@ def test_everything_is_done_in_the_order_of_the_plan(region: Region):
     report = region.apply(plan)
     assert report.ok
     assert len(report.results) == len(plan.steps)
-    assert region.kept == 1
     order = [id_ for asked in region.asked for steps in asked.values() for id_ in steps]
     place = {id_: number for number, id_ in enumerate(order)}
     for step in plan.steps:

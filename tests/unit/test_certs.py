@@ -6,15 +6,14 @@ import json
 from datetime import timedelta
 
 import pytest
-from test_session import Nodes, folder, nodes, session  # noqa: F401 - fixtures
 from typer.testing import CliRunner
 
+from proofs.opened import Nodes, Opened
 from proofs.world import World, answers
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import FileSeen
 from scs_deploy.cli import certs
 from scs_deploy.errors import DeployError, InputError, UsageError
 from scs_deploy.operations import certificates
-from scs_deploy.operations.session import Session
 from scs_deploy.plan.files import changes
 from scs_deploy.plan.plan import Plan, Step, Wave
 from scs_deploy.render.desired import File
@@ -22,17 +21,16 @@ from scs_deploy.secrets import vault as vault_module
 
 
 @pytest.fixture
-def known(session: Session, nodes: Nodes) -> Session:  # noqa: F811
+def known(opened: Opened, nodes: Nodes) -> Opened:
     """A region whose nodes were looked at once, and that has its certificates."""
-    session.observe()
-    session.keep()
-    return session
+    opened.settle()
+    return opened
 
 
 @pytest.fixture
-def call(known: Session):
+def call(known: Opened):
     def run(*arguments: str):
-        result = CliRunner().invoke(certs.app, [*arguments, "-r", str(known.folder)])
+        result = CliRunner().invoke(certs.app, [*arguments, "-r", str(known.site.folder)])
         if isinstance(result.exception, DeployError):
             raise result.exception
         return result
@@ -66,10 +64,10 @@ def test_one_that_is_due_is_no_failure(call, monkeypatch):
     assert {row["state"] for row in json.loads(done.stdout)["certificates"]} == {"renewal due"}
 
 
-def test_a_renewal_is_a_change_that_says_until_when_it_has_time(known: Session):
+def test_a_renewal_is_a_change_that_says_until_when_it_has_time(known: Opened):
     path = "/etc/scs-deploy/app/etc/scs-tls/cert.pem"
     wanted = File(path, "wanted", "0644", 0, 0)
-    row = next(one for one in certificates.rows(known) if one.id == "n1/app")
+    row = next(one for one in known.certificates() if one.id == "n1/app")
     (change,) = changes([(wanted, FileSeen("differs", text=known.vault.issued("n1", "app")))])
     assert (change.how, change.diff) == (f"replaced, it ends on {row.ends[:10]}", "")
     (damaged,) = changes([(wanted, FileSeen("differs", text="-----BEGIN CERTIFICATE-----\nno\n"))])
@@ -98,30 +96,28 @@ def test_the_ca_is_refused_with_what_to_do(call):
         call("renew", "--ca")
 
 
-def test_only_those_that_end_within_some_days_are_chosen(known: Session):
-    found = certificates.rows(known)
-    everywhere = set(known.nodes)
+def test_only_those_that_end_within_some_days_are_chosen(known: Opened):
+    found = known.certificates()
+    everywhere = set(known.site.nodes)
     assert certificates.choose(found, everywhere, (), 30) == []
     assert len(certificates.choose(found, everywhere, (), 900)) == len(found) - 1, "the CA has no node"
     assert {row.service for row in certificates.choose(found, everywhere, ("app",), None)} == {"app"}
 
 
-def test_the_others_that_are_due_wait_when_one_is_renewed_by_hand(known: Session, monkeypatch):
+def test_the_others_that_are_due_wait_when_one_is_renewed_by_hand(known: Opened, monkeypatch):
     """Else each renewal in the last third of a year would find other changes pending."""
-    before = {row.id: row.serial for row in certificates.rows(known)}
+    before = {row.id: row.serial for row in known.certificates()}
     in_days(monkeypatch, 250)
-    later = Session(known.folder)
-    later.vault.renewed_from = 0
-    later.vault.forget([("n1", "app")])
-    later.render()
-    after = {row.id: row.serial for row in certificates.rows(later)}
+    later = Opened.of(known.site.folder)
+    later.settle(later.plan(chosen=[("n1", "app")]))
+    after = {row.id: row.serial for row in later.certificates()}
     assert {name for name in before if before[name] != after[name]} == {"n1/app"}
-    everything = Session(known.folder)
-    everything.render()
-    assert all(row.state == "good" for row in certificates.rows(everything)), "the next apply renews what is due"
+    everything = Opened.of(known.site.folder)
+    everything.settle()
+    assert all(row.state == "good" for row in everything.certificates()), "the next apply renews what is due"
 
 
-def test_one_that_a_node_still_serves_near_its_end_is_told(known: Session):
+def test_one_that_a_node_still_serves_near_its_end_is_told(known: Opened):
     pem = known.vault.issued("n1", "app")
     observed = World().observed()
     entry = {"state": "differs", "text": str(pem)}
@@ -135,24 +131,21 @@ def test_one_that_a_node_still_serves_near_its_end_is_told(known: Session):
     assert "ended on" in late
 
 
-def test_a_forgotten_certificate_is_another_one_and_is_kept_only_when_saved(known: Session):
-    before = {row.id: row.serial for row in certificates.rows(known)}
-    known.vault.forget([("n1", "app")])
-    known.render()
-    after = {row.id: row.serial for row in certificates.rows(known)}
+def test_a_chosen_certificate_is_another_one_once_that_was_agreed_to(known: Opened):
+    before = {row.id: row.serial for row in known.certificates()}
+    planned = known.plan(chosen=[("n1", "app")])
+    assert {row.id: row.serial for row in Opened.of(known.site.folder).certificates()} == before
+    known.settle(planned)
+    after = {row.id: row.serial for row in Opened.of(known.site.folder).certificates()}
     assert {name for name in before if before[name] != after[name]} == {"n1/app"}
-    again = Session(known.folder)
-    assert {row.id: row.serial for row in certificates.rows(again)} == before
-    known.keep()
-    assert {row.id: row.serial for row in certificates.rows(Session(known.folder))} == after
 
 
 def step(id_: str, *paths: str, action="update") -> Step:
     return Step(id_, "instance", "n1", id_.partition("/")[2], "app", action, 1, write=paths)
 
 
-def test_steps_that_do_more_than_place_certificates_are_strangers(known: Session):
-    chosen = [row for row in certificates.rows(known) if row.id in ("n1/app", "n2/app")]
+def test_steps_that_do_more_than_place_certificates_are_strangers(known: Opened):
+    chosen = [row for row in known.certificates() if row.id in ("n1/app", "n2/app")]
     tls = "/etc/scs-deploy/app/etc/scs-tls/cert.pem"
     good = step("n1/app", tls)
     assert certificates.strangers(Plan("r", "1", (Wave(1, (good,)),)), chosen) == []

@@ -1,82 +1,68 @@
-"""The command line: exit codes of ``errors.py`` on every path, and what people read; the session is replaced at its border."""
+"""The command line: exit codes of ``errors.py`` on every path, and what people read; nodes are replaced at their border."""
 
 from __future__ import annotations
 
 import signal
 import sys
+import time
 from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
 
-from proofs.world import BASE, ROLES, World, answers, facts, nothing, said
-from scs_deploy.catalogue.release import load_users
+from proofs.opened import Opened
+from proofs.world import BASE, ROLES, World, answers, facts, matching, nothing, said
 from scs_deploy.catalogue.service import Demand
-from scs_deploy.cli import change, common, main, preflight
+from scs_deploy.cli import change, main
 from scs_deploy.cli import lab as lab_cli
 from scs_deploy.errors import DeployError
 from scs_deploy.lab.lab import Lab
 from scs_deploy.machine import paths
 from scs_deploy.machine.locks import RegionLock
+from scs_deploy.nodes import look
+from scs_deploy.nodes.answers import Answers
+from scs_deploy.operations import preflight, site
 from scs_deploy.operations.apply import Report, Result
-from scs_deploy.operations.session import Observation
 from scs_deploy.plan.plan import saved
-from scs_deploy.render.context import Topology
-from scs_deploy.render.templates import TemplateSet
+from scs_deploy.secrets import Vault
+
+
+def now(answer: dict) -> dict:
+    return {**answer, "live": {**answer["live"], "time": time.time()}}
 
 
 class Region:
-    """A session whose nodes say what a test wants."""
+    """A region whose nodes hold what is wanted, until a test says otherwise."""
 
-    def __init__(self, tmp_path) -> None:
-        self.world = World()
-        self.observed = self.world.observed()
+    def __init__(self, folder, monkeypatch) -> None:
+        monkeypatch.setattr(look, "ask", self.ask)
+        (folder / "placement.lock").write_text("store: [n1, n2, n3]\napp-worker: [n1]\n")
         self.unreachable: dict[str, str] = {}
-        self.folder, self.state = tmp_path, tmp_path / "state"
-        self.nodes = {node.name: node for node in self.world.region.nodes}
-        self.region, self.generated = self.world.region, []
-        self.catalogue, self.placement, self.connections = self.world.catalogue, self.world.placement, {}
-        self.topology = Topology(self.region, self.catalogue, self.placement, load_users())
-        self.templates = TemplateSet.load(self.catalogue)
-        self.vault = SimpleNamespace(save=lambda: None)
-        self.kept = 0
+        self.observed: dict[str, dict] = {}
+        opened = Opened.of(folder)
+        self.site, self.store = opened.site, opened.store
+        known = {name: facts(str(node.addresses["api"].v4)) for name, node in self.site.nodes.items()}
+        self.store.keep_facts({name: {"facts": one, "facts_digest": "f"} for name, one in known.items()})
+        self.sealed = opened.settle().planned.sealed
+        self.vault = opened.vault
+        self.observed = {name: matching(name, self.sealed) for name in self.site.nodes}
 
-    def remember(self, plan, sealed, undone) -> None:
-        self.remembered = undone
-
-    def may_certify(self, observation) -> None: ...
-
-    def keep(self) -> None:
-        self.kept += 1
-
-    def observe(self, limit=(), progress=None, *, resources=True) -> Observation:
-        return Observation(answers(self.observed), self.unreachable, self.world.sealed, 1)
-
-    def plan(self, observation, limit=(), purge=False, services=()):
-        return self.world.plan(
-            observation.observed,
-            unreachable=observation.unreachable,
-            limit=tuple(limit),
-            purge=purge,
-            services=tuple(services),
+    def ask(self, connections, questions, on_node=None) -> Answers:
+        there = {name: answer for name, answer in self.observed.items() if name in questions}
+        return Answers(
+            answers({name: now(answer) for name, answer in there.items() if name not in self.unreachable}),
+            self.unreachable,
+            {},
         )
-
-    def destruction(self) -> Observation:
-        return self.observe()
-
-    def facts(self, node: str) -> dict:
-        return {}
 
     def drift(self) -> None:
         self.observed["n1"]["instances"]["front"]["running"]["start"] = "older"
 
 
 @pytest.fixture
-def region(monkeypatch, tmp_path) -> Region:
-    made = Region(tmp_path)
-    monkeypatch.setattr(common, "session", lambda *_: made)
-    monkeypatch.setenv("SCS_DEPLOY_STATE_DIR", str(tmp_path / "program"))
-    return made
+def region(folder, monkeypatch) -> Region:
+    monkeypatch.setenv("SCS_DEPLOY_REGION", str(folder))
+    return Region(folder, monkeypatch)
 
 
 @pytest.fixture
@@ -105,8 +91,9 @@ def done(monkeypatch):
     """Replace what happens on nodes; every step gets the status that the test sets."""
     made = SimpleNamespace(status="ok", locked=False, plans=[])
 
-    def fake(session, plan, sealed, log, purge=False):
-        made.plans.append((plan, purge))
+    def fake(site, store, fleet, ready, log):
+        plan = ready.planned.plan
+        made.plans.append((plan, ready.planned.scope.purge))
         error = {"what": "it broke", "why": "test", "fix": "mend it", "log": ["last words"]}
         results = [
             Result(step, made.status, error={} if made.status == "ok" else error, locked=made.locked)
@@ -137,8 +124,10 @@ def test_changes_pending(region: Region, call):
 
 
 def test_apply_keeps_what_it_relies_on_even_when_there_is_nothing_to_do(region: Region, call, done):
+    (region.site.folder / "placement.lock").write_text("store: [n1, n2, n3]\napp-worker: [n1]\n")
     assert call("apply")[0] == 0
-    assert region.kept == 1
+    assert "Kept by scs-deploy" in (region.site.folder / "placement.lock").read_text()
+    assert "n1/app" in region.store.applied()
     assert done.plans == []
 
 
@@ -153,11 +142,11 @@ def test_apply(region: Region, call, done):
 
 
 def test_unreachable_nodes_are_never_green(region: Region, call, done):
-    region.unreachable = {"n9": "no route to host"}
+    region.unreachable = {"n4": "no route to host"}
     for command in (("plan",), ("apply", "--yes"), ("plan", "--detailed-exitcode")):
         code, _, err = call(*command)
         assert code == 1
-        assert "n9: no route to host" in err
+        assert "n4: no route to host" in err
     region.drift()
     assert call("apply", "--yes")[0] == 1
     assert len(done.plans) == 1, "what can be done is done"
@@ -185,9 +174,14 @@ def test_what_a_node_cannot_do_is_never_green(region: Region, call):
 
 def test_preflight_tells_what_services_demand(region: Region, call, monkeypatch):
     fit, unfit = facts("10.60.1.11"), facts("10.60.1.12", 1024)
-    region.observed = {"n1": said(facts=fit), "n2": said(facts=unfit), "n3": said(facts=fit)}
+    region.observed = {
+        "n1": said(facts=fit, facts_digest="g"),
+        "n2": said(facts=unfit, facts_digest="u"),
+        "n3": said(),
+    }
     demand = Demand(that="facts.memory_mib > 2048", what="{{ node.name }} is small", why="w", fix="f")
-    front = region.world.catalogue.services["front"]
+    monkeypatch.setattr(site, "load_catalogue", lambda _: region.site.catalogue)
+    front = region.site.catalogue.services["front"]
     monkeypatch.setitem(front.components, "front", front.components["front"].model_copy(update={"demands": (demand,)}))
     monkeypatch.setattr(preflight, "evaluate", lambda subject: [])
     monkeypatch.setattr(preflight.between, "run", lambda *_: [])
@@ -227,14 +221,14 @@ def test_apply_without_a_terminal_needs_yes(region: Region, call, done, monkeypa
 
 def test_a_plan_file_excludes_what_it_knows_itself(region: Region, call, tmp_path):
     file = tmp_path / "a.plan"
-    file.write_text(saved(region.world.plan()))
+    file.write_text(saved(World().plan()))
     for flag in (["--limit", "n1"], ["--service", "app"], ["--purge"]):
         assert call("apply", str(file), *flag)[0] == 2
 
 
 def test_a_plan_of_another_region(region: Region, call, tmp_path):
     file = tmp_path / "a.plan"
-    file.write_text(saved(region.world.plan()).replace('"region": "world"', '"region": "other"'))
+    file.write_text(saved(World().plan()).replace('"region": "world"', '"region": "other"'))
     code, _, err = call("apply", str(file))
     assert code == 2
     assert "region other, not world" in err
@@ -285,7 +279,7 @@ def test_a_plan_file_that_is_none(region: Region, call, tmp_path):
 
 def test_a_region_that_another_apply_holds(region: Region, call, done):
     region.drift()
-    with RegionLock(region.state, "apply"):
+    with RegionLock(region.store.state, "apply"):
         code, _, err = call("apply", "--yes")
     assert code == 5
     assert "held by" in err
@@ -309,6 +303,20 @@ def test_a_saved_plan_is_applied_without_asking_and_with_its_own_purge(region: R
     assert (purge, [step.id for step in plan.steps]) == (True, ["n1/front"])
 
 
+def test_a_plan_that_was_saved_before_the_secrets_of_a_service_exist_is_not_stale(region: Region, call, done, tmp_path):
+    region.vault.change(lambda values: {name: one for name, one in values.items() if "app" not in name})
+    region.observed = {node: nothing(node, region.sealed) for node in region.observed}
+    file = str(tmp_path / "tonight.plan")
+    code, _, err = call("plan", "--out", file)
+    assert code == 0
+    assert "3 secrets are not made yet; apply does that: app-admin, app-database, app-keys" in err
+    code, _, err = call("apply", file)
+    assert code == 0, err
+    assert "generated 3 secrets into" in err
+    assert set(region.site.secrets) <= set(Vault.open(region.site.folder).names)
+    assert len(done.plans) == 1
+
+
 def test_a_stale_plan_is_refused(region: Region, call, done, tmp_path):
     region.drift()
     file = str(tmp_path / "tonight.plan")
@@ -325,7 +333,7 @@ def test_interrupted(region: Region, call, monkeypatch, number):
     def hit(*_, **__):
         signal.raise_signal(number)
 
-    monkeypatch.setattr(region, "observe", hit)
+    monkeypatch.setattr(look, "ask", hit)
     code, _, err = call("plan")
     assert code == 130
     assert "run the same command again" in err
@@ -335,13 +343,14 @@ def test_interrupted(region: Region, call, monkeypatch, number):
 
 
 def test_no_colour_and_no_secret_in_a_plan_of_everything(region: Region, call):
-    region.observed = {node: nothing(node, region.world.sealed) for node in region.nodes}
+    region.observed = {node: nothing(node, region.sealed) for node in region.observed}
     _, out, _ = call("plan")
     assert "\x1b[" not in out
-    assert "S3CRET" not in out
+    for secret in map(region.vault.get, region.site.secrets):
+        assert not [one for one in ([secret] if isinstance(secret, str) else secret.values()) if one in out]
     assert "Wave 1 on n1, n2, n3, n4" in out
     for text in (
-        "fetch image localhost/scs-deploy/app:1 to n1",
+        "fetch image localhost/app:1 to n1",
         "write files of n1/app",
         "run job app-sync on n1",
         "create n1/app",

@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 
 import pytest
-from test_session import folder  # noqa: F401 - a fixture
 from typer.testing import CliRunner
 
+from proofs.opened import Opened
 from proofs.world import BASE, answers, facts, matching, said
-from scs_deploy.cli import common, secrets
+from scs_deploy.cli import secrets
 from scs_deploy.errors import CHANGES_PENDING, DeployError, InputError, UsageError
 from scs_deploy.nodes import look
 from scs_deploy.nodes.answers import Answers
-from scs_deploy.operations.session import Session
+from scs_deploy.operations.plan import wanted
 from scs_deploy.secrets import account_names
 from scs_deploy.secrets import vault as vault_module
 
@@ -21,12 +21,11 @@ SECRET = "app-database"
 
 
 @pytest.fixture
-def session(folder, monkeypatch) -> Session:  # noqa: F811
-    made = Session(folder)
-
+def opened(folder, monkeypatch) -> Opened:
     def ask(connections, payloads, on_node=None):
-        known = bool(made._known.get("n1"))
-        sealed = made.render()
+        now = Opened.of(folder)
+        known = now.store.facts(now.site.nodes)
+        sealed = wanted(now.site, now.store.images(), now.preview(), known)
         told = {}
         for name in payloads:
             answer = matching(name, sealed) if known else said()
@@ -36,14 +35,15 @@ def session(folder, monkeypatch) -> Session:  # noqa: F811
         return Answers(answers(told), {}, {})
 
     monkeypatch.setattr(look, "ask", ask)
-    monkeypatch.setattr(common, "session", lambda *_: made)
+    made = Opened.of(folder)
+    made.settle()
     return made
 
 
 @pytest.fixture
-def call(session: Session):
+def call(opened: Opened):
     def run(*arguments: str):
-        result = CliRunner().invoke(secrets.app, ["rotate", *arguments])
+        result = CliRunner().invoke(secrets.app, ["rotate", "-r", str(opened.site.folder), *arguments])
         if isinstance(result.exception, DeployError):
             raise result.exception
         return result
@@ -51,30 +51,30 @@ def call(session: Session):
     return run
 
 
-def kept(session: Session) -> dict:
+def kept(opened: Opened) -> dict:
     """What the vault's file holds."""
-    return vault_module.Vault.open(session.folder).values()
+    return vault_module.Vault.open(opened.site.folder).values()
 
 
-def test_a_rotation_goes_through_its_phases_to_a_new_value(session: Session, call):
-    old = session.vault.get(SECRET)
+def test_a_rotation_goes_through_its_phases_to_a_new_value(opened: Opened, call):
+    old = opened.vault.get(SECRET)
     done = call("--yes")
     assert [line.partition(":")[0] for line in done.stdout.splitlines() if line.startswith("Phase")] == [
         "Phase 1 of 3", "Phase 2 of 3", "Phase 3 of 3",
     ]  # fmt: skip
-    values = kept(session)
+    values = kept(opened)
     assert values[SECRET] != old
     assert old not in str(values)
     assert values[account_names.ENTRY] == {SECRET: "second"}
     assert old not in done.stdout
     assert values[SECRET] not in done.stdout
     call("--yes", SECRET)
-    assert account_names.ENTRY not in kept(session)
+    assert account_names.ENTRY not in kept(opened)
 
 
 @pytest.mark.parametrize(("arguments", "raised"), [(("--plan",), None), ((), UsageError)])
-def test_a_look_and_a_question_without_answer_change_nothing(session: Session, call, arguments, raised):
-    before = {**session.vault.values()}
+def test_a_look_and_a_question_without_answer_change_nothing(opened: Opened, call, arguments, raised):
+    before = {**opened.vault.values()}
     if raised:
         with pytest.raises(raised, match="no terminal"):
             call(*arguments)
@@ -82,39 +82,35 @@ def test_a_look_and_a_question_without_answer_change_nothing(session: Session, c
         done = call(*arguments)
         assert done.exit_code == CHANGES_PENDING
         assert f"{SECRET}: store user app" in done.stdout
-    assert kept(session) == before
+    assert kept(opened) == before
 
 
-def test_one_that_was_begun_goes_on_and_another_waits(session: Session, call):
-    session.vault.change(lambda values: account_names.begin(values, {SECRET: "S3CRET-new"}))
+def test_one_that_was_begun_goes_on_and_another_waits(opened: Opened, call):
+    opened.vault.change(lambda values: account_names.begin(values, {SECRET: "S3CRET-new"}))
     with pytest.raises(DeployError, match=r"is under way(.|\n)*without names"):
         call("--yes", "app-admin")
     done = call("--yes", SECRET)
     assert "Going on with app-database" in done.stdout
-    assert kept(session)[SECRET] == "S3CRET-new"
+    assert kept(opened)[SECRET] == "S3CRET-new"
 
 
-def test_a_look_at_one_that_was_begun_leaves_it_there(session: Session, call):
-    session.vault.change(lambda values: account_names.begin(values, {SECRET: "S3CRET-new"}))
+def test_a_look_at_one_that_was_begun_leaves_it_there(opened: Opened, call):
+    opened.vault.change(lambda values: account_names.begin(values, {SECRET: "S3CRET-new"}))
     assert call("--plan").exit_code == CHANGES_PENDING
-    assert account_names.under_way(account_names.read(kept(session))) == {SECRET: "offered"}
+    assert account_names.under_way(account_names.read(kept(opened))) == {SECRET: "offered"}
 
 
-def test_a_node_in_maintenance_that_logs_in_holds_it_up_before_anything_changes(session: Session, call):
-    session.observe()
+def test_a_node_in_maintenance_that_logs_in_holds_it_up_before_anything_changes(opened: Opened, call):
     text = BASE.replace("{name: n2, groups", "{name: n2, state: maintenance, groups")
     assert text != BASE
-    (session.folder / "region.yml").write_text(text)
-    session.__dict__.pop("region", None)
-    before = kept(session)
-    for cached in ("nodes", "connections", "placement", "topology"):
-        session.__dict__.pop(cached, None)
+    (opened.site.folder / "region.yml").write_text(text)
+    before = kept(opened)
     with pytest.raises(DeployError, match=r"n2/app: its node was not looked at"):
         call("--yes")
-    assert kept(session) == before
+    assert kept(opened) == before
 
 
-def test_what_cannot_be_rotated_is_told_with_the_reason(session: Session, call):
+def test_what_cannot_be_rotated_is_told_with_the_reason(opened: Opened, call):
     with pytest.raises(InputError, match=r"app-keys: cannot be rotated(.|\n)*nonsense: there is no secret"):
         call("--yes", "app-keys", "nonsense")
     with pytest.raises(InputError, match="has no password that can be rotated"):

@@ -9,7 +9,7 @@ import pytest
 from proofs.world import BASE, ROLES, World
 from scs_deploy.errors import InputError
 from scs_deploy.machine import paths
-from scs_deploy.operations.session import Session
+from scs_deploy.operations.site import load_site
 
 SERVICE = """\
 format: 1
@@ -141,4 +141,4 @@ def test_what_only_placement_finds_has_its_line_too(tmp_path, monkeypatch):
     line = next(number for number, text in enumerate(made.text.splitlines(), 1) if "copies: 2" in text)
     monkeypatch.setattr(paths, "roles_search", lambda: made.roles)
     with pytest.raises(InputError, match=rf"region.yml:{line}:\d+ services.disks.settings.copies: disks.copies is 2"):
-        _ = Session(folder).placement
+        load_site(folder)

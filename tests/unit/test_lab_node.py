@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 from scs_deploy.errors import DeployError, LockedError
+from scs_deploy.lab import lab as lab_module
 from scs_deploy.lab import preflight
 from scs_deploy.lab.container import NodeContainer, check_owner, run_arguments
 from scs_deploy.lab.disks import all_disks
 from scs_deploy.lab.identity import LabFiles, LabNames, find_record
 from scs_deploy.lab.keys import known_hosts, ssh_command
-from scs_deploy.lab.lock import locked
+from scs_deploy.lab.lab import Lab
 from scs_deploy.lab.nodefiles import contents, resolv_conf
-from scs_deploy.lab.nodefiles import replace as write_file
 from scs_deploy.lab.spec import DiskSpec, LabSpec
 
 NAMES = LabNames("1a2b")
@@ -112,21 +112,32 @@ def test_ssh_believes_nothing_but_the_labs_known_hosts() -> None:
     assert command[-1] == "root@10.1.0.11"
 
 
-def test_a_file_is_replaced_with_its_mode(tmp_path: Path) -> None:
-    path = tmp_path / "entry"
-    path.write_text("old")
-    write_file(path, "new", 0o700)
-    assert (path.read_text(), path.stat().st_mode & 0o777) == ("new", 0o700)
-    assert list(tmp_path.iterdir()) == [path]
+@pytest.mark.parametrize("there", [True, False])
+def test_a_lab_is_entered_for_a_body_and_left_however_that_ends(tmp_path: Path, monkeypatch, there: bool) -> None:
+    namespace = tmp_path / "namespace"
+    namespace.touch()
+    monkeypatch.setattr(Lab, "namespace", property(lambda self: namespace if there else None))
+    moves: list[str] = []
+    monkeypatch.setattr(lab_module, "_enter", lambda stream: moves.append(stream.name))
+
+    def body() -> None:
+        with Lab(SPEC).entered():
+            assert moves == [str(namespace)] * there
+            raise DeployError("it broke")
+
+    with pytest.raises(DeployError, match="it broke"):
+        body()
+    assert moves == [str(namespace), str(lab_module.OWN_NAMESPACE)] * there
 
 
-def test_the_second_change_of_a_lab_is_refused_until_the_first_ends(tmp_path: Path) -> None:
-    path = tmp_path / "labs" / "lock"
-    with locked(path), pytest.raises(LockedError), locked(path):
+def test_the_second_change_of_a_lab_is_refused_until_the_first_ends(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("SCS_DEPLOY_STATE_DIR", str(tmp_path))
+    lab = Lab(SPEC)
+    with lab._changing(), pytest.raises(LockedError, match="changing this lab"), lab._changing():
         pass
-    with locked(path, remove=True):
+    with lab._changing(last=True):
         pass
-    assert not path.exists()
+    assert not lab.files.lock.exists()
 
 
 def test_a_lab_is_found_by_its_folder_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

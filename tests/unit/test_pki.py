@@ -25,7 +25,15 @@ def authority():
 def vault(tmp_path, monkeypatch):
     monkeypatch.setenv(password.VARIABLE, "a password")
     (tmp_path / "box").mkdir()
-    return clocked(Vault.create(tmp_path / "box"), datetime.now(UTC))
+    made = clocked(Vault.open(tmp_path / "box", new=True), datetime.now(UTC))
+    made.complete({})
+    return made
+
+
+def issued(vault, node, instance, request=REQUEST):
+    """The certificate that an instance has after what is missing or due was issued."""
+    vault.certify({(node, instance): request})
+    return vault.pem(node, instance)
 
 
 def clocked(vault, now):
@@ -73,14 +81,14 @@ def test_the_key_belongs_to_the_certificate(authority, tmp_path):
 
 
 def test_an_unchanged_request_is_kept(vault):
-    first = vault.certificate("n1", "memcached", REQUEST)
-    assert vault.certificate("n1", "memcached", REQUEST) == first
-    assert vault.save() == ["n1"]
+    assert vault.certify({("n1", "memcached"): REQUEST}) == ["n1"]
+    first = vault.pem("n1", "memcached")
+    assert vault.certify({("n1", "memcached"): REQUEST}) == []
     again = later(vault, days=240)
-    assert again.certificate("n1", "memcached", REQUEST) == first
+    assert issued(again, "n1", "memcached") == first
     turned = CertificateRequest(REQUEST.common_name, REQUEST.dns_names[::-1], ("2001:DB8:0::1", "10.0.0.1"))
-    assert again.certificate("n1", "memcached", turned) == first
-    assert again.save() == []
+    assert again.certify({("n1", "memcached"): turned}) == []
+    assert again.pem("n1", "memcached") == first
 
 
 @pytest.mark.parametrize(
@@ -92,10 +100,10 @@ def test_an_unchanged_request_is_kept(vault):
     ],
 )
 def test_changed_names_are_issued_anew(vault, request_):
-    first = vault.certificate("n1", "memcached", REQUEST)
-    second = vault.certificate("n1", "memcached", request_)
-    assert second.cert_pem != first.cert_pem
-    assert vault.certificate("n1", "memcached", request_) == second
+    first = issued(vault, "n1", "memcached")
+    second = issued(vault, "n1", "memcached", request_)
+    assert second["cert"] != first["cert"]
+    assert issued(vault, "n1", "memcached", request_) == second
 
 
 def test_no_certificate_lives_longer_than_a_year(authority):
@@ -107,56 +115,65 @@ def test_no_certificate_lives_longer_than_a_year(authority):
 def test_one_that_was_made_for_longer_is_replaced(vault, monkeypatch):
     """Regions that were deployed before have certificates for 825 days."""
     monkeypatch.setattr(Authority.issue, "__defaults__", (timedelta(days=825),))
-    first = vault.certificate("n1", "memcached", REQUEST)
+    first = issued(vault, "n1", "memcached")
     monkeypatch.undo()
-    assert vault.certificate("n1", "memcached", REQUEST) != first
+    assert issued(vault, "n1", "memcached") != first
 
 
 @pytest.mark.parametrize(("days", "kept"), [(364 - 123, True), (364 - 120, False), (364 - 10, False), (400, False)])
 def test_renewed_when_a_third_of_its_life_remains(vault, days, kept):
-    first = vault.certificate("n1", "memcached", REQUEST)
-    vault.save()
-    assert (later(vault, days=days).certificate("n1", "memcached", REQUEST) == first) is kept
+    first = issued(vault, "n1", "memcached")
+    assert (issued(later(vault, days=days), "n1", "memcached") == first) is kept
 
 
 def test_instances_and_nodes_have_keys_of_their_own(vault):
-    made = [vault.certificate(node, name, REQUEST).key_pem for node in ("n1", "n2") for name in ("a", "b")]
-    assert len(set(made)) == 4
-    assert vault.save() == ["n1", "n2"]
+    places = [(node, name) for node in ("n1", "n2") for name in ("a", "b")]
+    assert vault.certify(dict.fromkeys(places, REQUEST)) == ["n1", "n2"]
+    assert len({vault.pem(*place)["key"] for place in places}) == 4
     assert sorted(path.name for path in (vault.folder / "certs").iterdir()) == ["n1.yml", "n2.yml"]
     assert (vault.folder / "certs/n1.yml").read_text().startswith("$ANSIBLE_VAULT;")
 
 
 def test_only_nodes_that_are_asked_for_are_read(vault):
-    vault.certificate("n1", "a", REQUEST)
-    vault.certificate("n2", "a", REQUEST)
-    vault.save()
+    vault.certify({("n1", "a"): REQUEST, ("n2", "a"): REQUEST})
     (vault.folder / "certs/n2.yml").write_text("damaged")
     again = Vault.open(vault.folder)
-    assert again.certificate("n1", "a", REQUEST) == vault.certificate("n1", "a", REQUEST)
+    assert issued(again, "n1", "a") == vault.pem("n1", "a")
     with pytest.raises(InputError, match=r"n2\.yml"):
-        again.certificate("n2", "a", REQUEST)
+        issued(again, "n2", "a")
 
 
-def test_save_keeps_what_another_run_issued_meanwhile(vault):
+def test_what_another_run_issued_meanwhile_is_kept(vault):
     other = Vault.open(vault.folder)
-    other.certificate("n1", "b", REQUEST)
-    mine = vault.certificate("n1", "a", REQUEST)
-    theirs = other.certificate("n1", "b", REQUEST)
-    other.save()
-    vault.save()
+    assert not other.stays("n1", "b", REQUEST)
+    mine = issued(vault, "n1", "a")
+    theirs = issued(other, "n1", "b")
     last = Vault.open(vault.folder)
-    assert (last.certificate("n1", "a", REQUEST), last.certificate("n1", "b", REQUEST)) == (mine, theirs)
+    assert (last.pem("n1", "a"), last.pem("n1", "b")) == (mine, theirs)
+
+
+def test_just_those_that_are_chosen_are_issued_anew_while_others_that_are_due_wait(vault):
+    places = {("n1", "a"): REQUEST, ("n1", "b"): REQUEST}
+    vault.certify(places)
+    first = {place: vault.pem(*place) for place in places}
+    again = later(vault, days=300)
+    assert again.certify(places, chosen=[("n1", "a")]) == ["n1"]
+    assert again.pem("n1", "b") == first["n1", "b"]
+    assert again.pem("n1", "a") != first["n1", "a"]
+    assert again.certify(places) == ["n1"]
+    assert again.pem("n1", "b") != first["n1", "b"]
 
 
 def test_a_new_ca_replaces_every_certificate(vault):
-    first = vault.certificate("n1", "a", REQUEST)
-    vault.save()
+    first = issued(vault, "n1", "a")
     values = vault.file.read()
     vault.file.write({name: kept for name, kept in values.items() if not name.startswith("ca-")})
-    again = Vault.open(vault.folder).certificate("n1", "a", REQUEST)
-    assert again.ca_pem != first.ca_pem
-    assert again.cert_pem != first.cert_pem
+    again = Vault.open(vault.folder)
+    assert not again.stays("n1", "a", REQUEST)
+    again.complete({})
+    second = issued(again, "n1", "a")
+    assert second["ca"] != first["ca"]
+    assert second["cert"] != first["cert"]
 
 
 def test_a_damaged_certificate_is_issued_anew(authority):

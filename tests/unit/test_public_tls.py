@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from test_certs import call, known  # noqa: F401 - fixtures
-from test_session import folder, nodes, session  # noqa: F401 - fixtures
 from typer.testing import CliRunner
 
+from proofs.opened import Opened
 from proofs.world import BASE, World
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils import health
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Health, Page
@@ -28,9 +28,7 @@ from scs_deploy.cloud.credentials import Login, clouds_yaml, write
 from scs_deploy.cloud.prove import token
 from scs_deploy.errors import Finding, InputError
 from scs_deploy.machine import environment
-from scs_deploy.operations import certificates
 from scs_deploy.operations.converge import converge
-from scs_deploy.operations.session import Session
 from scs_deploy.region.load import parse_region
 from scs_deploy.secrets import pki
 
@@ -254,9 +252,9 @@ def test_one_that_has_ended_is_applied_by_no_playbook_either(own: Files, monkeyp
 
 
 @pytest.fixture
-def own(known: Session) -> Files:  # noqa: F811
-    found = Files(known.folder)
-    (known.folder / "region.yml").write_text(found.text())
+def own(known: Opened) -> Files:  # noqa: F811
+    found = Files(known.site.folder)
+    (known.site.folder / "region.yml").write_text(found.text())
     return found
 
 
@@ -269,15 +267,15 @@ def imported(files: Files, *arguments: str, stdin: str = ""):
 
 def test_the_key_gets_into_the_vault_and_to_the_balancer(own: Files):
     with pytest.raises(InputError, match="does not have the private key") as caught:
-        Session(own.folder).resolver(Session(own.folder).desired())("public-tls-key")
+        Opened.of(own.folder).resolver()("public-tls-key")
     assert "certs import" in str(caught.value)
     (own.folder.parent / "key.pem").write_text(key_pem(own.key))
     done = imported(own, str(own.folder.parent / "key.pem"))
     assert done.exit_code == 0, done.output
     assert "PRIVATE" not in done.output
-    after = Session(own.folder)
-    assert after.resolver(after.desired())("public-tls-key").startswith("-----BEGIN PRIVATE KEY-----")
-    rows = {row.instance: row for row in certificates.rows(after)}
+    after = Opened.of(own.folder)
+    assert after.resolver()("public-tls-key").startswith("-----BEGIN PRIVATE KEY-----")
+    rows = {row.instance: row for row in after.certificates()}
     assert (rows["public certificate"].names, rows["public certificate"].state) == ((NAME,), "good")
 
 
@@ -294,9 +292,9 @@ def test_a_key_of_another_certificate_is_refused_wherever_it_comes_from(own: Fil
     ).decode()
     with pytest.raises(InputError, match="encrypted"):
         imported(own, "-", stdin=protected)
-    Session(own.folder).vault.change(lambda values: {**values, "public-tls-key": key_pem(other)})  # by hand
+    Opened.of(own.folder).vault.change(lambda values: {**values, "public-tls-key": key_pem(other)})  # by hand
     with pytest.raises(InputError, match="belongs to another key") as caught:
-        Session(own.folder).resolver(Session(own.folder).desired())("public-tls-key")
+        Opened.of(own.folder).resolver()("public-tls-key")
     assert "region.yml:" in str(caught.value.findings[0])
 
 

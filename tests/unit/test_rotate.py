@@ -10,7 +10,6 @@ import pytest
 from proofs.world import ROLES, World, answers, real
 from scs_deploy.catalogue.service import Secret
 from scs_deploy.errors import InputError
-from scs_deploy.nodes.observe import Observation
 from scs_deploy.operations import rotate
 from scs_deploy.secrets import account_names, keys
 from scs_deploy.secrets.account_names import Standing
@@ -214,7 +213,7 @@ def test_a_key_is_not_dropped_before_what_it_signed_has_ended():
 
 
 def lagging(world: World, observed: dict) -> list[str]:
-    return rotate.lagging(world.desired, Observation(answers(observed), {}, world.sealed, 1), [SECRET])
+    return rotate.lagging(world.sealed, answers(observed), [SECRET])
 
 
 def test_nobody_lags_behind_where_everything_is_as_wanted():

@@ -19,8 +19,8 @@ import pytest
 
 from scs_deploy.catalogue.service import Secret
 from scs_deploy.errors import DeployError, InputError, Interrupted
+from scs_deploy.machine.files import write_atomic
 from scs_deploy.secrets import SecretValue, Vault, edit, form, password, value
-from scs_deploy.secrets.encrypted import write_atomically
 from scs_deploy.secrets.generate import generate
 from scs_deploy.secrets.pki import CertificateRequest
 
@@ -53,7 +53,9 @@ def folder(tmp_path):
 @pytest.fixture
 def vault(folder):
     password.create(folder)
-    return Vault.create(folder)
+    made = Vault.open(folder, new=True)
+    made.complete({})
+    return made
 
 
 @pytest.mark.parametrize(
@@ -89,7 +91,7 @@ def test_a_password_of_any_printable_characters_is_taken(value):
 
 
 def test_generates_each_type(vault):
-    assert vault.ensure(WANTED) == sorted(WANTED)
+    assert vault.complete(WANTED) == sorted(WANTED)
     assert re.fullmatch(r"[A-Za-z0-9]{40}", vault.get("db-password"))
     assert re.fullmatch(r"[0-9a-f]{31}", vault.get("hash"))
     assert re.fullmatch(r"[A-Z]{20}", vault.get("erlang"))
@@ -103,34 +105,34 @@ def test_generates_each_type(vault):
 
 
 def test_ssh_key_is_accepted_by_openssh(vault, tmp_path):
-    vault.ensure(WANTED)
+    vault.complete(WANTED)
     key = vault.get("nova-ssh")
     private = tmp_path / "key"
-    write_atomically(private, key["private"].encode())
+    write_atomic(private, key["private"].encode())
     derived = subprocess.run(["ssh-keygen", "-y", "-f", private], capture_output=True, text=True, check=True).stdout
     assert derived.split()[:2] == key["public"].split()[:2]
     assert key["public"].split()[0] == "ssh-ed25519"
 
 
-def test_a_second_ensure_changes_nothing(vault, folder):
-    vault.ensure(WANTED)
+def test_a_second_completion_changes_nothing(vault, folder):
+    vault.complete(WANTED)
     before = (folder / "secrets.yml").read_bytes()
     again = Vault.open(folder)
-    assert again.ensure(WANTED) == []
+    assert again.complete(WANTED) == []
     assert (folder / "secrets.yml").read_bytes() == before
     assert again.get("nova-ssh") == vault.get("nova-ssh")
 
 
 def test_two_runs_do_not_lose_each_others_secrets(folder, vault):
     other = Vault.open(folder)
-    vault.ensure({"one": Secret()})
-    assert other.ensure({"one": Secret(), "two": Secret()}) == ["two"]
+    vault.complete({"one": Secret()})
+    assert other.complete({"one": Secret(), "two": Secret()}) == ["two"]
     assert other.get("one") == vault.get("one")
     assert {"one", "two"} <= set(Vault.open(folder).names)
 
 
 def test_at_rest_encrypted_private_and_readable_by_ansible(vault, folder):
-    vault.ensure(WANTED)
+    vault.complete(WANTED)
     file = folder / "secrets.yml"
     assert file.read_text().startswith("$ANSIBLE_VAULT;1.1;AES256\n")
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -222,28 +224,29 @@ def test_what_cannot_be_opened_says_so(vault, folder, tmp_path, damage):
 
 
 def test_unknown_name_suggests_a_near_one(vault):
-    vault.ensure(WANTED)
+    vault.complete(WANTED)
     with pytest.raises(InputError, match="did you mean 'db-password'"):
         vault.get("db-pasword")
 
 
 def test_wrong_shape_is_an_error_and_the_value_is_kept(vault, folder):
-    vault.ensure({"keys": Secret(type="password")})
+    vault.complete({"keys": Secret(type="password")})
     kept = vault.get("keys")
     with pytest.raises(InputError, match="wrong shape"):
-        vault.ensure({"keys": Secret(type="fernet")})
+        vault.complete({"keys": Secret(type="fernet")})
     assert Vault.open(folder).get("keys") == kept
 
 
 def test_no_repr_shows_a_value(vault):
-    vault.ensure(WANTED)
-    certificate = vault.certificate("n1", "memcached", CertificateRequest("n1"))
+    vault.complete(WANTED)
+    vault.certify({("n1", "memcached"): CertificateRequest("n1")})
+    certificate = vault.pem("n1", "memcached")
     shown = repr(
         [
             vault,
             vault.file,
             vault.authority(),
-            certificate,
+            vault._certs,
             vault.get("fernet-keys"),
             vault.get("db-password"),
             vars(vault),
@@ -251,7 +254,7 @@ def test_no_repr_shows_a_value(vault):
     )
     values = [vault.get("db-password"), *vault.get("fernet-keys").values(), *vault.get("nova-ssh").values()]
     assert not [
-        secret for secret in [*values, certificate.key_pem, vault.get("ca-key")] if secret[30:60].strip() in shown
+        secret for secret in [*values, certificate["key"], vault.get("ca-key")] if secret[30:60].strip() in shown
     ]
     assert f"{vault.get('db-password')}" == vault.get("db-password") == str(vault.get("db-password"))
 
@@ -377,7 +380,7 @@ def test_edit_interrupted_leaves_nothing(vault, tmp_path, monkeypatch, number, e
 
 def test_edit_does_not_overwrite_a_change_of_somebody_else(vault, folder, tmp_path, monkeypatch):
     editor(tmp_path, monkeypatch, "path.write_text('only: mine\\n')")
-    monkeypatch.setattr(edit, "_run_editor", lambda clear, run=edit._run_editor: (run(clear), vault.ensure(WANTED)))
+    monkeypatch.setattr(edit, "_run_editor", lambda clear, run=edit._run_editor: (run(clear), vault.complete(WANTED)))
     with pytest.raises(DeployError, match="somebody else"):
         edit.edit(vault.file, lambda error: False, {})
     assert "db-password" in Vault.open(folder).names

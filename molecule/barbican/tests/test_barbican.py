@@ -46,10 +46,10 @@ def test_keys_are_made_on_order(cloud: Any) -> None:
     assert cloud.ask("DELETE", "key-manager", path).status == 204
 
 
-def test_the_master_key_is_in_a_file_that_only_barbican_reads(host: Any, session: Any) -> None:
-    key = session.vault.get("barbican-kek")["0"]
+def test_the_master_key_is_in_a_file_that_only_barbican_reads(host: Any, vault: Any, site: Any) -> None:
+    key = vault.get("barbican-kek")["0"]
     file = host.file(f"{FOLDER}/barbican.conf.d/kek.conf")
-    assert (file.mode, file.uid) == (0o400, session.topology.users.uid("barbican"))
+    assert (file.mode, file.uid) == (0o400, site.topology.users.uid("barbican"))
     assert key in file.content_string
     assert key not in host.file(f"{FOLDER}/barbican.conf").content_string
     dump = host.check_output(f"{ENGINE} exec mariadb mariadb-dump --single-transaction barbican")

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from scs_deploy.operations.session import Session
+from scs_deploy.secrets import Vault
 
 SHORTEST_SECRET = 12
 OPEN_TO_OTHERS = 0o7137
@@ -26,8 +26,8 @@ def test_files_are_the_wanted_ones_and_no_others(cases: Any) -> None:
         assert real == wanted
 
 
-def test_no_secret_is_readable_by_others(cases: Any, session: Session) -> None:
-    secrets = set(_secrets(session))
+def test_no_secret_is_readable_by_others(cases: Any, vault: Vault) -> None:
+    secrets = set(_secrets(vault))
     assert secrets
     for case in cases.values():
         for path, one in case.real["files"].items():
@@ -36,11 +36,11 @@ def test_no_secret_is_readable_by_others(cases: Any, session: Session) -> None:
                 assert not one["mode"] & OPEN_TO_OTHERS, f"{path} holds a secret and has mode {one['mode']:o}"
 
 
-def _secrets(session: Session) -> Iterator[bytes]:
+def _secrets(vault: Vault) -> Iterator[bytes]:
     """Every value of the vault; of a key in several lines its longest, since files may indent it."""
     yield b"PRIVATE KEY-----"
-    for name in session.vault.names:
-        value = session.vault.get(name)
+    for name in vault.names:
+        value = vault.get(name)
         for text in value.values() if isinstance(value, Mapping) else [value]:
             longest = max(str(text).splitlines() or [""], key=len)
             if "CERTIFICATE" not in text and len(longest) >= SHORTEST_SECRET:

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from scs_deploy.catalogue.service import Port
-from scs_deploy.operations.session import Session
+from scs_deploy.operations.site import Site
 from scs_deploy.render.context import address_on
+from scs_deploy.secrets import Vault
 
 Listener = tuple[str, str, int]
 PATIENCE = 10
@@ -22,50 +23,49 @@ MYSQL_GREETING, MYSQL_TLS = 10, 0x0800 | 0x0200 | 0x8000
 """Protocol version of its first packet; and what a client answers: CLIENT_SSL, PROTOCOL_41, SECURE_CONNECTION."""
 
 
-def test_only_declared_ports_are_open_to_others(cases: Any, session: Session, node: str) -> None:
-    frontends = set(_all_frontends(session))
+def test_only_declared_ports_are_open_to_others(cases: Any, site: Site, node: str) -> None:
+    frontends = set(_all_frontends(site))
     for case in cases.values():
         if case.component.kind == "host":
             continue
-        declared = {one for port in case.component.ports for one in _listeners(session, node, port)}
+        declared = {one for port in case.component.ports for one in _listeners(site, node, port)}
         real = {(kind, address, port) for kind, address, port in case.real["listeners"] if not _loopback(address)}
         assert real <= declared | frontends, case.wanted.name
 
 
-def test_ports_that_others_rely_on_are_open(cases: Any, session: Session, node: str) -> None:
+def test_ports_that_others_rely_on_are_open(cases: Any, site: Site, node: str) -> None:
     for case in cases.values():
         component = case.component
         needed = {component.health.tcp, component.health.http, component.metrics}
         for port in component.ports:
             if port.frontend or port.name in needed:
-                assert list(_listener(session, node, port)) in case.real["listeners"], port.name
+                assert list(_listener(site, node, port)) in case.real["listeners"], port.name
 
 
 def test_tls_is_spoken_wherever_it_is_declared(
-    cases: Any, session: Session, trust: ssl.SSLContext, node: str, tmp_path: Path
+    cases: Any, site: Site, trust: ssl.SSLContext, node: str, tmp_path: Path
 ) -> None:
     for case in cases.values():
         _identify(trust, case, tmp_path)
         for port in case.component.ports:
-            kind, address, number = _listener(session, node, port)
+            kind, address, number = _listener(site, node, port)
             if port.tls and (kind, number) in {(one[0], one[2]) for one in case.real["listeners"]}:
                 assert _handshake(trust, address, number) in {"TLSv1.2", "TLSv1.3"}, port.name
 
 
-def test_clients_reach_it_by_tls_on_the_virtual_addresses(cases: Any, session: Session, trust: ssl.SSLContext) -> None:
+def test_clients_reach_it_by_tls_on_the_virtual_addresses(cases: Any, site: Site, trust: ssl.SSLContext) -> None:
     for case in cases.values():
         for port in case.component.ports:
             if port.tls or (port.frontend and port.frontend.tls):
-                for _, address, number in _frontends(session, port):
+                for _, address, number in _frontends(site, port):
                     assert _handshake(trust, address, number) in {"TLSv1.2", "TLSv1.3"}, port.name
 
 
 @pytest.fixture
-def trust(session: Session) -> ssl.SSLContext:
-    """Trusts the internal CA alone; ``session.connections`` leads into the lab's network where it has one of its own."""
-    assert session.connections
+def trust(vault: Vault) -> ssl.SSLContext:
+    """Trusts the internal CA alone."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_verify_locations(cadata=session.vault.authority().cert_pem)
+    context.load_verify_locations(cadata=vault.ca_pem)
     return context
 
 
@@ -100,27 +100,27 @@ def _ask_for_tls(plain: socket.socket) -> None:
     plain.sendall(len(answer).to_bytes(3, "little") + b"\1" + answer)
 
 
-def _listener(session: Session, node: str, port: Port) -> Listener:
-    return port.protocol, address_on(session.nodes[node], port.network), port.port
+def _listener(site: Site, node: str, port: Port) -> Listener:
+    return port.protocol, address_on(site.nodes[node], port.network), port.port
 
 
-def _listeners(session: Session, node: str, port: Port) -> Iterator[Listener]:
+def _listeners(site: Site, node: str, port: Port) -> Iterator[Listener]:
     """All of a range, of which a process takes some."""
-    kind, address, first = _listener(session, node, port)
+    kind, address, first = _listener(site, node, port)
     return ((kind, address, number) for number in range(first, (port.last or first) + 1))
 
 
-def _frontends(session: Session, port: Port) -> Iterator[Listener]:
+def _frontends(site: Site, port: Port) -> Iterator[Listener]:
     for network in port.frontend.networks if port.frontend else ():
-        if port.frontend and (vip := session.topology.vip(network)):
+        if port.frontend and (vip := site.topology.vip(network)):
             yield port.protocol, vip, port.frontend.port or port.port
 
 
-def _all_frontends(session: Session) -> Iterator[Listener]:
-    for service in session.catalogue.services.values():
+def _all_frontends(site: Site) -> Iterator[Listener]:
+    for service in site.catalogue.services.values():
         for component in service.components.values():
             for port in component.ports:
-                yield from _frontends(session, port)
+                yield from _frontends(site, port)
 
 
 def _loopback(address: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from scs_deploy.operations.session import Session
+from scs_deploy.operations.site import Site
 
 # Bit numbers of the kernel (include/uapi/linux/capability.h) are positions in this list.
 CAPABILITIES = (  # noqa: SIM905 - forty lines otherwise
@@ -46,9 +46,9 @@ def test_capabilities_are_at_most_the_declared_ones(cases: Any) -> None:
             assert held <= set(case.component.capabilities), f"{process['name']} of {case.wanted.name}"
 
 
-def test_processes_belong_to_the_declared_user(cases: Any, session: Session) -> None:
+def test_processes_belong_to_the_declared_user(cases: Any, site: Site) -> None:
     """A root container may hand work to lesser users; any other has just its own."""
-    users = session.topology.users
+    users = site.topology.users
     for case in containers(cases):
         user = case.component.user
         owners = {(process["uid"], process["gid"]) for process in case.real["processes"]}

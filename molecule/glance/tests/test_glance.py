@@ -97,11 +97,11 @@ def test_other_requests_are_served_while_an_upload_crawls(cloud: Any, image: str
     assert _active(cloud, image)["size"] == 2000
 
 
-def test_where_an_image_lies_tells_no_secret(cloud: Any, image: str, session: Any) -> None:
+def test_where_an_image_lies_tells_no_secret(cloud: Any, image: str, vault: Any) -> None:
     cloud.ask("PUT", "image", f"/v2/images/{image}/file", b"x", **DATA)
     url = str(_active(cloud, image).get("direct_url", ""))
     assert not url or url.startswith("rbd://")
-    assert str(session.vault.get("ceph-client-glance")) not in url
+    assert str(vault.get("ceph-client-glance")) not in url
 
 
 def test_properties_are_defined(cloud: Any) -> None:

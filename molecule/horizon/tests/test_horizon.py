@@ -38,9 +38,8 @@ class Browser:
 
 
 @pytest.fixture
-def browser(session: Any) -> Browser:
-    assert session.connections, "entering the lab's network"
-    return Browser(session.vault.authority().cert_pem, f"https://{session.topology.vip('public')}")
+def browser(site: Any, vault: Any) -> Browser:
+    return Browser(vault.ca_pem, f"https://{site.topology.vip('public')}")
 
 
 def test_login_page_brings_its_style_sheets(browser: Browser) -> None:
@@ -53,8 +52,8 @@ def test_login_page_brings_its_style_sheets(browser: Browser) -> None:
         assert len(answer.read()) > 1000
 
 
-def test_the_administrator_logs_in_and_sees_the_projects(browser: Browser, session: Any) -> None:
-    browser.log_in(str(session.vault.get("keystone-admin")))
+def test_the_administrator_logs_in_and_sees_the_projects(browser: Browser, vault: Any) -> None:
+    browser.log_in(str(vault.get("keystone-admin")))
     page = browser.get("/identity/").read().decode()
     assert "Log Out" in page or "Sign Out" in page
     assert ">service<" in page, "the project service is listed"
@@ -66,17 +65,17 @@ def test_a_wrong_password_does_not(browser: Browser) -> None:
     assert "Invalid credentials" in answer.read().decode()
 
 
-def test_cookies_are_for_this_site_over_tls_only(browser: Browser, session: Any) -> None:
-    browser.log_in(str(session.vault.get("keystone-admin")))
+def test_cookies_are_for_this_site_over_tls_only(browser: Browser, vault: Any) -> None:
+    browser.log_in(str(vault.get("keystone-admin")))
     cookies = {cookie.name: cookie for cookie in browser.cookies}
     assert {"sessionid", "csrftoken"} <= cookies.keys()
     assert all(cookies[name].secure for name in ("sessionid", "csrftoken"))
     assert cookies["sessionid"].has_nonstandard_attr("HttpOnly")
 
 
-def test_a_session_outlives_a_restart(browser: Browser, session: Any, host: Any) -> None:
-    browser.log_in(str(session.vault.get("keystone-admin")))
+def test_a_session_outlives_a_restart(browser: Browser, site: Any, vault: Any, host: Any) -> None:
+    browser.log_in(str(vault.get("keystone-admin")))
     host.check_output("systemctl restart horizon")
     script = "for i in $(seq 60); do curl -skfo /dev/null https://%s/auth/login/ && exit; sleep 1; done; exit 1"
-    host.check_output(script % session.topology.vip("public"))
+    host.check_output(script % site.topology.vip("public"))
     assert not browser.get("/identity/").url.endswith("/auth/login/?next=/identity/")

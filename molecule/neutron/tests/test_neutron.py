@@ -120,8 +120,8 @@ def guests(network: Network, host: Any, node: str) -> Iterator[list[Guest]]:
         guest.unplug()
 
 
-def test_networks_have_the_mtu_that_the_region_promises(network: Network, session: Any) -> None:
-    assert network.get(f"networks/{network.id}")["network"]["mtu"] == session.region.guest_mtu
+def test_networks_have_the_mtu_that_the_region_promises(network: Network, site: Any) -> None:
+    assert network.get(f"networks/{network.id}")["network"]["mtu"] == site.region.guest_mtu
 
 
 def test_extensions_that_users_rely_on_are_there(network: Network) -> None:
@@ -187,8 +187,8 @@ def test_metadata_is_answered_again_after_a_restart_and_traffic_goes_on(guests: 
     assert " 0% packet loss" in host.check_output(f"cat /run/{first.name}.ping; rm /run/{first.name}.ping")
 
 
-def test_proxies_of_metadata_are_not_root(guests: list[Guest], cases: Any, session: Any) -> None:
-    uid = session.topology.users.uid("neutron")
+def test_proxies_of_metadata_are_not_root(guests: list[Guest], cases: Any, site: Any) -> None:
+    uid = site.topology.users.uid("neutron")
     proxies = [one for one in cases[AGENT].real["processes"] if one["name"] == "haproxy"]
     assert all((one["uid"], one["capabilities"]) == (uid, 0) for one in proxies)
 

@@ -7,9 +7,13 @@ from typing import Any
 from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin
 
+from scs_deploy.catalogue.load import load_catalogue
 from scs_deploy.errors import DeployError
+from scs_deploy.machine import paths
+from scs_deploy.nodes.fleet import Fleet
 from scs_deploy.operations.converge import region_folder
-from scs_deploy.operations.session import Session
+from scs_deploy.operations.reach import standing_lab
+from scs_deploy.region.load import load_region
 
 DOCUMENTATION = r"""
 name: region
@@ -32,13 +36,17 @@ class InventoryModule(BaseInventoryPlugin):
     def parse(self, inventory: Any, loader: Any, path: str, cache: bool = True) -> None:
         super().parse(inventory, loader, path, cache)
         try:
-            session = Session.open(str(region_folder(path)))
-            connections = session.connections
+            folder = region_folder(path)
+            region = load_region(folder, load_catalogue(paths.roles_search()))
+            lab, fleet = standing_lab(region), Fleet.of(region.nodes, folder)
+            if lab:
+                lab.enter()  # for as long as this process lives: Ansible connects later
+                fleet = lab.fleet(fleet)
         except DeployError as error:
             raise AnsibleParserError(str(error)) from error
-        for node in (one for one in session.nodes.values() if one.state != "absent"):
+        for node in (one for one in fleet.nodes.values() if one.state != "absent"):
             inventory.add_host(node.name)
-            for key, value in connections[node.name].ansible_vars().items():
+            for key, value in fleet.connections[node.name].ansible_vars().items():
                 inventory.set_variable(node.name, key, value)
             for group in (*node.groups, f"rack_{node.rack}"):
                 name = inventory.add_group(group.replace("-", "_"))
