@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import takewhile
 from pathlib import Path
@@ -49,6 +49,7 @@ class _Names:
     kinds: Collection[str]
     users: Collection[str]
     groups: Collection[str]
+    folders: Mapping[str, Path]
 
 
 @cache
@@ -67,6 +68,7 @@ def cross_check(loaded: dict[str, Loaded]) -> Iterator[Finding]:
         {name for service in services for name in service.secrets},
         {f"{service.name}.{kind}" for service in services if service.owns for kind in service.owns.kinds},
         *_users(),
+        {name: one.folder for name, one in loaded.items()},
     )
     yield from _duplicates(loaded)
     for one in loaded.values():
@@ -158,7 +160,7 @@ def _component(one: Loaded, at: PathTuple, component: Component, names: _Names) 
         yield from one.known((*where, "secret"), "secret", spec.secret, names.secrets)
         yield from one.known((*where, "user"), "user in the UID table", spec.user, names.users)
         yield from one.known((*where, "group"), "group in the UID table", spec.group, names.groups)
-        yield from one.file((*where, "template"), spec.template)
+        yield from _template(one, (*where, "template"), spec.template, names)
     for index, folder in enumerate(component.data):
         yield from one.known((*at, "data", index, "user"), "user in the UID table", folder.user, names.users)
     for index, mount in enumerate(component.mounts):
@@ -168,6 +170,13 @@ def _component(one: Loaded, at: PathTuple, component: Component, names: _Names) 
     for index, name in enumerate(component.hooks):
         yield from one.file((*at, "hooks", index), name, "hooks")
     yield from _ports(one, at, component)
+
+
+def _template(one: Loaded, at: PathTuple, name: str, names: _Names) -> Iterator[Finding]:
+    owner, shared, file = name.partition("/templates/")
+    if shared and owner in names.folders:
+        one = replace(one, folder=names.folders[owner])
+    yield from one.file(at, file if shared else name)
 
 
 def _ports(one: Loaded, at: PathTuple, component: Component) -> Iterator[Finding]:

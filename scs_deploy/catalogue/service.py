@@ -59,7 +59,12 @@ class ConfigFile(Description):
     A secret whose value is a mapping becomes a folder with one file per key.
     """
 
-    template: str = Field("", description="File below the role's templates/ folder")
+    template: str = Field(
+        "", description="File below the role's templates/ folder, or <service>/templates/<file> of another role"
+    )
+    values: dict[str, Any] = Field(
+        {}, description="What a template that serves several files sees as ``values`` (texts are templates)"
+    )
     secret: Name = Field("", description="Name of a secret instead of a template")
     target: str = Field(description="Path inside the container; for a host component, on the node")
     format: Literal["ini", "uwsgi", "ceph", "my", "yaml", "json", "python", "raw"] = Field(
@@ -77,6 +82,11 @@ class ConfigFile(Description):
         "there is (template)",
     )
     jobs_only: bool = Field(False, description="Only the containers of jobs that share this component's files see it")
+
+    @property
+    def name(self) -> str:
+        """How an operator's change names it, besides its target: the template without folders."""
+        return self.template.rpartition("/")[2]
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -111,10 +121,15 @@ class Health(Description):
 
 
 class Need(Description):
-    """What must be healthy before an instance of this component is started."""
+    """What must be healthy before an instance of this component is started; a name alone will do."""
 
     component: Name
     scope: Scope = "any"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_name_alone(cls, said: Any) -> Any:
+        return {"component": said} if isinstance(said, str) else said
 
 
 class Frontend(Description):
@@ -166,7 +181,7 @@ class Port(Description):
 
 
 class Limits(Description):
-    nofile: int = 0
+    nofile: int = Field(16384, description="Open files; 0 leaves it to the engine")
     nproc: int = 0
     memory: str = Field("", description="Such as 512m (template); applied where the node's facts say it can be")
     shm: str = ""
@@ -240,7 +255,9 @@ class Resource(Description):
 class ResourceOwner(Description):
     """The component that keeps resources of some kinds; its first instance is their home node."""
 
-    kinds: tuple[str, ...]
+    kinds: tuple[str, ...] = Field(
+        description="In the order in which they are made, so that what a kind names is there before it"
+    )
     component: Name
     context: dict[str, str] = Field({}, description="What the reconciler is given (templates; may hold secrets)")
     accounts: dict[str, tuple[str, ...]] = Field(
@@ -268,7 +285,7 @@ class Secret(Description):
 class Tls(Description):
     """A certificate of the internal CA, placed below TLS_TARGET as ca.pem, cert.pem, key.pem and bundle.pem."""
 
-    user: str = "root"
+    user: str = Field("", description="Owner, by its name in the UID table; default: the component's user")
     vips: bool = Field(False, description="The names and addresses of the VIPs are added to the certificate")
     names: tuple[str, ...] = Field((), description="More DNS names (template)")
     effect: Literal["restart", "reload"] = "restart"
@@ -346,6 +363,10 @@ class Component(Description):
         False, description="Offers the frontends of all ports: it learns of a check_port when who answers there runs"
     )
     metrics: str = Field("", description="Name of the port that Prometheus may scrape")
+    carries_frontends: bool = Field(
+        False,
+        description="Frontends are reached through it: whoever needs a component that has one, or is asked at its own, needs this too",
+    )
     one_way: OneWay | None = None
     pause: str = Field("", description="What a restart interrupts, for the plan: such as 'API requests fail for 2 s'")
     packages: tuple[str, ...] = Field((), description="Host components: Debian packages of the node")
@@ -378,6 +399,17 @@ class Component(Description):
         return self
 
 
+class Offer(Description):
+    """A word for others: a piece of a description that they write out by ``uses``."""
+
+    about: str
+    parameters: dict[Name, Any] = Field(
+        {},
+        description="With their defaults, which may name those before them; null: must be given. ``service`` is always there",
+    )
+    gives: dict[str, Any] = Field(description="In it ``$name`` stands for a parameter")
+
+
 class Service(Description):
     """One ``service.yml``."""
 
@@ -386,6 +418,12 @@ class Service(Description):
     summary: str
     enabled: bool = Field(True, description="Deployed unless the region says otherwise")
     needs: tuple[Name, ...] = Field((), description="Services that must be enabled too")
+    uses: dict[str, dict[str, Any] | tuple[dict[str, Any], ...]] = Field(
+        {},
+        description="Words of other services (``<owner>.<word>``) with their parameters; several of them for several uses",
+    )
+    offers: dict[Name, Offer] = {}
+    defaults: dict[str, Any] = Field({}, description="What all containers of this service have that say nothing else")
     settings: dict[str, dict[str, Any]] = Field(
         {}, description="JSON Schema properties, each with default and description"
     )

@@ -86,7 +86,7 @@ def _files(service: Service) -> dict[str, str]:
     for component in service.components.values():
         for spec in component.files:
             if spec.template:
-                found[spec.target] = found[spec.template] = spec.format
+                found[spec.target] = found[spec.name] = spec.format
     return found
 
 

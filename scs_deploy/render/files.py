@@ -59,9 +59,9 @@ def config_files(scope: Scope) -> list[File]:
 def _config_file(scope: Scope, spec: ConfigFile) -> File:
     uid, gid = _owner_ids(scope, spec)
     target = scope.string(spec.target)
-    text = scope.text(spec.template)
+    text = scope.text(spec.template, spec.values)
     changes = scope.node.services[scope.placed.service].config
-    override = changes.get(target) or changes.get(spec.template)
+    override = changes.get(target) or changes.get(spec.name)
     if override:
         text = overrides.merge(text, spec.format, override, where=f"services.{scope.service.name}.config[{target}]")
     if spec.verify and OPEN in text:
@@ -156,7 +156,8 @@ def tls_files(scope: Scope) -> list[File]:
     if tls is None:
         return []
     users = scope.given.topology.users
-    uid, gid = users.uid(tls.user), users.gid(tls.user)
+    owner = tls.user or scope.component.user
+    uid, gid = users.uid(owner), users.gid(owner)
     folder = f"{scope.folder}{names.TLS_TARGET}"
     value = reference(f"cert:{scope.node.name}:{scope.placed.name}")
     return [
@@ -203,7 +204,9 @@ def folders(scope: Scope) -> tuple[list[Folder], list[Folder]]:
         for data in component.data
     ]
     if component.tls:
-        keep.append(Folder(f"{scope.folder}{names.TLS_TARGET}", "0750", 0, users.gid(component.tls.user)))
+        keep.append(
+            Folder(f"{scope.folder}{names.TLS_TARGET}", "0750", 0, users.gid(component.tls.user or component.user))
+        )
     for spec in component.files:
         if spec.secret and scope.is_mapping(spec.secret):
             keep.append(Folder(f"{scope.folder}{spec.target}", "0750", *_owner_ids(scope, spec)))

@@ -113,9 +113,18 @@ class Scope:
         """Render a string of service.yml."""
         return self.given.templates.string(self.service.name, text, self.context)
 
-    def text(self, template: str) -> str:
-        """Render a template file of the service."""
-        return self.given.text(self.service.name, template, self.context)
+    def text(self, template: str, values: Mapping[str, Any] | None = None) -> str:
+        """Render a template file of the service, or of the one that its name begins with."""
+        owner, shared, name = template.partition("/templates/")
+        context = (
+            {**self.context, "values": {key: self._value(one) for key, one in values.items()}}
+            if values
+            else self.context
+        )
+        return self.given.text(owner if shared else self.service.name, name or template, context)
+
+    def _value(self, value: Any) -> Any:
+        return self.string(value) if isinstance(value, str) else value
 
     def host_path(self, target: str) -> str:
         """Where a file lies on the host that the instance sees as ``target``."""
