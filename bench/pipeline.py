@@ -24,7 +24,6 @@ from typing import Any
 from inventories import generate_region
 from proofs.world import known_facts, matching
 from scs_deploy.catalogue.load import load_catalogue
-from scs_deploy.catalogue.release import load_users
 from scs_deploy.nodes import messages
 from scs_deploy.plan.dependencies import order_of
 from scs_deploy.plan.make import Inputs, make_plan
@@ -86,7 +85,7 @@ def pipeline(nodes: int, timer: Timer) -> dict[str, int]:
     keys = {name: mappings[kind] for name, kind in secrets.items() if kind in mappings}
     known = {node.name: known_facts(node) for node in region.nodes}
     with timer.stage("render"):
-        topology = Topology(region, catalogue, placement, load_users())
+        topology = Topology(region, catalogue, placement)
         desired = Renderer(topology, TemplateSet.load(catalogue), images, keys, known).render()
     certificate = dict.fromkeys(("ca", "cert", "key", "bundle"), "x" * 2000)
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
 from itertools import takewhile
 from pathlib import Path
 
 import jsonschema
 
-from scs_deploy.catalogue.release import load_users
 from scs_deploy.catalogue.service import Component, Job, Service
+from scs_deploy.catalogue.users import UserTable
 from scs_deploy.documents.fields import NETWORK_NAMES
 from scs_deploy.documents.findings import choose, of_jsonschema
 from scs_deploy.documents.source import PathTuple, Source
@@ -52,14 +51,8 @@ class _Names:
     folders: Mapping[str, Path]
 
 
-@cache
-def _users() -> tuple[frozenset[str], frozenset[str]]:
-    table = load_users()
-    return frozenset(table.users), frozenset(table.users) | frozenset(table.groups)
-
-
-def cross_check(loaded: dict[str, Loaded]) -> Iterator[Finding]:
-    """Findings of all services together."""
+def cross_check(loaded: dict[str, Loaded], table: UserTable) -> Iterator[Finding]:
+    """Findings of all services together; ``table`` holds the users of all of them."""
     services = [one.service for one in loaded.values()]
     names = _Names(
         set(loaded),
@@ -67,7 +60,8 @@ def cross_check(loaded: dict[str, Loaded]) -> Iterator[Finding]:
         {*BUILT_IN_IMAGES, *(name for service in services for name in service.images)},
         {name for service in services for name in service.secrets},
         {f"{service.name}.{kind}" for service in services if service.owns for kind in service.owns.kinds},
-        *_users(),
+        set(table.users),
+        {*table.users, *table.groups},
         {name: one.folder for name, one in loaded.items()},
     )
     yield from _duplicates(loaded)
@@ -124,6 +118,9 @@ def _service(one: Loaded, names: _Names) -> Iterator[Finding]:
         yield from one.known(("needs", index), "service", name, names.services)
     for name, image in service.images.items():
         yield from one.known(("images", name, "parent"), "image", image.parent, names.images)
+    for name, user in service.users.items():
+        for index, group in enumerate(user.groups):
+            yield from one.known(("users", name, "groups", index), "group in the UID table", group, names.groups)
     jobs = {job.name for job in service.jobs}
     kinds = {kind for one_of in service.resources for kind in (one_of.kind, one_of.kind.partition(".")[2])}
     for number, job in enumerate(service.jobs):

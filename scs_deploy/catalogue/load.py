@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from scs_deploy.catalogue.checks import Loaded, cross_check
 from scs_deploy.catalogue.service import Component, Service
 from scs_deploy.catalogue.setting_formats import FORMATS
+from scs_deploy.catalogue.users import UserTable, system_users
 from scs_deploy.catalogue.words import Words, mistakes, offered, with_carriers, written_out
 from scs_deploy.documents.findings import of_pydantic
 from scs_deploy.documents.source import Source, scan_yaml
@@ -30,6 +31,7 @@ class Catalogue:
     folders: dict[str, Path] = field(repr=False)
     components: dict[str, str] = field(repr=False)
     """Component name -> name of its service."""
+    users: UserTable = field(repr=False)
     _memo: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     def component(self, name: str) -> tuple[Service, Component]:
@@ -87,14 +89,28 @@ def load_catalogue(search: Sequence[Path]) -> Catalogue:
     if not findings:
         whole = with_carriers({name: one.service for name, one in loaded.items()})
         loaded = {name: replace(one, service=whole[name]) for name, one in loaded.items()}
-        findings = list(cross_check(loaded))
+    users = _users(loaded, findings)
+    findings = findings or list(cross_check(loaded, users))
     if findings:
         raise InputError(findings)
     return Catalogue(
         {name: one.service for name, one in loaded.items()},
         {name: one.folder for name, one in loaded.items()},
         {component: name for name, one in loaded.items() for component in one.service.components},
+        users,
     )
+
+
+def _users(loaded: dict[str, Loaded], findings: list[Finding]) -> UserTable:
+    """The users of all services and of none."""
+    table = system_users()
+    for one in loaded.values():
+        users, groups = one.service.users, one.service.groups
+        for name, what in table.clashes(users, groups):
+            path = ("users" if name in users else "groups", name)
+            findings.append(one.source.finding(path, what, fix="give it a name and a number of its own", key=True))
+        table = table.joined(users, groups)
+    return table
 
 
 def _model(source: Source, words: Words, findings: list[Finding]) -> Service | None:

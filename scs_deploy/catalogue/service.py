@@ -9,6 +9,8 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from scs_deploy.catalogue.users import User
+
 Name = str
 Scope = Literal["same-node", "any", "quorum", "all"]
 
@@ -429,6 +431,10 @@ class Service(Description):
     )
     renamed: dict[str, str] = Field({}, description="Settings of earlier formats and their successors")
     secrets: dict[Name, Secret] = {}
+    users: dict[Name, User] = Field(
+        {}, description="Accounts with numbers of their own, which are never changed: data on nodes is owned by them"
+    )
+    groups: dict[Name, int] = Field({}, description="Groups that are not those of a user, with their numbers")
     images: dict[Name, Image] = {}
     components: dict[Name, Component]
     jobs: tuple[Job, ...] = ()

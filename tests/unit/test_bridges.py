@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from scs_deploy.catalogue.load import load_catalogue
-from scs_deploy.catalogue.release import load_users
 from scs_deploy.region.load import parse_region
 from scs_deploy.region.placement import place
 from scs_deploy.render.context import Topology, context_for
@@ -32,7 +31,7 @@ def script(region: str, node: str, component: str, kernel: bool, *changes: tuple
     (placed,) = [one for one in placement.of(component) if one.node == node]
     spec = catalogue().component(component)[1]
     facts = {"kernel_features": {"openvswitch": kernel}, "cpu": {"count": 4}, "interfaces": []}
-    topology = Topology(model, catalogue(), placement, load_users())
+    topology = Topology(model, catalogue(), placement)
     context = context_for(topology, topology.by_name[node], placed, spec, facts)
     return TemplateSet.load(catalogue()).file(placed.service, spec.entry, context)
 

@@ -12,7 +12,6 @@ from types import SimpleNamespace
 import pytest
 
 from scs_deploy.catalogue.load import load_catalogue
-from scs_deploy.catalogue.release import load_users
 from scs_deploy.errors import InputError
 from scs_deploy.region.load import parse_region
 from scs_deploy.region.placement import place
@@ -50,7 +49,7 @@ def scope(disk: str, wipe: str):
     """The world of the OSD of a disk; secrets are references, so there is no ceph.conf to render."""
     found = region(disk, wipe)
     placement = place(found, catalogue(), {})
-    topology = Topology(found, catalogue(), placement, load_users())
+    topology = Topology(found, catalogue(), placement)
     given = Given(topology, TemplateSet.load(catalogue()), {}, {}, {"n1": {"disks": DISKS, "memory_mib": 4096}})
     (placed,) = placement.of("ceph-osd")
     return given.scope(placed)

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from scs_deploy.catalogue.load import load_catalogue
-from scs_deploy.catalogue.release import load_users
 from scs_deploy.plan.dependencies import component, job, order_of
 from scs_deploy.region.load import parse_region
 from scs_deploy.region.placement import place
@@ -82,7 +81,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     catalogue = load_catalogue([ROOT / "roles"])
     region = parse_region((folder / "region.yml").read_text(), folder, catalogue)
     placement = place(region, catalogue, {})
-    given = Given(Topology(region, catalogue, placement, load_users()), TemplateSet.load(catalogue), {}, {}, {})
+    given = Given(Topology(region, catalogue, placement), TemplateSet.load(catalogue), {}, {}, {})
     text = given.scope(placement.of("ceph-mon")[0]).text("gate.py.j2")
     monkeypatch.setitem(sys.modules, "rados", SimpleNamespace())
     space = {"__name__": "gate"}

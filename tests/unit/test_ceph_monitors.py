@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from scs_deploy.catalogue.load import load_catalogue
-from scs_deploy.catalogue.release import load_users
 from scs_deploy.region.load import parse_region
 from scs_deploy.region.placement import place
 from scs_deploy.render import Given
@@ -41,7 +40,7 @@ def script(name: str) -> str:
     catalogue = load_catalogue([ROOT / "roles"])
     region = parse_region((folder / "region.yml").read_text(), folder, catalogue)
     placement = place(region, catalogue, {})
-    topology = Topology(region, catalogue, placement, load_users())
+    topology = Topology(region, catalogue, placement)
     given = Given(topology, TemplateSet.load(catalogue), {}, {}, {})
     text = given.scope(placement.of("ceph-mon")[0]).text("mon.sh.j2")
     return text[: text.index("post_crashes\nexec")]

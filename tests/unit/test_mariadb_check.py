@@ -20,7 +20,6 @@ from types import ModuleType
 import pytest
 
 from scs_deploy.catalogue.load import load_catalogue
-from scs_deploy.catalogue.release import load_users
 from scs_deploy.plan.dependencies import component, order_of
 from scs_deploy.region.load import load_region
 from scs_deploy.region.placement import place
@@ -47,7 +46,7 @@ def text(component: str, template: str) -> str:
     catalogue = load_catalogue([ROOT / "roles"])
     region = load_region(ROOT / "inventories/core", catalogue)
     placement = place(region, catalogue, {})
-    topology = Topology(region, catalogue, placement, load_users())
+    topology = Topology(region, catalogue, placement)
     given = Given(topology, TemplateSet.load(catalogue), {}, {}, {"n1": FACTS})
     (placed,) = placement.of(component)
     return given.scope(placed).text(template)

@@ -183,13 +183,15 @@ uses:
   keystone.endpoint: {type: tea, description: Tea, path: /v1}
   keystone.wsgi: {module: "teapot.api:application", port: 418, path: /healthcheck}
 
+users:
+  teapot: {uid: 42999, home: /var/lib/teapot}
+
 images:
   teapot:
     packages: [teapot-api]
 
 components:
   teapot:
-    user: nobody
     files:
       - template: teapot.conf.j2
         target: /etc/teapot/teapot.conf
@@ -227,7 +229,7 @@ transport_url = {{ rabbitmq.transport_url('teapot', 'teapot-rabbitmq') }}
     assert "threads = 7" in world.file("n1/teapot", "/etc/teapot/uwsgi.ini").text
     assert ":418,/etc/scs-tls/cert.pem" in world.file("n1/teapot", "/etc/teapot/uwsgi.ini").text
     assert "max_pool_size = 7" in world.file("n1/teapot", "/etc/teapot/teapot.conf").text
-    assert world.file("n1/teapot", "/etc/scs-tls/key.pem").uid == 65534
+    assert world.file("n1/teapot", "/etc/scs-tls/key.pem").uid == 42999
     assert "frontend teapot" in world.file("n1/haproxy", "haproxy.cfg").text
     assert {item.id for item in world.desired.items if item.service == "teapot"} == {
         "mariadb.database teapot",

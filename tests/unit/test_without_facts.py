@@ -9,7 +9,6 @@ import pytest
 
 from proofs.world import ROLES, World, nothing
 from scs_deploy.catalogue.load import load_catalogue
-from scs_deploy.catalogue.release import load_users
 from scs_deploy.errors import InputError
 from scs_deploy.nodes.messages import observe
 from scs_deploy.plan.plan import Plan
@@ -109,7 +108,7 @@ def test_the_real_roles_want_the_same_while_no_compute_node_is_known():
     roles = load_catalogue([ROOT / "roles"])
     folder = ROOT / "inventories/half-rack"
     region = parse_region((folder / "region.yml").read_text(), folder, roles)
-    topology = Topology(region, roles, place(region, roles, {}), load_users())
+    topology = Topology(region, roles, place(region, roles, {}))
     control = [node.name for node in region.nodes if "control" in node.groups]
 
     def items(nodes: list[str]) -> tuple[Item, ...]:
