@@ -9,7 +9,7 @@ from pathlib import Path
 
 import jsonschema
 
-from scs_deploy.catalogue.service import Component, Job, Service
+from scs_deploy.catalogue.service import SHARED_FILE, Component, Job, Service
 from scs_deploy.catalogue.users import UserTable
 from scs_deploy.documents.fields import NETWORK_NAMES
 from scs_deploy.documents.findings import choose, of_jsonschema
@@ -32,11 +32,10 @@ class Loaded:
         if name and name not in names:
             yield self.source.finding(path, f"there is no {kind} {name}", fix=choose(name, names))
 
-    def file(self, path: PathTuple, name: str, folder: str = "templates") -> Iterator[Finding]:
-        if name and not (self.folder / folder / name).is_file():
-            yield self.source.finding(
-                path, f"there is no file {folder}/{name} in {self.folder.name}", fix="add it, or correct the name"
-            )
+    def file(self, path: PathTuple, name: str, *folders: str) -> Iterator[Finding]:
+        if name and not any((self.folder / folder / name).is_file() for folder in folders):
+            what = f"there is no file {' or '.join(f'{folder}/{name}' for folder in folders)} in {self.folder.name}"
+            yield self.source.finding(path, what, fix="add it, or correct the name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +131,7 @@ def _service(one: Loaded, names: _Names) -> Iterator[Finding]:
         for index, kind in enumerate(job.resources):
             yield from one.known((*at, "resources", index), "resource of this kind in this service", kind, kinds)
         yield from one.known((*at, "user"), "user in the UID table", job.user, names.users)
-        yield from one.file((*at, "entry"), job.entry)
+        yield from one.file((*at, "entry"), job.entry, "programs", "templates")
     for index, resource in enumerate(service.resources):
         yield from one.known(("resources", index, "kind"), "owner of the kind", resource.kind, names.kinds)
         yield from one.known(("resources", index, "secret"), "secret", resource.secret, names.secrets)
@@ -149,7 +148,7 @@ def _component(one: Loaded, at: PathTuple, component: Component, names: _Names) 
     yield from one.known((*at, "user"), "user in the UID table", component.user, names.users)
     before = list(takewhile(lambda name: name != at[-1], one.service.components))
     yield from one.known((*at, "beside"), "component of this service before it", component.beside, before)
-    yield from one.file((*at, "entry"), component.entry)
+    yield from one.file((*at, "entry"), component.entry, "programs", "templates")
     for index, need in enumerate(component.needs):
         yield from one.known((*at, "needs", index, "component"), "component", need.component, names.components)
     for index, spec in enumerate(component.files):
@@ -170,10 +169,10 @@ def _component(one: Loaded, at: PathTuple, component: Component, names: _Names) 
 
 
 def _template(one: Loaded, at: PathTuple, name: str, names: _Names) -> Iterator[Finding]:
-    owner, shared, file = name.partition("/templates/")
-    if shared and owner in names.folders:
-        one = replace(one, folder=names.folders[owner])
-    yield from one.file(at, file if shared else name)
+    if (shared := SHARED_FILE.fullmatch(name)) and shared[1] in names.folders:
+        yield from replace(one, folder=names.folders[shared[1]]).file(at, shared[3], shared[2])
+    else:
+        yield from one.file(at, name, "programs", "templates")
 
 
 def _ports(one: Loaded, at: PathTuple, component: Component) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ String values marked *(template)* are Jinja2 and see the context documented in `
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -13,6 +14,8 @@ from scs_deploy.catalogue.users import User
 
 Name = str
 Scope = Literal["same-node", "any", "quorum", "all"]
+SHARED_FILE = re.compile(r"([^/]+)/(templates|programs)/(.+)")
+"""How a description names a file of another role."""
 
 
 class Description(BaseModel):
@@ -62,7 +65,9 @@ class ConfigFile(Description):
     """
 
     template: str = Field(
-        "", description="File below the role's templates/ folder, or <service>/templates/<file> of another role"
+        "",
+        description="File below the role's templates/, or below programs/, which is taken as it is; of another role by "
+        "<service>/templates/<file>",
     )
     values: dict[str, Any] = Field(
         {}, description="What a template that serves several files sees as ``values`` (texts are templates)"
@@ -219,7 +224,9 @@ class Job(Description):
         "", description="Whose image, files, user and mounts it uses; default: the first of ``before``"
     )
     command: tuple[str, ...] = Field((), description="(template)")
-    entry: str = Field("", description="Script below the role's templates/ that runs instead of the command (template)")
+    entry: str = Field(
+        "", description="Script of the role's programs/, or templates/, that runs instead of the command"
+    )
     depends: tuple[Literal["image", "config", "secrets", "packages"], ...] = Field(
         ("packages",),
         description="What its identity is made of, besides its command; secrets are those of files with jobs_only",
@@ -332,7 +339,9 @@ class Component(Description):
     each: Each | None = None
     image: Name = ""
     command: tuple[str, ...] = Field((), description="(template)")
-    entry: str = Field("", description="Script below the role's templates/ that runs instead of the command (template)")
+    entry: str = Field(
+        "", description="Script of the role's programs/, or templates/, that runs instead of the command"
+    )
     user: str = Field("root", description="User inside the container, by its name in the UID table")
     environment: dict[str, str] = Field({}, description="(template)")
     capabilities: tuple[str, ...] = ()

@@ -19,7 +19,7 @@ from scs_deploy.documents.config_formats import literal, url
 from scs_deploy.errors import Finding, InputError
 from scs_deploy.secrets.placeholders import Reference
 
-FOLDERS = ("templates", "resources", "hooks")
+FOLDERS = ("templates", "programs", "resources", "hooks")
 
 DAMAGED = (pickle.UnpicklingError, AttributeError, EOFError, ImportError, LookupError, OSError, TypeError, ValueError)
 """What pickle raises for a file that is not one of its own."""

@@ -8,6 +8,7 @@ import os
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import patch
 
 import pytest
 
@@ -61,7 +62,9 @@ class Entry:
     def __init__(self, folder: Path, disk: str, wipe: str, serial: str = "") -> None:
         rendered = scope(disk, wipe)
         self.names: dict = {"__name__": "entry"}
-        exec(compile(rendered.text("osd.py.j2"), "osd.py", "exec"), self.names)  # noqa: S102
+        given = {key: rendered.string(value) for key, value in rendered.component.environment.items()}
+        with patch.dict(os.environ, given):
+            exec(compile(rendered.text("osd.py"), "osd.py", "exec"), self.names)  # noqa: S102
         self.identity = str(self.names["uuid"].uuid5(self.names["uuid"].UUID(FSID), self.names["PLACE"]))
         etc, block = folder / "etc", folder / "block"
         etc.mkdir(parents=True)

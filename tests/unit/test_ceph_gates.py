@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -82,10 +83,11 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     region = parse_region((folder / "region.yml").read_text(), folder, catalogue)
     placement = place(region, catalogue, {})
     given = Given(Topology(region, catalogue, placement), TemplateSet.load(catalogue), {}, {}, {})
-    text = given.scope(placement.of("ceph-mon")[0]).text("gate.py.j2")
+    scope = given.scope(placement.of("ceph-mon")[0])
+    text, settings = scope.text("gate.py"), json.loads(scope.text("gate.json.j2"))
     monkeypatch.setitem(sys.modules, "rados", SimpleNamespace())
     space = {"__name__": "gate"}
-    exec(compile(text, "gate.py.j2", "exec"), space)  # noqa: S102 - the script itself
+    exec(compile(text, "gate.py", "exec"), space)  # noqa: S102 - the script itself
     clock = [0.0]
 
     def sleep(seconds: float) -> None:
@@ -93,6 +95,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
     space["time"] = SimpleNamespace(monotonic=lambda: clock[0], sleep=sleep)
     space["own"] = lambda: NEW
+    space["setting"] = settings.__getitem__
     return SimpleNamespace(**{name: lambda *given, name=name: space["GATES"][name](*given) for name in space["GATES"]})
 
 

@@ -34,16 +34,18 @@ PROGRAMS = {
 
 
 @cache
-def script(name: str) -> str:
-    """The entry script of the first monitor of a region, up to where it starts the daemon."""
+def script(name: str) -> tuple[str, dict[str, str]]:
+    """The entry script of the first monitor of a region, up to where it starts the daemon, and what it is given."""
     folder = ROOT / "inventories" / name
     catalogue = load_catalogue([ROOT / "roles"])
     region = parse_region((folder / "region.yml").read_text(), folder, catalogue)
     placement = place(region, catalogue, {})
     topology = Topology(region, catalogue, placement)
     given = Given(topology, TemplateSet.load(catalogue), {}, {}, {})
-    text = given.scope(placement.of("ceph-mon")[0]).text("mon.sh.j2")
-    return text[: text.index("post_crashes\nexec")]
+    scope = given.scope(placement.of("ceph-mon")[0])
+    text = scope.text("mon.sh")
+    environment = {key: scope.string(value) for key, value in scope.component.environment.items()}
+    return text[: text.index("/etc/ceph/post-crashes\nexec")], environment
 
 
 class Monitor:
@@ -54,9 +56,10 @@ class Monitor:
         for name, text in PROGRAMS.items():
             (folder / "bin" / name).write_text(f"#!/bin/bash\n{text.format(folder=folder)}\n")
             (folder / "bin" / name).chmod(0o755)
-        assert DATA in script(region)
-        assert f"order={RUN}/form\n" in script(region), "the same as in the hook"
-        self.text = script(region).replace(DATA, str(folder / "mon")).replace(RUN, str(folder / "run"))
+        text, self.given = script(region)
+        assert DATA in text
+        assert f"order={RUN}/form\n" in text, "the same as in the hook"
+        self.text = text.replace(DATA, str(folder / "mon")).replace(RUN, str(folder / "run"))
         self.text = self.text.replace("/etc/ceph/ceph.conf", "/dev/null")
 
     def meanwhile(self, what: str) -> None:
@@ -66,7 +69,7 @@ class Monitor:
     def start(self) -> list[str]:
         """What it did; ``waits`` where it would wait for ever."""
         (self.folder / "did").write_text("")
-        env = {"PATH": f"{self.folder}/bin:{os.environ['PATH']}"}
+        env = self.given | {"PATH": f"{self.folder}/bin:{os.environ['PATH']}"}
         done = subprocess.run(
             ["bash", "-c", self.text], env=env, capture_output=True, text=True, check=False, timeout=30
         )
@@ -89,8 +92,8 @@ def one_of_three(tmp_path) -> Monitor:
 
 
 def test_the_regions_are_what_they_are_taken_for():
-    assert "others=()\n" in script("box")
-    assert len(script("half-rack").partition("others=(")[2].partition(")")[0].split()) == 2
+    assert not script("box")[1]["SCS_OTHERS"]
+    assert len(script("half-rack")[1]["SCS_OTHERS"].split()) == 2
 
 
 def test_an_empty_monitor_forms_nothing_by_itself(each):

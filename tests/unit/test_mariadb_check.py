@@ -55,7 +55,7 @@ def text(component: str, template: str) -> str:
 @pytest.fixture
 def check() -> ModuleType:
     module = ModuleType("check")
-    exec(compile(text("mariadb-check", "check.py.j2"), "check.py", "exec"), module.__dict__)  # noqa: S102
+    exec(compile(text("mariadb-check", "check.py"), "check.py", "exec"), module.__dict__)  # noqa: S102
     return module
 
 
@@ -124,7 +124,7 @@ def served(tmp_path: Path):
         (tmp_path / "check.json").write_text(json.dumps(settings))
         (tmp_path / "password").write_text("word")
         script = tmp_path / "check.py"
-        script.write_text(text("mariadb-check", "check.py.j2"))
+        script.write_text(text("mariadb-check", "check.py"))
         process = subprocess.Popen([sys.executable, str(script), str(tmp_path)], stdout=subprocess.PIPE, text=True)
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:

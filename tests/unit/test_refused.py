@@ -250,13 +250,17 @@ def test_a_kvm_that_starts_nothing_ends_the_container_with_the_same_advice(tmp_p
     placement = place(region, catalogue(), {})
     given = Given(Topology(region, catalogue(), placement), TemplateSet.load(catalogue()), {}, {}, {"n1": {}})
     (placed,) = placement.of("libvirt")
-    script = given.scope(placed).text("entry.sh.j2")
+    scope = given.scope(placed)
+    script, own = (
+        scope.text("entry.sh"),
+        {key: scope.string(value) for key, value in scope.component.environment.items()},
+    )
     start, end = script.index("kvm_works()"), script.index("mkdir -p -m 0700 /etc/libvirt/secrets")
     part = script[start:end].replace("/tmp/", f"{tmp_path}/").replace("/run/libvirt/", f"{tmp_path}/")
     (tmp_path / "qemu-system-x86_64").write_text("#!/bin/sh\nexit 1\n")
     (tmp_path / "qemu-system-x86_64").chmod(0o755)
     done = subprocess.run(
-        ["bash", "-euc", part], env={"PATH": f"{tmp_path}:{os.environ['PATH']}"}, capture_output=True, text=True,
+        ["bash", "-euc", part], env=own | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}, capture_output=True, text=True,
         check=False,
     )  # fmt: skip
     assert done.returncode == code, done.stderr

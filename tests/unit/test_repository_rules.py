@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 ROLE_FOLDERS = sorted(path.parent for path in (ROOT / "roles").glob("*/service.yml"))
 SERVICES = [folder.name for folder in ROLE_FOLDERS]
 NODE_SIDE = "scs_deploy/ansible_collections/"
-ALLOWED_IN_ROLES = {"service.yml", "README.md", "templates", "resources", "hooks"}
+ALLOWED_IN_ROLES = {"service.yml", "README.md", "templates", "programs", "resources", "hooks"}
 
 NAMED = {
     "scs_deploy/cli/day2.py": "an example in the help",
@@ -315,14 +315,31 @@ def _texts_of(path, schema):
             yield from _texts_of((*path, name), inner)
 
 
+def text_of(service: str, name: str) -> str:
+    """A template or program, as a description names it."""
+    here = ROOT / "roles" / service
+    found = [ROOT / "roles" / name, here / "programs" / name, here / "templates" / name]
+    return next(path for path in found if path.is_file()).read_text()
+
+
+def test_programs_are_files_that_linters_read():
+    """What is rendered is data: a program gets it by its environment, its arguments or a file."""
+    programs = [path for folder in ROLE_FOLDERS for path in (folder / "templates").glob("*") if path.is_file()]
+    assert not [path for path in programs if path.read_text().lstrip().startswith("#!") or ".sh" in path.suffixes]
+    entries = {
+        entry
+        for service in catalogue().services.values()
+        for entry in (*(one.entry for one in service.components.values()), *(one.entry for one in service.jobs))
+    }
+    assert not [entry for entry in entries if entry.endswith(".j2")]
+
+
 def test_no_file_with_a_secret_is_wider_than_0640():
     """Templates that print a secret, and secrets themselves."""
     for name, service in catalogue().services.items():
         for component_name, component in service.components.items():
             for file in component.files:
-                owner, shared, rest = file.template.partition("/templates/")
-                template = ROOT / "roles" / (owner if shared else name) / "templates" / (rest or file.template)
-                text = template.read_text() if file.template else "secret("
+                text = text_of(name, file.template) if file.template else "secret("
                 if re.search(r"\bsecret(_hash)?\(", text):
                     assert int(file.mode, 8) & ~0o640 == 0, (
                         f"{name}: {component_name}: {file.target} has mode {file.mode}"
@@ -330,7 +347,7 @@ def test_no_file_with_a_secret_is_wider_than_0640():
                     assert not file.executable, f"{name}: {component_name}: {file.target}"
             for entry in (component.entry, *(job.entry for job in service.jobs)):
                 if entry:
-                    text = (ROOT / "roles" / name / "templates" / entry).read_text()
+                    text = text_of(name, entry)
                     assert not re.search(r"\bsecret(_hash)?\(", text), f"{name}: {entry} is readable by all"
 
 

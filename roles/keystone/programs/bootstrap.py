@@ -1,6 +1,8 @@
 #!/usr/bin/python3
 """Written by scs-deploy: the first administrator with project and roles, and scs-deploy's own account; safe to run again."""
 
+import os
+from contextlib import suppress
 from pathlib import Path
 
 import keystone.conf
@@ -9,7 +11,7 @@ from keystone.cmd.bootstrap import Bootstrapper
 from keystone.common import provider_api, sql
 
 PASSWORDS = Path("/etc/keystone/bootstrap")
-ACCOUNT = "{{ login_name('scs-deploy', 'keystone-scs-deploy') }}"
+ACCOUNT = os.environ["SCS_ACCOUNT"]
 
 sql.initialize()
 keystone.conf.configure()
@@ -45,9 +47,7 @@ else:
         identity.driver.authenticate(own["id"], password)
     except AssertionError:  # a password that is set anew ends all tokens
         identity.update_user(own["id"], {"password": password})
-try:
+with suppress(exception.Conflict):  # it has the role
     provider_api.ProviderAPIs.assignment_api.add_role_to_user_and_project(
         own["id"], first.project_id, first.admin_role_id
     )
-except exception.Conflict:
-    pass  # it has the role

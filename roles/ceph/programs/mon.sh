@@ -4,11 +4,9 @@ set -euo pipefail
 umask 027
 
 home=/var/lib/ceph/mon
-name='{{ node.name }}'
-order={{ run_root }}/{{ instance }}/form
-others=({% for peer in peers() if peer.node != node.name %}{{ peer.address('storage') }}{{ '' if loop.last else ' ' }}{% endfor %})
-
-{% include 'ceph/templates/crashes.j2' %}
+name=$SCS_NODE
+order=/run/scs-deploy/ceph-mon/form
+read -ra others <<<"$SCS_OTHERS"
 
 say() { echo "entry: $*" >&2; }
 
@@ -34,7 +32,7 @@ find_map() {
             # The keys of clients stay of the kind that librados 18 knows, which the services of the cloud come with.
             monmaptool --create --fsid "$(sed -n 's/^fsid = //p' /etc/ceph/ceph.conf)" --set-min-mon-release reef \
                 --auth-allowed-ciphers aes,aes256k --auth-preferred-cipher aes \
-                --addv "$name" '[v2:{{ bracket(address('storage')) }}:3300]' "$home/monmap"
+                --addv "$name" "[v2:$SCS_ADDRESS:3300]" "$home/monmap"
             return
         fi
         if serving_map; then return; fi
@@ -52,5 +50,5 @@ if [ ! -d "$home/store" ]; then  # in a folder of its own and renamed, so that a
     mv -T "$home/new" "$home/store"
 fi
 rm -f "$order"  # used up now, and not before there is what it was for
-post_crashes
+/etc/ceph/post-crashes
 exec ceph-mon -f -i "$name"

@@ -1,10 +1,9 @@
-{% import 'openvswitch/templates/layout.j2' as switch with context %}
 #!/bin/bash
 # Starts the switch. At a stop it keeps the OpenFlow flows, and the next start puts them back before it looks at traffic, so that
 # a restart does not wait for whoever programs the flows.
 set -euo pipefail
 
-datapath={{ switch.datapath() }}
+datapath=$SCS_DATAPATH
 run=/run/openvswitch
 db=unix:$run/db.sock
 saved=$run/saved-flows
@@ -20,7 +19,7 @@ if [ "$datapath" = system ] && [ ! -e /sys/module/openvswitch ]; then
     exit 78
 fi
 
-vsctl -- init -- set Open_vSwitch . external_ids:system-id={{ node.name }} external_ids:hostname={{ node.name }} \
+vsctl -- init -- set Open_vSwitch . external_ids:system-id="$SCS_NODE" external_ids:hostname="$SCS_NODE" \
     ovs_version="$(ovs-vsctl --version | sed -n '1s/.* //p')" system_type=debian
 if [ "$datapath" = netdev ]; then  # without it TCP checksums of local senders are dropped by conntrack
     vsctl set Open_vSwitch . other_config:userspace-tso-enable=true
@@ -33,6 +32,7 @@ if [ -s "$saved/restore.sh" ]; then vsctl set Open_vSwitch . other_config:flow-r
     -vconsole:info -vsyslog:off -vfile:off &
 pid=$!
 
+# shellcheck disable=SC2317 # called by a trap
 stop() {
     trap '' TERM INT
     rm -rf "$saved"

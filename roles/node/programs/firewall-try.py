@@ -30,7 +30,11 @@ def connection():
         found = re.search(rb"(?:^|\0)SSH_CONNECTION=(\S+) \d+ (\S+) (\d+)", (process / "environ").read_bytes())
         if found:
             client, server, port = (part.decode() for part in found.groups())
-            return ipaddress.ip_address(client.partition("%")[0]), ipaddress.ip_address(server.partition("%")[0]), int(port)
+            return (
+                ipaddress.ip_address(client.partition("%")[0]),
+                ipaddress.ip_address(server.partition("%")[0]),
+                int(port),
+            )
         pid = int(re.search(r"^PPid:\s+(\d+)", (process / "status").read_text(), re.MULTILINE)[1])
     return None
 
@@ -85,7 +89,9 @@ def lets_in(file, client, server, port, device):
         run("ip", "link", "set", device, "up")
         run("ip", "route", "add", str(client), "dev", device)
         run("nft", "--file", str(file))
-        with socket.create_server((str(server), port), family=socket.AF_INET if server.version == 4 else socket.AF_INET6):
+        with socket.create_server(
+            (str(server), port), family=socket.AF_INET if server.version == 4 else socket.AF_INET6
+        ):
             os.write(go, b".")
             return os.waitpid(other, 0)[1] == 0
     except BaseException:

@@ -4,9 +4,8 @@
 set -euo pipefail
 umask 027
 
-order={{ run_root }}/rabbitmq/form
-{% set others = peers() | rejectattr('node', 'equalto', node.name) | list %}
-others=({% for peer in others %}{{ peer.node }}={{ peer.address('api') }}{{ '' if loop.last else ' ' }}{% endfor %})
+order=/run/scs-deploy/rabbitmq/form
+read -ra others <<<"$SCS_OTHERS"  # NODE=ADDRESS
 
 serving() {  # names of the other members that finished their start
     local one
@@ -16,7 +15,7 @@ serving() {  # names of the other members that finished their start
 }
 
 if [ ! -e "$RABBITMQ_MNESIA_BASE/$RABBITMQ_NODENAME/schema.DAT" ]; then
-    first={{ 'yes' if not others else '' }}
+    if [ -z "${others[*]}" ]; then first=yes; else first=; fi
     found=
     until [ -n "$first" ]; do
         found=$(serving)

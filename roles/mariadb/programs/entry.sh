@@ -7,10 +7,10 @@ umask 027
 home=/var/lib/mysql
 data=$home/data
 state=$data/grastate.dat
-orders={{ run_root }}/mariadb
-members=({% for peer in peers() %}{{ peer.address('api') }}{{ '' if loop.last else ' ' }}{% endfor %})
-count={{ peers() | length }}
-own={{ address('api') }}
+orders=/run/scs-deploy/mariadb
+read -ra members <<<"$SCS_MEMBERS"
+count=${#members[@]}
+own=$SCS_ADDRESS
 
 say() { echo "entry: $*" >&2; }
 field() { if [ -e "$state" ]; then sed -n "s/^$1: *//p" "$state"; fi; }
@@ -102,7 +102,7 @@ if [ -n "$bootstrap" ]; then
     [ ! -s "$state" ] || sed -i 's/^safe_to_bootstrap:.*/safe_to_bootstrap: 1/' "$state"
     arguments+=(--wsrep-new-cluster)
 fi
-if [ $count = 1 ]; then touch "$home/alone"; else rm -f "$home/alone"; fi
+if [ "$count" = 1 ]; then touch "$home/alone"; else rm -f "$home/alone"; fi
 
 version=$(mariadbd --version | sed -n 's/.*Ver \([^ ]*\) .*/\1/p')
 if [ "$(cut -d- -f1 "$data/mariadb_upgrade_info" 2>/dev/null)" != "${version%%-*}" ]; then

@@ -55,19 +55,17 @@ kvm_works() {
 
 if kvm_works; then
     accelerator=kvm
-{% if settings.allow_tcg %}
-else
+elif [ -n "$SCS_ALLOW_TCG" ]; then
     accelerator=qemu
-    echo "KVM does not work on {{ node.name }}: guests are emulated, as allow_tcg of service libvirt allows"
-{% else %}
+    echo "KVM does not work on $SCS_NODE: guests are emulated, as allow_tcg of service libvirt allows"
 else
-    echo "KVM does not work on {{ node.name }}: enable virtualization in its firmware (or nested virtualization)," \
+    echo "KVM does not work on $SCS_NODE: enable virtualization in its firmware (or nested virtualization)," \
         "or set allow_tcg of service libvirt in region.yml, for this node or all: guests are then emulated, and slow" >&2
     exit 1
-{% endif %}
 fi
 echo "$accelerator" >/run/libvirt/scs-accelerator
 
+# shellcheck disable=SC2174 # /etc/libvirt is there
 mkdir -p -m 0700 /etc/libvirt/secrets
 while read -r uuid name key; do
     echo "<secret private='yes'><uuid>$uuid</uuid><usage type='ceph'><name>$name</name></usage></secret>" \
@@ -75,13 +73,13 @@ while read -r uuid name key; do
     (umask 077 && printf %s "$key" >"/etc/libvirt/secrets/$uuid.base64")
 done </etc/scs-libvirt/ceph-secrets
 mkdir -p /etc/pki/CA /etc/pki/libvirt/private /etc/pki/qemu
-ln -sf {{ tls }}/ca.pem /etc/pki/CA/cacert.pem
-ln -sf {{ tls }}/ca.pem /etc/pki/qemu/ca-cert.pem
+ln -sf /etc/scs-tls/ca.pem /etc/pki/CA/cacert.pem
+ln -sf /etc/scs-tls/ca.pem /etc/pki/qemu/ca-cert.pem
 for side in server client; do  # those of the server are read there when it is told to take new ones
-    ln -sf {{ tls }}/cert.pem "/etc/pki/libvirt/${side}cert.pem"
-    ln -sf {{ tls }}/key.pem "/etc/pki/libvirt/private/${side}key.pem"
-    ln -sf {{ tls }}/cert.pem "/etc/pki/qemu/$side-cert.pem"
-    ln -sf {{ tls }}/key.pem "/etc/pki/qemu/$side-key.pem"
+    ln -sf /etc/scs-tls/cert.pem "/etc/pki/libvirt/${side}cert.pem"
+    ln -sf /etc/scs-tls/key.pem "/etc/pki/libvirt/private/${side}key.pem"
+    ln -sf /etc/scs-tls/cert.pem "/etc/pki/qemu/$side-cert.pem"
+    ln -sf /etc/scs-tls/key.pem "/etc/pki/qemu/$side-key.pem"
 done
 
 end libvirtd

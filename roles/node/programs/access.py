@@ -11,7 +11,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-SUDOERS, KEYS, SSHD = "/etc/sudoers.d/scs-deploy", "/etc/ssh/scs-authorized-keys", "/etc/ssh/sshd_config.d/00-scs-deploy.conf"
+SUDOERS, KEYS, SSHD = (
+    "/etc/sudoers.d/scs-deploy",
+    "/etc/ssh/scs-authorized-keys",
+    "/etc/ssh/sshd_config.d/00-scs-deploy.conf",
+)
 FILES = (SUDOERS, KEYS, SSHD)
 SSHD_RUN = Path("/run/sshd")
 LAST_GOOD = Path("/var/lib/scs-deploy/access")
@@ -61,7 +65,12 @@ def account_refused(settings, user, address, groups):
     methods = " ".join(settings.get("authenticationmethods", ["any"])).split()
     if methods != ["any"] and "publickey" not in methods:
         return f"AuthenticationMethods are {' '.join(methods)}"
-    for key, words, denies in (("denyusers", [user], 1), ("allowusers", [user], 0), ("denygroups", groups, 1), ("allowgroups", groups, 0)):
+    for key, words, denies in (
+        ("denyusers", [user], 1),
+        ("allowusers", [user], 0),
+        ("denygroups", groups, 1),
+        ("allowgroups", groups, 0),
+    ):
         patterns = " ".join(settings.get(key, [])).split()
         met = any(_matches(pattern, word, address) for pattern in patterns for word in words)
         if patterns and met == bool(denies):
@@ -77,7 +86,9 @@ def _matches(pattern, word, address):
 def key_in_use(user, address, port):
     """Fingerprint of the key that the connection was opened with, as sshd logged it, or nothing when the log is gone."""
     what = f"Accepted publickey for {re.escape(user)} from {re.escape(address)} port {port} "
-    said = run("journalctl", "-q", "-o", "cat", "-n", "1", "-t", "sshd", "-t", "sshd-session", "--grep", what, check=False)
+    said = run(
+        "journalctl", "-q", "-o", "cat", "-n", "1", "-t", "sshd", "-t", "sshd-session", "--grep", what, check=False
+    )
     found = re.search(r"SHA256:\S+", said)
     return found.group() if found else ""
 
@@ -118,7 +129,16 @@ def check():
                 f"name it in services.node.settings.users, or put it into {account.pw_dir}/.ssh/authorized_keys"
             )
     if user != "root":
-        run("runuser", "-u", user, "--", "sudo", "-n", "true", what=f"{user}, who applies this, could not become root again")
+        run(
+            "runuser",
+            "-u",
+            user,
+            "--",
+            "sudo",
+            "-n",
+            "true",
+            what=f"{user}, who applies this, could not become root again",
+        )
 
 
 def put_back():

@@ -3,22 +3,20 @@
 set -eu
 read -r accelerator </run/libvirt/scs-accelerator
 mode=none
-[ "$accelerator" = qemu ] || mode={{ settings.cpu_mode }}
-{% if settings.reserved_memory_mb %}
-reserved={{ settings.reserved_memory_mb }}
-{% else %}
-{% set of_group = {'control': 8192, 'network': 2048, 'storage': 4096} %}
-reserved={{ 2048 + of_group.items() | selectattr(0, 'in', node.groups) | map(attribute=1) | sum }}
-# As libvirt counts: on machines that get their memory by and by it is less than the kernel's total.
-half=$(awk '/ MemTotal: / { kib += $4 } END { print int(kib / 2048) }' /sys/devices/system/node/node*/meminfo)
-[ "$reserved" -le "$half" ] || reserved=$half
-{% endif %}
+[ "$accelerator" = qemu ] || mode=$SCS_CPU_MODE
+reserved=$SCS_RESERVED_MB
+if [ "$reserved" = 0 ]; then
+    reserved=$SCS_OF_GROUPS_MB
+    # As libvirt counts: on machines that get their memory by and by it is less than the kernel's total.
+    half=$(awk '/ MemTotal: / { kib += $4 } END { print int(kib / 2048) }' /sys/devices/system/node/node*/meminfo)
+    [ "$reserved" -le "$half" ] || reserved=$half
+fi
 printf '[DEFAULT]\nreserved_host_memory_mb = %s\n[libvirt]\nvirt_type = %s\ncpu_mode = %s\n' \
     "$reserved" "$accelerator" "$mode" >/run/nova-node.conf
 mkdir -p /var/lib/nova/instances /var/lib/nova/locks
 # The same for this node for ever, also after it was installed anew.
 [ -s /var/lib/nova/compute_id ] ||
-    python3 -c 'import sys, uuid; print(uuid.uuid5(uuid.NAMESPACE_DNS, sys.argv[1]))' '{{ node.name }}.{{ region.domain }}' \
+    python3 -c 'import sys, uuid; print(uuid.uuid5(uuid.NAMESPACE_DNS, sys.argv[1]))' "$SCS_NAME" \
         >/var/lib/nova/compute_id
 # Nova's very first start asks libvirt before it has an event loop, and would then hear of no event until it is restarted.
 exec python3 -c 'import libvirt; libvirt.virEventRegisterDefaultImpl(); import nova.cmd.compute; nova.cmd.compute.main()' \

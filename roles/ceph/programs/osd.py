@@ -19,17 +19,16 @@ import sys
 import uuid
 from collections.abc import Callable
 
-{% import 'ceph/templates/layout.j2' as layout with context %}
-DISK = "{{ item.path or item.serial }}"
-STABLE = set({{ layout.stable(item) }})
+DISK = os.environ["SCS_DISK"]
+STABLE = set(json.loads(os.environ["SCS_STABLE"]))
 """Names of the disk that follow from how it was given to this container: they mean the same disk at every boot."""
-PLACE = "{{ node.name }}/{{ index }}"
-SOCKET = "{{ run_root }}/{{ instance }}/asok"
+PLACE = os.environ["SCS_PLACE"]
+SOCKET = os.environ["SCS_SOCKET"]
 DEVICE, ETC = "/dev/osd", pathlib.Path("/etc/ceph")
 DATA = pathlib.Path("/tmp/osd")
 BLOCK = pathlib.Path("/sys/class/block")
 CRASHES = pathlib.Path("/var/lib/ceph/crash")
-CEPH = {{ uid('ceph') }}
+CEPH = int(os.environ["SCS_CEPH_UID"])
 REFUSED = 78
 """Exit code (EX_CONFIG) after which systemd does not try again: a person has to decide."""
 
@@ -117,18 +116,32 @@ def verdict(found: dict, holds: str, identity: str, fsid: str, wipe: Callable[[]
 
 def refuse(why: str, holds: str) -> None:
     say(f"refusing the disk {DISK}: it holds {holds}")
-    by_hand = "empty the disk by hand on the node: wipefs --all DISK && dd if=/dev/zero of=DISK bs=1M count=16 conv=fsync"
+    by_hand = (
+        "empty the disk by hand on the node: wipefs --all DISK && dd if=/dev/zero of=DISK bs=1M count=16 conv=fsync"
+    )
     if why == "ours":
-        say("it belongs to this very cluster, as the OSD of another disk or node, and is never wiped, whatever the setting wipe says")
-        say("fix: names such as /dev/sdb change at a reboot: if this was another disk before, give it back its name, or reboot")
+        say(
+            "it belongs to this very cluster, as the OSD of another disk or node, and is never wiped, whatever the setting wipe says"
+        )
+        say(
+            "fix: names such as /dev/sdb change at a reboot: if this was another disk before, give it back its name, or reboot"
+        )
         say(f"fix: if it is no longer needed, `ceph osd purge` it, {by_hand}, and apply")
     elif why == "unreadable":
-        say("its label cannot be read, so it may be an OSD of this cluster, and is not wiped, whatever the setting wipe says")
-        say(f"fix: look for errors of the disk in the node's kernel log and apply again; if its data may be lost, {by_hand}")
+        say(
+            "its label cannot be read, so it may be an OSD of this cluster, and is not wiped, whatever the setting wipe says"
+        )
+        say(
+            f"fix: look for errors of the disk in the node's kernel log and apply again; if its data may be lost, {by_hand}"
+        )
     elif names := sorted(one for one in {*STABLE, serial()} if one):
-        say(f"fix: choose another disk, or let it be wiped by services.ceph.settings.wipe: {names[-1:]} and apply; its data is lost then")
+        say(
+            f"fix: choose another disk, or let it be wiped by services.ceph.settings.wipe: {names[-1:]} and apply; its data is lost then"
+        )
     else:
-        say(f"fix: choose another disk; it has no serial number to be named by in the setting wipe, so if its data may be lost, {by_hand}")
+        say(
+            f"fix: choose another disk; it has no serial number to be named by in the setting wipe, so if its data may be lost, {by_hand}"
+        )
     sys.exit(REFUSED)
 
 
@@ -177,7 +190,9 @@ def main() -> None:
     if do in ("foreign", "ours", "unreadable"):
         refuse(do, holds)
     if do == "wipe":
-        say(f"wiping the disk {DISK}, which holds {holds}{'' if found.get('ready') else ' (not finished)' if found else ''}")
+        say(
+            f"wiping the disk {DISK}, which holds {holds}{'' if found.get('ready') else ' (not finished)' if found else ''}"
+        )
         run("wipefs", "--all", "--quiet", DEVICE)
         run("dd", "if=/dev/zero", f"of={DEVICE}", "bs=1M", "count=16", "conv=fsync", "status=none")
     if do != "start":

@@ -88,7 +88,7 @@ def watch(settings, password, verdict):
                     time.sleep(PERIOD)
             finally:
                 connection._force_close()  # a farewell could hang as well
-        except Exception as error:  # whatever it is, the member cannot be asked
+        except Exception as error:  # noqa: BLE001 - whatever it is, the member cannot be asked
             text = str(error.args[-1]) if error.args else ""
             said = told(verdict, f"the member cannot be asked: {text or type(error).__name__}", said)
             time.sleep(PERIOD)

@@ -1,4 +1,3 @@
-{% import 'openvswitch/templates/layout.j2' as switch with context %}
 #!/bin/bash
 # Keeps the bridges of this node, the interfaces in them and the addresses on them: at start, and whenever a link, an address or
 # the switch's configuration changes. An address follows its interface into the bridge; a bridge that is made anew gets its
@@ -8,8 +7,8 @@ set -uo pipefail
 run=/run/openvswitch
 db=unix:$run/db.sock
 ok=$run/bridges.ok
-datapath={{ switch.datapath() }}
-wanted=({{ switch.provider() }} {{ switch.tunnel() }})
+datapath=$SCS_DATAPATH
+mapfile -t wanted </etc/scs-openvswitch/bridges  # a line each: bridge|MTU|addresses|interfaces
 
 vsctl() { ovs-vsctl --timeout=10 --db="$db" "$@"; }
 link() { ip link show dev "$1" >/dev/null 2>&1; }
@@ -100,7 +99,7 @@ keep() {  # bridge, MTU, addresses, interfaces
 drop() {  # bridges of ours that are no longer wanted; what they held goes back to the interface
     local bridge interface version route
     for bridge in $(vsctl --bare --columns=name find Bridge 'external_ids:scs-deploy!=""'); do
-        [[ " ${wanted[*]} " != *" $bridge "* ]] || continue
+        [[ " ${wanted[*]%%|*} " != *" $bridge "* ]] || continue
         interface=$(vsctl --bare --columns=name find Port external_ids:scs-deploy="$bridge" | grep -vx "$bridge")
         vsctl -- --if-exists del-br "$bridge" -- remove Open_vSwitch . external_ids "scs-nic-$bridge" || return 1
         while read -r version route; do
@@ -126,9 +125,11 @@ everything() {
     local failed=0
     drop || failed=1
     lift
-{% for bridge, network in ((switch.provider(), 'external'), (switch.tunnel(), 'tunnel')) if bridge %}
-    keep {{ bridge }} {{ region.networks[network].mtu }} "{{ switch.addresses(network) | trim }}" "{{ settings.external_nic if network == 'external' and settings.external_nic else switch.nics(network) | trim }}" || failed=1
-{% endfor %}
+    local line bridge mtu addresses interfaces
+    for line in "${wanted[@]}"; do
+        IFS='|' read -r bridge mtu addresses interfaces <<<"$line"
+        keep "$bridge" "$mtu" "$addresses" "$interfaces" || failed=1
+    done
     return $failed
 }
 
@@ -151,7 +152,7 @@ exec 3< <(changes)
 pause=1
 while :; do
     if everything; then
-        [ -e "$ok" ] || echo "bridges: ${wanted[*]:-none} as wanted" >&2
+        [ -e "$ok" ] || echo "bridges: ${wanted[*]%%|*} as wanted" >&2
         said=()
         touch "$ok"
         pause=60

@@ -2,7 +2,5 @@
 # Starts the gateway.
 set -euo pipefail
 
-{% include 'ceph/templates/crashes.j2' %}
-
-post_crashes
+/etc/ceph/post-crashes
 exec radosgw -f -n client.rgw

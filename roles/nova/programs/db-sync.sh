@@ -1,6 +1,3 @@
-{% set database = endpoint('mariadb') %}
-{% set queues = members('rabbitmq') %}
-{% set server = bracket(database.host) ~ ':' ~ database.port %}
 #!/bin/sh
 # Written by scs-deploy: tables and cells; safe to run again. The database gets URLs without passwords: Nova puts in those of nova.conf.
 set -eu
@@ -8,12 +5,16 @@ cell() { # NAME: prints its UUID
     nova-manage cell_v2 list_cells | awk -F'|' -v name="$1" '{ gsub(/ /, "", $2); gsub(/ /, "", $3) } $2 == name { print $3 }'
 }
 
-database='{scheme}://{username}:{password}@{{ server }}/%s?{query}'
-{% if queues | length == 1 %}
-queue='{scheme}://{username}:{password}@{{ bracket(queues[0].address) }}:{{ queues[0].port }}//'
-{% else %}
-queue='{scheme}://{% for one in queues %}{username1}:{password1}@{{ bracket(one.address) }}:{{ one.port }}{{ '' if loop.last else ',' }}{% endfor %}//'
-{% endif %}
+database="{scheme}://{username}:{password}@$SCS_DATABASE/%s?{query}"
+# shellcheck disable=SC2086 # words
+set -- $SCS_QUEUES
+if [ $# = 1 ]; then
+    queue="{scheme}://{username}:{password}@$1//"
+else
+    queue=
+    for one in "$@"; do queue="$queue${queue:+,}{username1}:{password1}@$one"; done
+    queue="{scheme}://$queue//"
+fi
 cell0=$(echo "$database" | sed s/%s/nova_cell0/)
 cell1=$(echo "$database" | sed s/%s/nova/)
 

@@ -19,22 +19,29 @@ from collections import Counter
 import rados
 
 ETC, OSD = pathlib.Path("/etc/ceph"), pathlib.Path("/tmp/osd")
-CEPH = {{ uid('ceph') }}
-PATIENCE = {{ (600 * region.patience) | int }}
-"""Seconds that a job waits for copies to be whole."""
 PAUSE = 2.0
-KEYS = ("AUTH_INSECURE_CLIENT_KEY_TYPE", "AUTH_INSECURE_SERVICE_KEY_TYPE", "AUTH_INSECURE_KEYS_ALLOWED", "AUTH_INSECURE_KEYS_CREATABLE")
+KEYS = (
+    "AUTH_INSECURE_CLIENT_KEY_TYPE",
+    "AUTH_INSECURE_SERVICE_KEY_TYPE",
+    "AUTH_INSECURE_KEYS_ALLOWED",
+    "AUTH_INSECURE_KEYS_CREATABLE",
+)
 """What the cluster says of keys of the kind that clients of 18.2 know: it is so on purpose while there are such clients."""
 CIPHER = "aes256k"
 """Of the tickets between daemons; clients hand them on and need not understand them."""
+
+
+def setting(name: str) -> int:
+    """``ceph``: the number of that user; ``patience``: seconds that a job waits for copies to be whole."""
+    return int(json.loads((ETC / "gate.json").read_text())[name])
 
 
 def login() -> tuple[str, pathlib.Path]:
     """An OSD asks with its own key, as the user it runs as; a monitor with the administrator's."""
     if (ETC / "osd-seed").exists():
         os.setgroups([])
-        os.setgid(CEPH)
-        os.setuid(CEPH)
+        os.setgid(setting("ceph"))
+        os.setuid(setting("ceph"))
         return f"osd.{(OSD / 'whoami').read_text().strip()}", OSD / "keyring"
     return "client.admin", ETC / "ceph.client.admin.keyring"
 
@@ -67,7 +74,9 @@ def missing(status: dict) -> list[str]:
         found.append(f"{osds['num_in_osds'] - osds['num_up_osds']} of {osds['num_in_osds']} OSDs are down")
     groups = Counter()
     for one in status["pgmap"]["pgs_by_state"]:
-        groups["clean" if {"active", "clean"} <= set(one["state_name"].split("+")) else one["state_name"]] += one["count"]
+        groups["clean" if {"active", "clean"} <= set(one["state_name"].split("+")) else one["state_name"]] += one[
+            "count"
+        ]
     groups["unknown"] += max(0, status["pgmap"]["num_pgs"] - groups.total())
     found += [f"{count} placement groups are {state}" for state, count in groups.items() if count and state != "clean"]
     return found
@@ -79,10 +88,10 @@ def tell(what: list[str]) -> None:
 
 
 def until_whole(cluster: Cluster) -> dict:
-    began = time.monotonic()
+    began, patience = time.monotonic(), setting("patience")
     while what := missing(status := cluster.ask("status")):
-        if time.monotonic() - began > PATIENCE:
-            sys.exit(f"after {PATIENCE} s still: {', '.join(what)}")
+        if time.monotonic() - began > patience:
+            sys.exit(f"after {patience} s still: {', '.join(what)}")
         time.sleep(PAUSE)
     return status
 
@@ -99,10 +108,13 @@ def before_osds(cluster: Cluster) -> None:
     for name, one in checks.items():
         print(f"{one['severity']}: {name}: {one['summary']['message']}")
     # Tickets of the old kind end some hours after the daemons are new.
-    tell([
-        one["summary"]["message"] for name, one in checks.items()
-        if one["severity"] == "HEALTH_ERR" and not one.get("muted") and not name.startswith("AUTH_INSECURE_")
-    ])
+    tell(
+        [
+            one["summary"]["message"]
+            for name, one in checks.items()
+            if one["severity"] == "HEALTH_ERR" and not one.get("muted") and not name.startswith("AUTH_INSECURE_")
+        ]
+    )
 
 
 def release(cluster: Cluster) -> None:
