@@ -90,7 +90,7 @@ def _settings(one: Loaded) -> Iterator[Finding]:
     meta = jsonschema.Draft202012Validator(jsonschema.Draft202012Validator.META_SCHEMA)
     for name, schema in one.service.settings.items():
         path = ("settings", name)
-        errors = list(of_jsonschema(one.source, path, meta.iter_errors(schema), {}))
+        errors = list(of_jsonschema(one.source, path, meta.iter_errors(schema)))
         yield from errors
         for key in ("description", "default"):
             if key not in schema:
@@ -99,14 +99,12 @@ def _settings(one: Loaded) -> Iterator[Finding]:
                 )
         if "default" in schema and not errors:
             found = jsonschema.Draft202012Validator(schema).iter_errors(schema["default"])
-            yield from of_jsonschema(one.source, (*path, "default"), found, {})
+            yield from of_jsonschema(one.source, (*path, "default"), found)
         if (component := schema.get("x-max-failure-domains")) and component not in one.service.components:
             fix = choose(str(component), one.service.components)
             yield one.source.finding(
                 (*path, "x-max-failure-domains"), f"there is no component {component} in this service", fix=fix
             )
-    for old, new in one.service.renamed.items():
-        yield from one.known(("renamed", old), "setting", new, one.service.settings)
 
 
 def _service(one: Loaded, names: _Names) -> Iterator[Finding]:
@@ -131,7 +129,7 @@ def _service(one: Loaded, names: _Names) -> Iterator[Finding]:
         for index, kind in enumerate(job.resources):
             yield from one.known((*at, "resources", index), "resource of this kind in this service", kind, kinds)
         yield from one.known((*at, "user"), "user in the UID table", job.user, names.users)
-        yield from one.file((*at, "entry"), job.entry, "programs", "templates")
+        yield from one.file((*at, "entry"), job.entry, "templates", "programs")
     for index, resource in enumerate(service.resources):
         yield from one.known(("resources", index, "kind"), "owner of the kind", resource.kind, names.kinds)
         yield from one.known(("resources", index, "secret"), "secret", resource.secret, names.secrets)
@@ -148,7 +146,7 @@ def _component(one: Loaded, at: PathTuple, component: Component, names: _Names) 
     yield from one.known((*at, "user"), "user in the UID table", component.user, names.users)
     before = list(takewhile(lambda name: name != at[-1], one.service.components))
     yield from one.known((*at, "beside"), "component of this service before it", component.beside, before)
-    yield from one.file((*at, "entry"), component.entry, "programs", "templates")
+    yield from one.file((*at, "entry"), component.entry, "templates", "programs")
     for index, need in enumerate(component.needs):
         yield from one.known((*at, "needs", index, "component"), "component", need.component, names.components)
     for index, spec in enumerate(component.files):
@@ -163,8 +161,6 @@ def _component(one: Loaded, at: PathTuple, component: Component, names: _Names) 
         yield from one.known((*at, "mounts", index, "user"), "user in the UID table", mount.user, names.users)
     if component.tls:
         yield from one.known((*at, "tls", "user"), "user in the UID table", component.tls.user, names.users)
-    for index, name in enumerate(component.hooks):
-        yield from one.file((*at, "hooks", index), name, "hooks")
     yield from _ports(one, at, component)
 
 
@@ -172,14 +168,13 @@ def _template(one: Loaded, at: PathTuple, name: str, names: _Names) -> Iterator[
     if (shared := SHARED_FILE.fullmatch(name)) and shared[1] in names.folders:
         yield from replace(one, folder=names.folders[shared[1]]).file(at, shared[3], shared[2])
     else:
-        yield from one.file(at, name, "programs", "templates")
+        yield from one.file(at, name, "templates", "programs")
 
 
 def _ports(one: Loaded, at: PathTuple, component: Component) -> Iterator[Finding]:
     ports = {port.name for port in component.ports}
     yield from one.known((*at, "health", "tcp"), "port in this component", component.health.tcp, ports)
     yield from one.known((*at, "health", "http"), "port in this component", component.health.http, ports)
-    yield from one.known((*at, "metrics"), "port in this component", component.metrics, ports)
     for index, port in enumerate(component.ports):
         where = (*at, "ports", index)
         yield from one.known((*where, "network"), "network", port.network, NETWORK_NAMES)

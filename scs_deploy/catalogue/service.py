@@ -216,6 +216,17 @@ class Reload(Description):
     command: tuple[str, ...] = Field((), description="Inside the container (template)")
 
 
+class Cluster(Description):
+    """Members that form a cluster once and join it ever after; the entry script of a new member waits for one or the other."""
+
+    member_when: str = Field(
+        description="Host path, with wildcards (template): a folder, or a file that is not empty, there is where a member has data"
+    )
+    order: str = Field(
+        description="Host path below /run (template) of a file that makes the next start form the cluster, and is used up by it"
+    )
+
+
 class Job(Description):
     """A one-shot container; it runs again when ``digest`` of what it depends on changed, so it must be re-runnable."""
 
@@ -369,11 +380,10 @@ class Component(Description):
     needs: tuple[Need, ...] = ()
     demands: tuple[Demand, ...] = ()
     ports: tuple[Port, ...] = ()
-    hooks: tuple[Literal["probe", "form", "join", "recover", "drain", "backup"], ...] = ()
+    cluster: Cluster | None = None
     balances: bool = Field(
         False, description="Offers the frontends of all ports: it learns of a check_port when who answers there runs"
     )
-    metrics: str = Field("", description="Name of the port that Prometheus may scrape")
     carries_frontends: bool = Field(
         False,
         description="Frontends are reached through it: whoever needs a component that has one, or is asked at its own, needs this too",
@@ -438,7 +448,6 @@ class Service(Description):
     settings: dict[str, dict[str, Any]] = Field(
         {}, description="JSON Schema properties, each with default and description"
     )
-    renamed: dict[str, str] = Field({}, description="Settings of earlier formats and their successors")
     secrets: dict[Name, Secret] = {}
     users: dict[Name, User] = Field(
         {}, description="Accounts with numbers of their own, which are never changed: data on nodes is owned by them"

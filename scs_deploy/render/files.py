@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 from scs_deploy.catalogue import names
 from scs_deploy.catalogue.service import ConfigFile, Job
 from scs_deploy.documents.config_formats import FORMATS
@@ -16,6 +19,7 @@ from scs_deploy.secrets.placeholders import OPEN, bare, reference
 ENTRY = "/scs-entry"
 """Where an entry script is mounted."""
 
+_MEMBER = (Path(__file__).parents[1] / "ansible_collections/scs/node/programs/member.py").read_text(encoding="utf-8")
 
 _OPENSSL = """\
 # Written by scs-deploy.
@@ -179,19 +183,17 @@ def openssl_file(scope: Scope) -> list[File]:
 
 
 def hook_files(scope: Scope) -> list[File]:
-    """Return the scripts that the node runs around changes of the instance."""
-    texts = scope.given.templates.texts
+    """Return the hooks of a cluster's member, which the node runs: one program under two names, and what it must know."""
+    cluster = scope.component.cluster
+    if cluster is None:
+        return []
+    known = {"member_when": scope.string(cluster.member_when), "order": scope.string(cluster.order)}
+    texts = {"probe": _MEMBER, "form": _MEMBER, "cluster.json": f"{json.dumps(known)}\n"}
     return [
         File(
-            f"{scope.folder}/hooks/{hook}",
-            texts[f"{scope.placed.service}/hooks/{hook}"],
-            "0755",
-            0,
-            0,
-            "none",
-            bookkeeping=True,
+            f"{scope.folder}/hooks/{name}", text, "0755" if text is _MEMBER else "0644", 0, 0, "none", bookkeeping=True
         )
-        for hook in scope.component.hooks
+        for name, text in texts.items()
     ]
 
 

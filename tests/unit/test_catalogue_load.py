@@ -69,7 +69,6 @@ def test_a_component_twice_is_an_error(tmp_path: Path) -> None:
         ("keystone", "minimum: 60", "minimum: low", "must be a number"),
         ("keystone", "default: 3600", "default: 30", "not allowed here"),
         ("keystone", ", description: Life of a token in seconds", "", "description is missing"),
-        ("memcached", "memory: memory_mb", "memory: memory_md", "did you mean memory_mb?"),
         ("mariadb", "kinds: [database]", "kinds: [databases]", "no file resources/databases.py"),
         ("mariadb", "name: mariadb", "name: maria", "the folder is called mariadb"),
         (

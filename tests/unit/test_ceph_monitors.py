@@ -16,6 +16,8 @@ from scs_deploy.region.load import parse_region
 from scs_deploy.region.placement import place
 from scs_deploy.render import Given
 from scs_deploy.render.context import Topology
+from scs_deploy.render.files import hook_files
+from scs_deploy.render.scope import Scope
 from scs_deploy.render.templates import TemplateSet
 
 ROOT = Path(__file__).parents[2]
@@ -34,17 +36,21 @@ PROGRAMS = {
 
 
 @cache
-def script(name: str) -> tuple[str, dict[str, str]]:
-    """The entry script of the first monitor of a region, up to where it starts the daemon, and what it is given."""
+def scope(name: str) -> Scope:
+    """The world of the first monitor of a region."""
     folder = ROOT / "inventories" / name
     catalogue = load_catalogue([ROOT / "roles"])
     region = parse_region((folder / "region.yml").read_text(), folder, catalogue)
     placement = place(region, catalogue, {})
-    topology = Topology(region, catalogue, placement)
-    given = Given(topology, TemplateSet.load(catalogue), {}, {}, {})
-    scope = given.scope(placement.of("ceph-mon")[0])
-    text = scope.text("mon.sh")
-    environment = {key: scope.string(value) for key, value in scope.component.environment.items()}
+    given = Given(Topology(region, catalogue, placement), TemplateSet.load(catalogue), {}, {}, {})
+    return given.scope(placement.of("ceph-mon")[0])
+
+
+@cache
+def script(name: str) -> tuple[str, dict[str, str]]:
+    """The entry script of the first monitor of a region, up to where it starts the daemon, and what it is given."""
+    text = scope(name).text("mon.sh")
+    environment = {key: scope(name).string(value) for key, value in scope(name).component.environment.items()}
     return text[: text.index("/etc/ceph/post-crashes\nexec")], environment
 
 
@@ -153,13 +159,16 @@ def test_an_order_left_over_is_used_up_by_a_start_with_data(each):
 
 def hook(folder: Path, name: str) -> subprocess.CompletedProcess[str]:
     """Run a hook as it is placed on a node whose root is a folder."""
-    path = folder / "etc/scs-deploy/ceph-mon/hooks" / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = (ROOT / "roles/ceph/hooks" / name).read_text()
-    for root in ("/var/lib/scs-deploy/data", "/run/scs-deploy"):
-        text = text.replace(f'"{root}"', f'"{folder}{root}"')
-    path.write_text(text)
-    return subprocess.run([sys.executable, str(path)], capture_output=True, text=True, check=False)
+    placed = files("box", name)
+    for path, text in placed.items():
+        (folder / path.lstrip("/")).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path.lstrip("/")).write_text(text.replace(': "/', f': "{folder}/'))
+    (program,) = (folder / path.lstrip("/") for path in placed if path.endswith(f"/{name}"))
+    return subprocess.run([sys.executable, str(program)], capture_output=True, text=True, check=False)
+
+
+def files(region: str, name: str) -> dict[str, str]:
+    return {file.path: file.text for file in hook_files(scope(region)) if file.path.endswith((f"/{name}", ".json"))}
 
 
 def test_hooks_tell_what_is_there_and_leave_the_order_where_the_script_looks(tmp_path):

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 ROLE_FOLDERS = sorted(path.parent for path in (ROOT / "roles").glob("*/service.yml"))
 SERVICES = [folder.name for folder in ROLE_FOLDERS]
 NODE_SIDE = "scs_deploy/ansible_collections/"
-ALLOWED_IN_ROLES = {"service.yml", "README.md", "templates", "programs", "resources", "hooks"}
+ALLOWED_IN_ROLES = {"service.yml", "README.md", "templates", "programs", "resources"}
 
 NAMED = {
     "scs_deploy/cli/day2.py": "an example in the help",
@@ -265,9 +265,6 @@ def test_a_role_is_a_description(folder: Path):
     assert names <= ALLOWED_IN_ROLES, "mechanics belong into scs_deploy"
     assert {"service.yml", "README.md"} <= names
     assert len((folder / "README.md").read_text().splitlines()) >= 5
-    for hook in (folder / "hooks").glob("*") if (folder / "hooks").is_dir() else ():
-        if hook.is_file():
-            assert hook.read_text().startswith("#!"), f"{hook} is run by the node"
 
 
 @pytest.mark.parametrize("folder", ROLE_FOLDERS, ids=lambda folder: folder.name)

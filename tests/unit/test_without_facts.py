@@ -140,12 +140,10 @@ def test_a_quorum_lacks_a_member_whose_node_was_never_reached(state: str):
 def test_no_cluster_is_formed_while_a_member_was_never_reached(tmp_path, without: tuple[str, ...], formed: list[str]):
     """It may hold the data, as with --limit on a controller that knows no facts yet."""
     folder = tmp_path / "pair"
-    (folder / "hooks").mkdir(parents=True)
-    for hook in ("probe", "form"):
-        (folder / "hooks" / hook).write_text("#!/bin/sh\n")
+    folder.mkdir()
     (folder / "service.yml").write_text(
         "format: 1\nname: pair\nsummary: made up\nimages: {pair: {packages: [x]}}\n"
-        "components:\n  pair: {group: all, image: pair, command: [run], hooks: [probe, form]}\n"
+        "components:\n  pair: {group: all, image: pair, command: [run], cluster: {member_when: /x, order: /run/x}}\n"
     )
     some = World(roles=(ROLES, tmp_path), without_facts=without)
     observed = {node: nothing(node, some.sealed) for node in some.desired.instances}

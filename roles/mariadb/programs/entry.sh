@@ -75,7 +75,7 @@ decide() {
 decide
 if [ -z "$bootstrap" ] && [ "$count" = 1 ]; then
     say "refusing to start: this member left a cluster in which others stayed, so they may have newer data."
-    say "fix: start them and let this one join, or run the recover hook if they are gone for good."
+    say "fix: start them and let this one join, or touch $orders/recover on this node if they are gone for good."
     exit 1
 fi
 if [ "$bootstrap" = "no cluster yet" ] && [ ! -d "$data/mysql" ]; then initialise; fi
