@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from scs_deploy.catalogue.users import User
 
 Name = str
-Scope = Literal["same-node", "any", "quorum", "all"]
+Scope = Literal["", "same-node", "any", "quorum", "all"]
 SHARED_FILE = re.compile(r"([^/]+)/(templates|programs)/(.+)")
 """How a description names a file of another role."""
 
@@ -131,7 +131,11 @@ class Need(Description):
     """What must be healthy before an instance of this component is started; a name alone will do."""
 
     component: Name
-    scope: Scope = "any"
+    scope: Scope = Field(
+        "",
+        description="same-node: its members on the same node; any, quorum, all: one of its members, more than half of them, all "
+        "that change. Default: a quorum of those that vote, else any; all of a host part",
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -199,7 +199,7 @@ def test_defaults_are_for_what_says_nothing_else(tmp_path: Path) -> None:
         "leaf": ("nobody", 4),
     }
     assert [(need.component, need.scope) for need in tea.components["leaf"].needs] == [
-        ("mariadb", "any"),
+        ("mariadb", ""),
         ("memcached", "same-node"),
     ]
 
