@@ -1,7 +1,6 @@
 #!/usr/bin/python3
 """Written by scs-deploy: the first administrator with project and roles, and scs-deploy's own account; safe to run again."""
 
-import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from keystone.cmd.bootstrap import Bootstrapper
 from keystone.common import provider_api, sql
 
 PASSWORDS = Path("/etc/keystone/bootstrap")
-ACCOUNT = os.environ["SCS_ACCOUNT"]
+ACCOUNT = PASSWORDS.joinpath("account").read_text().strip()
 
 sql.initialize()
 keystone.conf.configure()
