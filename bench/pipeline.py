@@ -26,7 +26,6 @@ from proofs.world import answers, known_facts, matching
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils import wire
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Answer
 from scs_deploy.catalogue.load import load_catalogue
-from scs_deploy.catalogue.release import load_users
 from scs_deploy.nodes import messages
 from scs_deploy.plan.dependencies import order_of
 from scs_deploy.plan.make import Inputs, make_plan
@@ -88,7 +87,7 @@ def pipeline(nodes: int, timer: Timer) -> dict[str, int]:
     keys = {name: mappings[kind] for name, kind in secrets.items() if kind in mappings}
     known = {node.name: known_facts(node) for node in region.nodes}
     with timer.stage("render"):
-        topology = Topology(region, catalogue, placement, load_users())
+        topology = Topology(region, catalogue, placement)
         desired = Renderer(topology, TemplateSet.load(catalogue), images, keys, known).render()
     certificate = dict.fromkeys(("ca", "cert", "key", "bundle"), "x" * 2000)
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
 
 import jsonschema
 
-from scs_deploy.catalogue.release import load_users
-from scs_deploy.catalogue.service import Component, Job, Service
+from scs_deploy.catalogue.service import SHARED_FILE, Component, Job, Service
+from scs_deploy.catalogue.users import UserTable
 from scs_deploy.documents.fields import NETWORK_NAMES
 from scs_deploy.documents.findings import choose, of_jsonschema
 from scs_deploy.documents.source import PathTuple, Source
@@ -33,11 +32,10 @@ class Loaded:
         if name and name not in names:
             yield self.source.finding(path, f"there is no {kind} {name}", fix=choose(name, names))
 
-    def file(self, path: PathTuple, name: str, folder: str = "templates") -> Iterator[Finding]:
-        if name and not (self.folder / folder / name).is_file():
-            yield self.source.finding(
-                path, f"there is no file {folder}/{name} in {self.folder.name}", fix="add it, or correct the name"
-            )
+    def file(self, path: PathTuple, name: str, *folders: str) -> Iterator[Finding]:
+        if name and not any((self.folder / folder / name).is_file() for folder in folders):
+            what = f"there is no file {' or '.join(f'{folder}/{name}' for folder in folders)} in {self.folder.name}"
+            yield self.source.finding(path, what, fix="add it, or correct the name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +47,11 @@ class _Names:
     kinds: Collection[str]
     users: Collection[str]
     groups: Collection[str]
+    folders: Mapping[str, Path]
 
 
-@cache
-def _users() -> tuple[frozenset[str], frozenset[str]]:
-    table = load_users()
-    return frozenset(table.users), frozenset(table.users) | frozenset(table.groups)
-
-
-def cross_check(loaded: dict[str, Loaded]) -> Iterator[Finding]:
-    """Findings of all services together."""
+def cross_check(loaded: dict[str, Loaded], table: UserTable) -> Iterator[Finding]:
+    """Findings of all services together; ``table`` holds the users of all of them."""
     services = [one.service for one in loaded.values()]
     names = _Names(
         set(loaded),
@@ -66,7 +59,9 @@ def cross_check(loaded: dict[str, Loaded]) -> Iterator[Finding]:
         {*BUILT_IN_IMAGES, *(name for service in services for name in service.images)},
         {name for service in services for name in service.secrets},
         {f"{service.name}.{kind}" for service in services if service.owns for kind in service.owns.kinds},
-        *_users(),
+        set(table.users),
+        {*table.users, *table.groups},
+        {name: one.folder for name, one in loaded.items()},
     )
     yield from _duplicates(loaded)
     for one in loaded.values():
@@ -95,7 +90,7 @@ def _settings(one: Loaded) -> Iterator[Finding]:
     meta = jsonschema.Draft202012Validator(jsonschema.Draft202012Validator.META_SCHEMA)
     for name, schema in one.service.settings.items():
         path = ("settings", name)
-        errors = list(of_jsonschema(one.source, path, meta.iter_errors(schema), {}))
+        errors = list(of_jsonschema(one.source, path, meta.iter_errors(schema)))
         yield from errors
         for key in ("description", "default"):
             if key not in schema:
@@ -104,14 +99,12 @@ def _settings(one: Loaded) -> Iterator[Finding]:
                 )
         if "default" in schema and not errors:
             found = jsonschema.Draft202012Validator(schema).iter_errors(schema["default"])
-            yield from of_jsonschema(one.source, (*path, "default"), found, {})
+            yield from of_jsonschema(one.source, (*path, "default"), found)
         if (component := schema.get("x-max-failure-domains")) and component not in one.service.components:
             fix = choose(str(component), one.service.components)
             yield one.source.finding(
                 (*path, "x-max-failure-domains"), f"there is no component {component} in this service", fix=fix
             )
-    for old, new in one.service.renamed.items():
-        yield from one.known(("renamed", old), "setting", new, one.service.settings)
 
 
 def _service(one: Loaded, names: _Names) -> Iterator[Finding]:
@@ -122,6 +115,9 @@ def _service(one: Loaded, names: _Names) -> Iterator[Finding]:
         yield from one.known(("needs", index), "service", name, names.services)
     for name, image in service.images.items():
         yield from one.known(("images", name, "parent"), "image", image.parent, names.images)
+    for name, user in service.users.items():
+        for index, group in enumerate(user.groups):
+            yield from one.known(("users", name, "groups", index), "group in the UID table", group, names.groups)
     jobs = {job.name for job in service.jobs}
     kinds = {kind for one_of in service.resources for kind in (one_of.kind, one_of.kind.partition(".")[2])}
     for number, job in enumerate(service.jobs):
@@ -133,7 +129,7 @@ def _service(one: Loaded, names: _Names) -> Iterator[Finding]:
         for index, kind in enumerate(job.resources):
             yield from one.known((*at, "resources", index), "resource of this kind in this service", kind, kinds)
         yield from one.known((*at, "user"), "user in the UID table", job.user, names.users)
-        yield from one.file((*at, "entry"), job.entry)
+        yield from one.file((*at, "entry"), job.entry, "templates", "programs")
     for index, resource in enumerate(service.resources):
         yield from one.known(("resources", index, "kind"), "owner of the kind", resource.kind, names.kinds)
         yield from one.known(("resources", index, "secret"), "secret", resource.secret, names.secrets)
@@ -150,7 +146,7 @@ def _component(one: Loaded, at: PathTuple, component: Component, names: _Names) 
     yield from one.known((*at, "user"), "user in the UID table", component.user, names.users)
     before = list(takewhile(lambda name: name != at[-1], one.service.components))
     yield from one.known((*at, "beside"), "component of this service before it", component.beside, before)
-    yield from one.file((*at, "entry"), component.entry)
+    yield from one.file((*at, "entry"), component.entry, "templates", "programs")
     for index, need in enumerate(component.needs):
         yield from one.known((*at, "needs", index, "component"), "component", need.component, names.components)
     for index, spec in enumerate(component.files):
@@ -158,23 +154,27 @@ def _component(one: Loaded, at: PathTuple, component: Component, names: _Names) 
         yield from one.known((*where, "secret"), "secret", spec.secret, names.secrets)
         yield from one.known((*where, "user"), "user in the UID table", spec.user, names.users)
         yield from one.known((*where, "group"), "group in the UID table", spec.group, names.groups)
-        yield from one.file((*where, "template"), spec.template)
+        yield from _template(one, (*where, "template"), spec.template, names)
     for index, folder in enumerate(component.data):
         yield from one.known((*at, "data", index, "user"), "user in the UID table", folder.user, names.users)
     for index, mount in enumerate(component.mounts):
         yield from one.known((*at, "mounts", index, "user"), "user in the UID table", mount.user, names.users)
     if component.tls:
         yield from one.known((*at, "tls", "user"), "user in the UID table", component.tls.user, names.users)
-    for index, name in enumerate(component.hooks):
-        yield from one.file((*at, "hooks", index), name, "hooks")
     yield from _ports(one, at, component)
+
+
+def _template(one: Loaded, at: PathTuple, name: str, names: _Names) -> Iterator[Finding]:
+    if (shared := SHARED_FILE.fullmatch(name)) and shared[1] in names.folders:
+        yield from replace(one, folder=names.folders[shared[1]]).file(at, shared[3], shared[2])
+    else:
+        yield from one.file(at, name, "templates", "programs")
 
 
 def _ports(one: Loaded, at: PathTuple, component: Component) -> Iterator[Finding]:
     ports = {port.name for port in component.ports}
     yield from one.known((*at, "health", "tcp"), "port in this component", component.health.tcp, ports)
     yield from one.known((*at, "health", "http"), "port in this component", component.health.http, ports)
-    yield from one.known((*at, "metrics"), "port in this component", component.metrics, ports)
     for index, port in enumerate(component.ports):
         where = (*at, "ports", index)
         yield from one.known((*where, "network"), "network", port.network, NETWORK_NAMES)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,10 @@ from pydantic import ValidationError
 from scs_deploy.catalogue.checks import Loaded, cross_check
 from scs_deploy.catalogue.service import Component, Service
 from scs_deploy.catalogue.setting_formats import FORMATS
+from scs_deploy.catalogue.users import UserTable, system_users
+from scs_deploy.catalogue.words import Words, mistakes, offered, with_carriers, written_out
 from scs_deploy.documents.findings import of_pydantic
-from scs_deploy.documents.source import scan_yaml
+from scs_deploy.documents.source import Source, scan_yaml
 from scs_deploy.errors import Finding, InputError
 
 FILE = "service.yml"
@@ -29,6 +31,7 @@ class Catalogue:
     folders: dict[str, Path] = field(repr=False)
     components: dict[str, str] = field(repr=False)
     """Component name -> name of its service."""
+    users: UserTable = field(repr=False)
     _memo: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     def component(self, name: str) -> tuple[Service, Component]:
@@ -64,42 +67,59 @@ def load_catalogue(search: Sequence[Path]) -> Catalogue:
     Raises ``InputError`` with everything that is wrong in any ``service.yml``.
     """
     findings: list[Finding] = []
-    loaded: dict[str, Loaded] = {}
+    sources: dict[str, tuple[Path, Source]] = {}
     for root in search:
         for path in sorted(Path(root).glob(f"*/{FILE}")):
-            if (one := _load(path, findings)) is None:
-                continue
-            if first := loaded.get(one.service.name):
-                why = f"it is already in {first.source.name}"
-                findings.append(
-                    one.source.finding(
-                        ("name",), f"the service {one.service.name} is given twice", why=why, fix="rename one"
-                    )
-                )
-                continue
-            loaded[one.service.name] = one
+            source = scan_yaml(path)
+            findings += source.findings
+            name = source.data.get("name") if isinstance(source.data, dict) else None
+            if isinstance(name, str) and name in sources:
+                why = f"it is already in {sources[name][1].name}"
+                what = f"the service {name} is given twice"
+                findings.append(source.finding(("name",), what, why=why, fix="rename one"))
+            elif source.root is not None or not source.findings:
+                sources[name if isinstance(name, str) else str(path)] = (path.parent, source)
+    words = offered({name: source for name, (_, source) in sources.items()})
+    loaded: dict[str, Loaded] = {}
+    for name, (folder, source) in sources.items():
+        wrong = list(mistakes(source, words))
+        findings += wrong
+        if not wrong and (service := _model(source, words, findings)):
+            loaded[name] = Loaded(service, folder, source)
     if not findings:
-        findings = list(cross_check(loaded))
+        whole = with_carriers({name: one.service for name, one in loaded.items()})
+        loaded = {name: replace(one, service=whole[name]) for name, one in loaded.items()}
+    users = _users(loaded, findings)
+    findings = findings or list(cross_check(loaded, users))
     if findings:
         raise InputError(findings)
     return Catalogue(
         {name: one.service for name, one in loaded.items()},
         {name: one.folder for name, one in loaded.items()},
         {component: name for name, one in loaded.items() for component in one.service.components},
+        users,
     )
 
 
-def _load(path: Path, findings: list[Finding]) -> Loaded | None:
-    source = scan_yaml(path)
-    findings += source.findings
-    if source.root is None and source.findings:
-        return None
+def _users(loaded: dict[str, Loaded], findings: list[Finding]) -> UserTable:
+    """The users of all services and of none."""
+    table = system_users()
+    for one in loaded.values():
+        users, groups = one.service.users, one.service.groups
+        for name, what in table.clashes(users, groups):
+            path = ("users" if name in users else "groups", name)
+            findings.append(one.source.finding(path, what, fix="give it a name and a number of its own", key=True))
+        table = table.joined(users, groups)
+    return table
+
+
+def _model(source: Source, words: Words, findings: list[Finding]) -> Service | None:
+    data = written_out(source.data, words)
     try:
-        service = Service.model_validate(source.data)
+        return Service.model_validate(data)
     except ValidationError as error:
-        findings += of_pydantic(source, error, _schema(), {})
+        findings += of_pydantic(replace(source, data=data), error, _schema(), {})
         return None
-    return Loaded(service, path.parent, source)
 
 
 @cache

@@ -5,12 +5,17 @@ String values marked *(template)* are Jinja2 and see the context documented in `
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from scs_deploy.catalogue.users import User
+
 Name = str
-Scope = Literal["same-node", "any", "quorum", "all"]
+Scope = Literal["", "same-node", "any", "quorum", "all"]
+SHARED_FILE = re.compile(r"([^/]+)/(templates|programs)/(.+)")
+"""How a description names a file of another role."""
 
 
 class Description(BaseModel):
@@ -59,7 +64,14 @@ class ConfigFile(Description):
     A secret whose value is a mapping becomes a folder with one file per key.
     """
 
-    template: str = Field("", description="File below the role's templates/ folder")
+    template: str = Field(
+        "",
+        description="File below the role's templates/, or below programs/, which is taken as it is; of another role by "
+        "<service>/templates/<file>",
+    )
+    values: dict[str, Any] = Field(
+        {}, description="What a template that serves several files sees as ``values`` (texts are templates)"
+    )
     secret: Name = Field("", description="Name of a secret instead of a template")
     target: str = Field(description="Path inside the container; for a host component, on the node")
     format: Literal["ini", "uwsgi", "ceph", "my", "yaml", "json", "python", "raw"] = Field(
@@ -77,6 +89,11 @@ class ConfigFile(Description):
         "there is (template)",
     )
     jobs_only: bool = Field(False, description="Only the containers of jobs that share this component's files see it")
+
+    @property
+    def name(self) -> str:
+        """How an operator's change names it, besides its target: the template without folders."""
+        return self.template.rpartition("/")[2]
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -111,10 +128,19 @@ class Health(Description):
 
 
 class Need(Description):
-    """What must be healthy before an instance of this component is started."""
+    """What must be healthy before an instance of this component is started; a name alone will do."""
 
     component: Name
-    scope: Scope = "any"
+    scope: Scope = Field(
+        "",
+        description="same-node: its members on the same node; any, quorum, all: one of its members, more than half of them, all "
+        "that change. Default: a quorum of those that vote, else any; all of a host part",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_name_alone(cls, said: Any) -> Any:
+        return {"component": said} if isinstance(said, str) else said
 
 
 class Frontend(Description):
@@ -166,7 +192,7 @@ class Port(Description):
 
 
 class Limits(Description):
-    nofile: int = 0
+    nofile: int = Field(16384, description="Open files; 0 leaves it to the engine")
     nproc: int = 0
     memory: str = Field("", description="Such as 512m (template); applied where the node's facts say it can be")
     shm: str = ""
@@ -194,6 +220,17 @@ class Reload(Description):
     command: tuple[str, ...] = Field((), description="Inside the container (template)")
 
 
+class Cluster(Description):
+    """Members that form a cluster once and join it ever after; the entry script of a new member waits for one or the other."""
+
+    member_when: str = Field(
+        description="Host path, with wildcards (template): a folder, or a file that is not empty, there is where a member has data"
+    )
+    order: str = Field(
+        description="Host path below /run (template) of a file that makes the next start form the cluster, and is used up by it"
+    )
+
+
 class Job(Description):
     """A one-shot container; it runs again when ``digest`` of what it depends on changed, so it must be re-runnable."""
 
@@ -202,7 +239,9 @@ class Job(Description):
         "", description="Whose image, files, user and mounts it uses; default: the first of ``before``"
     )
     command: tuple[str, ...] = Field((), description="(template)")
-    entry: str = Field("", description="Script below the role's templates/ that runs instead of the command (template)")
+    entry: str = Field(
+        "", description="Script of the role's programs/, or templates/, that runs instead of the command"
+    )
     depends: tuple[Literal["image", "config", "secrets", "packages"], ...] = Field(
         ("packages",),
         description="What its identity is made of, besides its command; secrets are those of files with jobs_only",
@@ -240,7 +279,9 @@ class Resource(Description):
 class ResourceOwner(Description):
     """The component that keeps resources of some kinds; its first instance is their home node."""
 
-    kinds: tuple[str, ...]
+    kinds: tuple[str, ...] = Field(
+        description="In the order in which they are made, so that what a kind names is there before it"
+    )
     component: Name
     context: dict[str, str] = Field({}, description="What the reconciler is given (templates; may hold secrets)")
     accounts: dict[str, tuple[str, ...]] = Field(
@@ -268,7 +309,7 @@ class Secret(Description):
 class Tls(Description):
     """A certificate of the internal CA, placed below TLS_TARGET as ca.pem, cert.pem, key.pem and bundle.pem."""
 
-    user: str = "root"
+    user: str = Field("", description="Owner, by its name in the UID table; default: the component's user")
     vips: bool = Field(False, description="The names and addresses of the VIPs are added to the certificate")
     names: tuple[str, ...] = Field((), description="More DNS names (template)")
     effect: Literal["restart", "reload"] = "restart"
@@ -313,7 +354,9 @@ class Component(Description):
     each: Each | None = None
     image: Name = ""
     command: tuple[str, ...] = Field((), description="(template)")
-    entry: str = Field("", description="Script below the role's templates/ that runs instead of the command (template)")
+    entry: str = Field(
+        "", description="Script of the role's programs/, or templates/, that runs instead of the command"
+    )
     user: str = Field("root", description="User inside the container, by its name in the UID table")
     environment: dict[str, str] = Field({}, description="(template)")
     capabilities: tuple[str, ...] = ()
@@ -341,11 +384,14 @@ class Component(Description):
     needs: tuple[Need, ...] = ()
     demands: tuple[Demand, ...] = ()
     ports: tuple[Port, ...] = ()
-    hooks: tuple[Literal["probe", "form", "join", "recover", "drain", "backup"], ...] = ()
+    cluster: Cluster | None = None
     balances: bool = Field(
         False, description="Offers the frontends of all ports: it learns of a check_port when who answers there runs"
     )
-    metrics: str = Field("", description="Name of the port that Prometheus may scrape")
+    carries_frontends: bool = Field(
+        False,
+        description="Frontends are reached through it: whoever needs a component that has one, or is asked at its own, needs this too",
+    )
     one_way: OneWay | None = None
     pause: str = Field("", description="What a restart interrupts, for the plan: such as 'API requests fail for 2 s'")
     packages: tuple[str, ...] = Field((), description="Host components: Debian packages of the node")
@@ -378,6 +424,17 @@ class Component(Description):
         return self
 
 
+class Offer(Description):
+    """A word for others: a piece of a description that they write out by ``uses``."""
+
+    about: str
+    parameters: dict[Name, Any] = Field(
+        {},
+        description="With their defaults, which may name those before them; null: must be given. ``service`` is always there",
+    )
+    gives: dict[str, Any] = Field(description="In it ``$name`` stands for a parameter")
+
+
 class Service(Description):
     """One ``service.yml``."""
 
@@ -386,11 +443,20 @@ class Service(Description):
     summary: str
     enabled: bool = Field(True, description="Deployed unless the region says otherwise")
     needs: tuple[Name, ...] = Field((), description="Services that must be enabled too")
+    uses: dict[str, dict[str, Any] | tuple[dict[str, Any], ...]] = Field(
+        {},
+        description="Words of other services (``<owner>.<word>``) with their parameters; several of them for several uses",
+    )
+    offers: dict[Name, Offer] = {}
+    defaults: dict[str, Any] = Field({}, description="What all containers of this service have that say nothing else")
     settings: dict[str, dict[str, Any]] = Field(
         {}, description="JSON Schema properties, each with default and description"
     )
-    renamed: dict[str, str] = Field({}, description="Settings of earlier formats and their successors")
     secrets: dict[Name, Secret] = {}
+    users: dict[Name, User] = Field(
+        {}, description="Accounts with numbers of their own, which are never changed: data on nodes is owned by them"
+    )
+    groups: dict[Name, int] = Field({}, description="Groups that are not those of a user, with their numbers")
     images: dict[Name, Image] = {}
     components: dict[Name, Component]
     jobs: tuple[Job, ...] = ()

@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from scs_deploy.catalogue.load import load_catalogue
-from scs_deploy.catalogue.release import load_release, load_users
+from scs_deploy.catalogue.release import load_release
 from scs_deploy.cli.common import err, out
 from scs_deploy.errors import InputError
 from scs_deploy.images import Event, Options, build, guest, labels, layout, read_lock, write_lock
@@ -181,7 +181,7 @@ def list_command(
         image.id: image.labels.get(labels.CREATED, image.created) for image in find_engine().images(labels.RECIPE)
     }
     rows = []
-    for name, recipe in recipes(catalogue, release, load_users()).items():
+    for name, recipe in recipes(catalogue, release).items():
         image = locked.get(name)
         state = "not built" if image is None else "ready" if image.id in stored else "missing"
         rows.append(

@@ -196,7 +196,7 @@ RENAMED: dict[str, str] = {
     "overrides": "config",
     "timeout_factor": "patience",
 }
-"""Keys of earlier formats, and what other tools call them, with what they are called here."""
+"""What other tools call keys, with what they are called here."""
 
 NOT_YET = {
     "bmc": "nothing controls the power of machines",

@@ -87,9 +87,7 @@ def of_pydantic(
             yield source.finding(path, what, fix=str(context.get("fix", "")) or "correct the value", key=is_key)
 
 
-def of_jsonschema(
-    source: Source, base: PathTuple, errors: Iterable[jsonschema.ValidationError], renamed: Mapping[str, str]
-) -> Iterator[Finding]:
+def of_jsonschema(source: Source, base: PathTuple, errors: Iterable[jsonschema.ValidationError]) -> Iterator[Finding]:
     """Findings of settings that were checked against a JSON Schema; ``base`` is where the settings stand."""
     for error in errors:
         path = (*base, *error.absolute_path)
@@ -98,7 +96,7 @@ def of_jsonschema(
         if error.validator == "additionalProperties" and isinstance(error.instance, Mapping):
             known = schema.get("properties", {})
             for name in sorted(set(error.instance) - set(known)):
-                yield unknown_key(source, (*path, name), {"properties": known}, renamed, parent=())
+                yield unknown_key(source, (*path, name), {"properties": known}, {}, parent=())
         elif error.validator == "enum":
             options = [str(option) for option in allowed]
             yield source.finding(

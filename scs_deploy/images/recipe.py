@@ -11,8 +11,9 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Protocol
 
-from scs_deploy.catalogue.release import Release, UserTable
+from scs_deploy.catalogue.release import Release
 from scs_deploy.catalogue.service import Service
+from scs_deploy.catalogue.users import UserTable
 from scs_deploy.errors import Finding, InputError
 
 FORMAT = 1
@@ -55,6 +56,9 @@ class HasServices(Protocol):
     @property
     def services(self) -> Mapping[str, Service]: ...
 
+    @property
+    def users(self) -> UserTable: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
@@ -79,7 +83,7 @@ class Recipe:
         return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
 
 
-def recipes(catalogue: HasServices, release: Release, users: UserTable) -> dict[str, Recipe]:
+def recipes(catalogue: HasServices, release: Release) -> dict[str, Recipe]:
     """All images of the catalogue and the layers they start from, parents first.
 
     Layers for another suite than the release's are called ``<layer>-<suite>``. Raises InputError with every finding.
@@ -106,13 +110,13 @@ def recipes(catalogue: HasServices, release: Release, users: UserTable) -> dict[
             )
             continue
         if parent in LAYERS:
-            below = layers(parent, suite, release, users)
+            below = layers(parent, suite, release, catalogue.users)
             found |= {layer.name: layer for layer in below}
             parent = below[-1].name
         found[name] = Recipe(name, parent, tuple(sorted(image.packages)), image.commands, suite=suite)
     if findings:
         raise InputError(findings)
-    return found or {layer.name: layer for layer in layers("base", release.suite, release, users)}
+    return found or {layer.name: layer for layer in layers("base", release.suite, release, catalogue.users)}
 
 
 def with_parents(names: Sequence[str], known: Mapping[str, Recipe]) -> dict[str, Recipe]:
@@ -147,7 +151,7 @@ def openstack_files() -> dict[str, str]:
 
 def account_lines(users: UserTable) -> dict[str, str]:
     """The UID table as lines to append: account file -> text. Passwords are locked."""
-    ours = {name: user for name, user in users.users.items() if not user.builtin}
+    ours = users.accounts
     members: dict[str, list[str]] = {}
     for name, user in ours.items():
         for group in user.groups:

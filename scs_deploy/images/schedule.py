@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Literal
 
 from scs_deploy.catalogue import names
-from scs_deploy.catalogue.release import Release, load_users
+from scs_deploy.catalogue.load import load_catalogue
+from scs_deploy.catalogue.release import Release
 from scs_deploy.images import labels
 from scs_deploy.images.builder import Builder, packages_of, sweep
 from scs_deploy.images.lock import LockedImage
@@ -21,7 +22,7 @@ from scs_deploy.images.mirror import proxies, usable_sources
 from scs_deploy.images.recipe import HasServices, Recipe, layers, recipes, with_parents
 from scs_deploy.machine.engine import Engine, StoredImage, find_engine
 from scs_deploy.machine.locks import locked
-from scs_deploy.machine.paths import cache_dir
+from scs_deploy.machine.paths import cache_dir, roles_search
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ def build(
 
     Raises InputError for unknown names, DeployError for the first image that fails (finished ones are kept), Interrupted.
     """
-    known = recipes(catalogue, release, load_users())
+    known = recipes(catalogue, release)
     return build_recipes(
         with_parents(images, known), release, progress=progress, options=options or Options(), engine=engine
     )
@@ -241,4 +242,5 @@ def _result(name: str, image_id: str, release: Release, engine: Engine, cache: P
 
 
 def _shared_layers(release: Release) -> dict[str, Recipe]:
-    return {layer.name: layer for layer in layers("openstack", release.suite, release, load_users())}
+    users = load_catalogue(roles_search()).users
+    return {layer.name: layer for layer in layers("openstack", release.suite, release, users)}

@@ -23,7 +23,7 @@ from scs_deploy.operations.plan import Planned, compared
 from scs_deploy.operations.site import Site
 from scs_deploy.operations.store import Store
 from scs_deploy.plan import drift
-from scs_deploy.plan.plan import Plan, Step, Wave
+from scs_deploy.plan.plan import Enough, Plan, Step, Wave
 from scs_deploy.render.digests import seal
 from scs_deploy.secrets import Vault, pki
 from scs_deploy.secrets.placeholders import Resolver
@@ -172,7 +172,11 @@ def legs(waves: Sequence[Wave]) -> list[Leg]:
     joined: list[Leg] = []
     for wave in waves:
         before = joined[-1] if joined else None
-        if before and len(wave.nodes) == 1 and before.nodes == wave.nodes:
+        inside = {step.id for step in before.steps} if before else set()
+        asks = any(
+            inside & {*group.steps} for step in wave.steps for group in step.enough
+        )  # which the node cannot judge
+        if before and len(wave.nodes) == 1 and before.nodes == wave.nodes and not asks:
             joined[-1] = Leg(before.number, (*before.steps, *wave.steps), wave.number)
         else:
             joined.append(Leg(wave.number, wave.steps, wave.number))
@@ -205,6 +209,7 @@ def _possible(leg: Leg, results: dict[str, Result], lost: tuple[str, ...], log: 
     ready: list[Step] = []
     for step in leg.steps:
         by: tuple[str, ...] = tuple(need for need in step.needs if need in results and results[need].status != "ok")
+        by += tuple(one for group in step.enough for one in _lacking(group, results) if one not in by)
         by = by or (() if step.refused else lost)
         if by:
             results[step.id] = Result(step, "blocked", by=by)
@@ -215,6 +220,13 @@ def _possible(leg: Leg, results: dict[str, Result], lost: tuple[str, ...], log: 
         else:
             ready.append(step)
     return Leg(leg.number, tuple(ready), leg.last)
+
+
+def _lacking(group: Enough, results: Mapping[str, Result]) -> Sequence[str]:
+    """Return the steps that leave too few members up; none where enough are."""
+    bad = [name for name in group.steps if name in results and results[name].status != "ok"]
+    still = [name for name in bad if results[name].status == "blocked" and name in group.up]
+    return bad if group.others + len(group.steps) - len(bad) + len(still) < group.least else []
 
 
 def _refusal(step: Step) -> dict[str, str]:

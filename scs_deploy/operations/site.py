@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 
 from scs_deploy.catalogue.load import Catalogue, load_catalogue
-from scs_deploy.catalogue.release import load_users
 from scs_deploy.catalogue.service import Secret
 from scs_deploy.errors import InputError, UsageError
 from scs_deploy.machine import paths
@@ -34,7 +33,7 @@ class Site:
 
     @classmethod
     def of(cls, region: Region, catalogue: Catalogue, placement: Placement, templates: TemplateSet) -> Site:
-        topology = Topology(region, catalogue, placement, load_users())
+        topology = Topology(region, catalogue, placement)
         return cls(region, catalogue, placement, order_of(catalogue, placement), topology, templates)
 
     @property

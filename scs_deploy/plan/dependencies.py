@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import graphlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from scs_deploy.catalogue.load import Catalogue
-from scs_deploy.catalogue.service import Need
+from scs_deploy.catalogue.service import Need, Scope
 from scs_deploy.errors import InputError
 from scs_deploy.region.placement import Placement
 
@@ -39,9 +39,18 @@ Graph = dict[str, dict[str, bool]]
 class Order:
     """Levels (0 first) and what comes before every key."""
 
-    def __init__(self, graph: Graph, awaited: Mapping[str, frozenset[str]] | None = None) -> None:
-        """``awaited``: what a key waits for where that changes too, without needing what that needs."""
-        self.graph, self._awaited = graph, awaited or {}
+    def __init__(
+        self,
+        graph: Graph,
+        awaited: Mapping[str, frozenset[str]] | None = None,
+        said: Mapping[tuple[str, str], Scope] | None = None,
+        usual: Mapping[str, Scope] | None = None,
+    ) -> None:
+        """``awaited``: what a key waits for where that changes too, without needing what that needs.
+
+        ``said``: how much of a component (second) a key (first) needs; ``usual``: what others need of it.
+        """
+        self.graph, self._awaited, self._said, self._usual = graph, awaited or {}, said or {}, usual or {}
         whole = {key: {*graph.get(key, ()), *self._awaited.get(key, ())} for key in {*graph, *self._awaited}}
         try:
             ordered = list(graphlib.TopologicalSorter(whole).static_order())
@@ -55,6 +64,12 @@ class Order:
         for key in ordered:
             self.level[key] = max((self.level[before] + 1 for before in whole.get(key, ())), default=0)
         self._needed: dict[str, tuple[frozenset[str], frozenset[str]]] = {}
+
+    def scope(self, key: str, before: str) -> Scope:
+        """Return how much of what comes before a key must have succeeded, on all nodes together."""
+        if before in self._awaited.get(key, ()):
+            return "all"
+        return self._said.get((key, before)) or self._usual.get(before, "all")
 
     def predecessors(self, key: str) -> set[str]:
         """Return everything that comes before a key."""
@@ -107,7 +122,25 @@ def order_of(catalogue: Catalogue, placement: Placement) -> Order:
     for name in sorted(services):
         _add_jobs(graph, catalogue, name, deployed)
         _add_resources(graph, catalogue, name, deployed)
-    return Order(graph, awaited)
+    return Order(
+        graph,
+        awaited,
+        dict(_said(catalogue, services)),
+        {component(name): _usual(catalogue, name) for name in deployed},
+    )
+
+
+def _said(catalogue: Catalogue, services: Iterable[str]) -> Iterator[tuple[tuple[str, str], Scope]]:
+    for service in services:
+        spec = catalogue.services[service]
+        needs = [(component(name), one.needs) for name, one in spec.components.items()]
+        for key, these in [*needs, *((job(one.name), one.needs) for one in spec.jobs)]:
+            yield from (((key, component(need.component)), need.scope) for need in these if need.scope)
+
+
+def _usual(catalogue: Catalogue, name: str) -> Scope:
+    spec = catalogue.component(name)[1]
+    return "all" if spec.kind == "host" else "quorum" if spec.quorum else "any"
 
 
 def _answering_checks(catalogue: Catalogue, deployed: set[str]) -> frozenset[str]:

@@ -29,6 +29,19 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Enough:
+    """Members of a component of which ``least`` must be up: the rest of them may have failed."""
+
+    steps: tuple[Id, ...]
+    """Steps of this plan that change members, which are up when they have succeeded."""
+    up: tuple[Id, ...]
+    """Those among them whose members are up now, and stay so while they are not begun."""
+    others: int
+    """Members that are up and not changed."""
+    least: int
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One thing done on one node; ``needs`` names steps of this plan that must have succeeded."""
 
@@ -50,6 +63,7 @@ class Step:
     """It begins the cluster: its hook ``form`` runs before it is started."""
     pause: str = ""
     needs: tuple[Id, ...] = ()
+    enough: tuple[Enough, ...] = ()
     write: tuple[str, ...] = ()
     delete: tuple[str, ...] = ()
     identity: str = ""

@@ -8,7 +8,7 @@ from dataclasses import replace
 from scs_deploy.catalogue.ids import Id
 from scs_deploy.plan import dependencies
 from scs_deploy.plan.inputs import Inputs
-from scs_deploy.plan.plan import Step, Wave
+from scs_deploy.plan.plan import Enough, Step, Wave
 from scs_deploy.plan.resources import deletes
 from scs_deploy.render.desired import Desired
 
@@ -65,14 +65,32 @@ def with_needs(steps: Sequence[Step], inputs: Inputs) -> list[Step]:
     for step in steps:
         local, everywhere = inputs.order.needed(_key(step))
         before = [one for key in local for one in found.get(key, {}).get(step.node, ())]
-        before += [one for key in everywhere for group in found.get(key, {}).values() for one in group]
+        enough = []
+        for key in sorted(everywhere):
+            group = [one for steps_there in found.get(key, {}).values() for one in steps_there]
+            if group and (some := _enough(inputs.order.scope(_key(step), key), group, inputs)):
+                enough.append(some)
+                group = [one for one in group if step.kind == "resources" and one.node == step.node]
+            before += group
         needs = {one.id for one in before if one.kind != "image" or one.identity == images.get(step.whole)}
         if _removes_host_part(step):
             needs |= leaving.get(step.node, set())
         if deletes(step):
             needs |= ending
-        done.append(replace(step, needs=tuple(sorted(needs))))
+        done.append(replace(step, needs=tuple(sorted(needs)), enough=tuple(enough)))
     return done
+
+
+def _enough(scope: str, group: Sequence[Step], inputs: Inputs) -> Enough | None:
+    """Of a component whose members these steps change; None where each of them must succeed, as there is no other member."""
+    desired = inputs.sealed.desired
+    members = [one for each in desired.instances.values() for one in each if one.component == group[0].component]
+    if scope not in {"any", "quorum"} or not members or members[0].members < 2:
+        return None
+    up = {one.id for one in members if (seen := inputs.seen(one.node, one.name)) and seen.healthy}
+    ids = {step.id for step in group}
+    least = members[0].members // 2 + 1 if scope == "quorum" else 1
+    return Enough(tuple(sorted(ids)), tuple(sorted(ids & up)), len(up - ids), least)
 
 
 def batched(steps: Sequence[Step], inputs: Inputs) -> list[Step]:

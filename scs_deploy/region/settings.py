@@ -52,7 +52,7 @@ def _part(source: Source, at: PathTuple, data: Any, catalogue: Catalogue) -> Ite
             continue
         if isinstance(settings := values.get("settings"), Mapping):
             errors = catalogue.settings_validator(name).iter_errors(settings)
-            yield from of_jsonschema(source, (*path, "settings"), errors, service.renamed)
+            yield from of_jsonschema(source, (*path, "settings"), errors)
         if isinstance(config := values.get("config"), Mapping):
             for target, override in config.items():
                 yield from _override(source, (*path, "config", target), service, target, override)
@@ -86,7 +86,7 @@ def _files(service: Service) -> dict[str, str]:
     for component in service.components.values():
         for spec in component.files:
             if spec.template:
-                found[spec.target] = found[spec.template] = spec.format
+                found[spec.target] = found[spec.name] = spec.format
     return found
 
 

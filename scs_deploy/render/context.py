@@ -9,7 +9,6 @@ from typing import Any
 
 from scs_deploy.catalogue import names
 from scs_deploy.catalogue.load import Catalogue
-from scs_deploy.catalogue.release import UserTable
 from scs_deploy.catalogue.service import Component, Frontend, Port, Service
 from scs_deploy.errors import InputError
 from scs_deploy.region import vips
@@ -126,8 +125,9 @@ class Exposed:
 class Topology:
     """What all instances of a region share: who is where, and which ports they offer."""
 
-    def __init__(self, region: Region, catalogue: Catalogue, placement: Placement, users: UserTable) -> None:
-        self.region, self.catalogue, self.placement, self.users = region, catalogue, placement, users
+    def __init__(self, region: Region, catalogue: Catalogue, placement: Placement) -> None:
+        self.region, self.catalogue, self.placement = region, catalogue, placement
+        self.users = catalogue.users
         self.nodes = tuple(node for node in region.nodes if node.state != "absent")
         self.by_name = {node.name: node for node in self.nodes}
         self._peers: dict[str, tuple[Peer, ...]] = {}

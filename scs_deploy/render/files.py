@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 from scs_deploy.catalogue import names
 from scs_deploy.catalogue.service import ConfigFile, Job
 from scs_deploy.documents.config_formats import FORMATS
@@ -16,6 +19,7 @@ from scs_deploy.secrets.placeholders import OPEN, bare, certificate_name, refere
 ENTRY = "/scs-entry"
 """Where an entry script is mounted."""
 
+_MEMBER = (Path(__file__).parents[1] / "ansible_collections/scs/node/programs/member.py").read_text(encoding="utf-8")
 
 _OPENSSL = """\
 # Written by scs-deploy.
@@ -59,9 +63,9 @@ def config_files(scope: Scope) -> list[File]:
 def _config_file(scope: Scope, spec: ConfigFile) -> File:
     uid, gid = _owner_ids(scope, spec)
     target = scope.string(spec.target)
-    text = scope.text(spec.template)
+    text = scope.text(spec.template, spec.values)
     changes = scope.node.services[scope.placed.service].config
-    override = changes.get(target) or changes.get(spec.template)
+    override = changes.get(target) or changes.get(spec.name)
     if override:
         text = overrides.merge(text, spec.format, override, where=f"services.{scope.service.name}.config[{target}]")
     if spec.verify and OPEN in text:
@@ -156,7 +160,8 @@ def tls_files(scope: Scope) -> list[File]:
     if tls is None:
         return []
     users = scope.given.topology.users
-    uid, gid = users.uid(tls.user), users.gid(tls.user)
+    owner = tls.user or scope.component.user
+    uid, gid = users.uid(owner), users.gid(owner)
     folder = f"{scope.folder}{names.TLS_TARGET}"
     value = reference(certificate_name(scope.node.name, scope.placed.name))
     return [
@@ -178,19 +183,17 @@ def openssl_file(scope: Scope) -> list[File]:
 
 
 def hook_files(scope: Scope) -> list[File]:
-    """Return the scripts that the node runs around changes of the instance."""
-    texts = scope.given.templates.texts
+    """Return the hooks of a cluster's member, which the node runs: one program under two names, and what it must know."""
+    cluster = scope.component.cluster
+    if cluster is None:
+        return []
+    known = {"member_when": scope.string(cluster.member_when), "order": scope.string(cluster.order)}
+    texts = {"probe": _MEMBER, "form": _MEMBER, "cluster.json": f"{json.dumps(known)}\n"}
     return [
         File(
-            f"{scope.folder}/hooks/{hook}",
-            texts[f"{scope.placed.service}/hooks/{hook}"],
-            "0755",
-            0,
-            0,
-            "none",
-            bookkeeping=True,
+            f"{scope.folder}/hooks/{name}", text, "0755" if text is _MEMBER else "0644", 0, 0, "none", bookkeeping=True
         )
-        for hook in scope.component.hooks
+        for name, text in texts.items()
     ]
 
 
@@ -203,7 +206,9 @@ def folders(scope: Scope) -> tuple[list[Folder], list[Folder]]:
         for data in component.data
     ]
     if component.tls:
-        keep.append(Folder(f"{scope.folder}{names.TLS_TARGET}", "0750", 0, users.gid(component.tls.user)))
+        keep.append(
+            Folder(f"{scope.folder}{names.TLS_TARGET}", "0750", 0, users.gid(component.tls.user or component.user))
+        )
     for spec in component.files:
         if spec.secret and scope.is_mapping(spec.secret):
             keep.append(Folder(f"{scope.folder}{spec.target}", "0750", *_owner_ids(scope, spec)))

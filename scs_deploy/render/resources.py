@@ -40,7 +40,7 @@ def items_of(given: Given, owners: Mapping[str, Owner]) -> tuple[Item, ...]:
     """Return what services want of owners; raises ``InputError`` for a kind that nobody keeps.
 
     An item that is missing here is deleted, so what is known of nodes must not matter: the first instance of a service says
-    what it wants, without facts.
+    what it wants, without facts. The items of a service stand in the order of their owner's kinds, in which they are made.
     """
     items: list[Item] = []
     for service in given.deployed():
@@ -48,8 +48,8 @@ def items_of(given: Given, owners: Mapping[str, Owner]) -> tuple[Item, ...]:
             continue
         scope = given.scope(next(one for one in given.topology.placement.placed if one.service == service.name))
         scope = replace(scope, context={**scope.context, **dict.fromkeys(FROM_FACTS, _NO_FACTS)})
-        for resource in service.resources:
-            items += _expand(scope, resource, owners)
+        own = [item for resource in service.resources for item in _expand(scope, resource, owners)]
+        items += sorted(own, key=lambda item: owners[item.owner].kinds.index(item.kind))
     return tuple(_under_their_names(items, given))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scs_deploy.catalogue import names
-from scs_deploy.catalogue.service import Component, DataFolder, Service
+from scs_deploy.catalogue.service import SHARED_FILE, Component, DataFolder, Service
 from scs_deploy.errors import InputError
 from scs_deploy.region.placement import Placed
 from scs_deploy.region.region import Node
@@ -113,9 +113,21 @@ class Scope:
         """Render a string of service.yml."""
         return self.given.templates.string(self.service.name, text, self.context)
 
-    def text(self, template: str) -> str:
-        """Render a template file of the service."""
-        return self.given.text(self.service.name, template, self.context)
+    def text(self, template: str, values: Mapping[str, Any] | None = None) -> str:
+        """Render a template file of the service, or of the one that its name begins with; a program is taken as it is."""
+        found = SHARED_FILE.fullmatch(template)
+        owner, name = (found[1], found[3]) if found else (self.service.name, template)
+        if (program := self.given.templates.texts.get(f"{owner}/programs/{name}")) is not None:
+            return program
+        context = (
+            {**self.context, "values": {key: self._value(one) for key, one in values.items()}}
+            if values
+            else self.context
+        )
+        return self.given.text(owner, name, context)
+
+    def _value(self, value: Any) -> Any:
+        return self.string(value) if isinstance(value, str) else value
 
     def host_path(self, target: str) -> str:
         """Where a file lies on the host that the instance sees as ``target``."""

@@ -1,4 +1,4 @@
-"""The texts of all roles, read once: templates, reconcilers and hooks; rendering afterwards touches at most its own cache."""
+"""The texts of all roles, read once: templates, programs and reconcilers; rendering afterwards touches at most its own cache."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from scs_deploy.documents.config_formats import literal, url
 from scs_deploy.errors import Finding, InputError
 from scs_deploy.secrets.placeholders import Reference
 
-FOLDERS = ("templates", "resources", "hooks")
+FOLDERS = ("templates", "programs", "resources")
 
 DAMAGED = (pickle.UnpicklingError, AttributeError, EOFError, ImportError, LookupError, OSError, TypeError, ValueError)
 """What pickle raises for a file that is not one of its own."""

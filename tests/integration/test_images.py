@@ -7,13 +7,16 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
 from scs_deploy.catalogue import names
-from scs_deploy.catalogue.release import load_release, load_users
+from scs_deploy.catalogue.load import load_catalogue
+from scs_deploy.catalogue.release import load_release
 from scs_deploy.catalogue.service import Component, Image, Service
+from scs_deploy.catalogue.users import UserTable
 from scs_deploy.errors import DeployError
 from scs_deploy.images import Event, Options, Recipe, build, build_recipe, labels
 from scs_deploy.images.script import PACKAGES_FILE
@@ -25,6 +28,7 @@ RELEASE = load_release("2025.1")
 @dataclass(frozen=True)
 class FixtureCatalogue:
     services: Mapping[str, Service]
+    users: UserTable = field(default_factory=lambda: load_catalogue([Path(__file__).parents[2] / "roles"]).users)
 
 
 def catalogue(**images: Image) -> FixtureCatalogue:
@@ -74,14 +78,14 @@ def built() -> dict[str, str]:
 
 @pytest.mark.parametrize("image", ACCOUNTS)
 def test_packages_keep_the_accounts_of_the_table(built: dict[str, str], image: str) -> None:
-    users = load_users()
+    users = CATALOGUE.users
     passwd = {line.split(":")[0]: line.split(":") for line in inside(built[image], "cat /etc/passwd").splitlines()}
     for name, home in ACCOUNTS[image].items():
         assert passwd[name][2:4] == [str(users.uid(name)), str(users.gid(name))]
         assert passwd[name][5] == home
     ours = {name for name, user in users.users.items() if not user.builtin}
     strangers = {name for name, line in passwd.items() if name not in ours and 100 <= int(line[2]) < 65534}
-    assert not strangers, "accounts with a dynamic number: add them to releases/users.yml"
+    assert not strangers, "accounts with a dynamic number: declare them in the service.yml they belong to"
 
 
 @pytest.mark.parametrize("image", CATALOGUE.services)

@@ -10,7 +10,6 @@ from typing import Any
 import yaml
 
 from scs_deploy.catalogue.load import Catalogue, load_catalogue
-from scs_deploy.catalogue.release import load_users
 from scs_deploy.region.load import parse_region
 from scs_deploy.region.placement import place
 from scs_deploy.region.region import Node, Region
@@ -103,7 +102,7 @@ def desired(model: Region, nic_of: Mapping[str, str] | None = None, **changed: A
 
 def render(model: Region, known: Mapping[str, Mapping[str, Any]]) -> Desired:
     """All that those nodes come to whose facts are known."""
-    topology = Topology(model, catalogue(), place(model, catalogue(), {}), load_users())
+    topology = Topology(model, catalogue(), place(model, catalogue(), {}))
     names = [name for service in catalogue().services.values() for name in service.images]
     images = {name: ImageChoice(f"id-{name}", f"localhost/{name}:1", "packages") for name in names}
     keys = {

@@ -166,6 +166,63 @@ def test_a_failed_gate_stops_the_next_failure_domain(region: Region):
     assert ["n2/store"] not in [steps for asked in region.asked for steps in asked.values()]
 
 
+def older(world: World, *instances: str) -> dict[str, dict]:
+    """What nodes say when these run with files of before."""
+    observed = world.observed()
+    for node in ("n1", "n2", "n3"):
+        for name in instances:
+            observed[node]["instances"][name]["running"]["start"] = "older"
+    return observed
+
+
+def test_a_quorum_serves_while_a_member_is_away(region: Region):
+    """Of three members one fails at its restart: the others stay as they were, and who needs a quorum goes on."""
+    region.fail = {"n1/store"}
+    found = statuses(region.apply(region.world.plan(older(region.world, "store", "app"))))
+    assert found == {
+        "n1/store": "failed", "n2/store": "blocked", "n3/store": "blocked",
+        "n1/app": "ok", "n2/app": "ok", "n3/app": "ok",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("other", ["was not healthy", "is unreachable"])
+def test_without_a_quorum_nobody_goes_on(region: Region, other: str):
+    observed = older(region.world, "store", "app")
+    plan_of = {"observed": observed}
+    if other == "was not healthy":
+        observed["n3"]["instances"]["store"] |= {"healthy": False}
+    else:
+        del observed["n3"]
+        plan_of["unreachable"] = {"n3": "no route"}
+        for node in ("n1", "n2"):
+            observed[node]["instances"]["store"]["running"]["start"] = region.world.sealed.start[f"{node}/store"]
+        observed["n1"]["instances"]["store"]["running"] = None
+    region.fail = {"n1/store"}
+    report = region.apply(region.world.plan(**plan_of))
+    found = statuses(report)
+    assert found["n1/store"] == "failed"
+    assert {found[f"{node}/app"] for node in ("n1", "n2")} == {"blocked"}
+    (blocked,) = [result for result in report.results if result.step.id == "n2/app"]
+    assert "n1/store" in blocked.by
+
+
+@pytest.mark.parametrize(("fail", "worker"), [({"n1/app"}, "ok"), ({"n1/app", "n2/app", "n3/app"}, "blocked")])
+def test_one_of_several_is_enough_where_none_votes(region: Region, fail: set[str], worker: str):
+    region.fail = fail
+    found = statuses(region.apply(fresh(region.world)))
+    assert {id_ for id_, status in found.items() if status == "failed"} == fail
+    assert found["n1/app-worker"] == worker
+
+
+def test_an_owner_changes_its_items_where_its_own_member_is_up(region: Region):
+    region.fail = {"n2/store"}
+    found = statuses(region.apply(fresh(region.world)))
+    assert found["n1/store resources of app"] == found["n3/app"] == "ok"
+    region.fail = {"n1/store"}
+    found = statuses(region.apply(fresh(region.world)))
+    assert found["n1/store resources of app"] == found["n3/app"] == "blocked"
+
+
 def test_an_unreachable_node_fails_its_own_steps(region: Region):
     region.unreachable = {"n4"}
     report = region.apply(fresh(region.world))

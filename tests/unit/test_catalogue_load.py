@@ -69,7 +69,6 @@ def test_a_component_twice_is_an_error(tmp_path: Path) -> None:
         ("keystone", "minimum: 60", "minimum: low", "must be a number"),
         ("keystone", "default: 3600", "default: 30", "not allowed here"),
         ("keystone", ", description: Life of a token in seconds", "", "description is missing"),
-        ("memcached", "memory: memory_mb", "memory: memory_md", "did you mean memory_mb?"),
         ("mariadb", "kinds: [database]", "kinds: [databases]", "no file resources/databases.py"),
         ("mariadb", "name: mariadb", "name: maria", "the folder is called mariadb"),
         (
@@ -127,3 +126,117 @@ def _made_up(folder: Path, name: str, component: str = "") -> Path:
         f"format: 1\nname: {name}\nsummary: Made up\ncomponents:\n  {component or name}:\n    kind: host\n    group: all\n"
     )
     return path
+
+
+OWNER = """\
+offers:
+  pot:
+    about: A pot for somebody
+    parameters: {lid: null, handles: [left], label: pot of $service}
+    gives:
+      settings:
+        strength: {type: integer, default: 5, maximum: 9, description: Spoons}
+      components:
+        $service:
+          group: control
+          image: $service
+          command: [brew, $label, --lid=$lid]
+          files: [{template: memcached/templates/shared.j2, target: /etc/pot, values: {handles: $handles}}]
+"""
+USER = """\
+format: 1
+name: tea
+summary: Tea
+uses:
+  memcached.pot: {lid: glass}
+settings:
+  strength: {maximum: 7}
+images:
+  tea: {packages: [tea]}
+defaults: {user: nobody, stop: {timeout: 3}}
+components:
+  tea:
+    files: [{template: own.j2, target: /etc/own}]
+  leaf:
+    group: control
+    image: tea
+    command: [sleep]
+    stop: {timeout: 4}
+    needs: [mariadb, {component: memcached, scope: same-node}]
+"""
+
+
+def _with_words(folder: Path, *changes: tuple[str, str]) -> list[Path]:
+    shutil.copytree(ROLES, folder / "a")
+    path = folder / "a/memcached/service.yml"
+    (folder / "a/memcached/templates").mkdir(exist_ok=True)
+    (folder / "a/memcached/templates/shared.j2").write_text("")
+    (folder / "b/tea/templates").mkdir(parents=True)
+    (folder / "b/tea/templates/own.j2").write_text("")
+    owner, user = path.read_text() + OWNER, USER
+    for old, new in changes:
+        assert old in owner + user, old
+        owner, user = owner.replace(old, new), user.replace(old, new)
+    path.write_text(owner)
+    (folder / "b/tea/service.yml").write_text(user)
+    return [folder / "a", folder / "b"]
+
+
+def test_a_word_is_written_out_where_it_is_used(tmp_path: Path) -> None:
+    tea = load_catalogue(_with_words(tmp_path)).services["tea"]
+    assert tea.needs == ("memcached",), "the owner of a word is needed"
+    assert tea.settings["strength"] == {"type": "integer", "default": 5, "maximum": 7, "description": "Spoons"}
+    pot = tea.components["tea"]
+    assert (pot.group, pot.image, pot.command) == ("control", "tea", ("brew", "pot of tea", "--lid=glass"))
+    assert [file.target for file in pot.files] == ["/etc/own", "/etc/pot"], "its own come first"
+    assert pot.files[1].values == {"handles": ["left"]}
+
+
+def test_defaults_are_for_what_says_nothing_else(tmp_path: Path) -> None:
+    tea = load_catalogue(_with_words(tmp_path)).services["tea"]
+    assert {name: (one.user, one.stop.timeout) for name, one in tea.components.items()} == {
+        "tea": ("nobody", 3),
+        "leaf": ("nobody", 4),
+    }
+    assert [(need.component, need.scope) for need in tea.components["leaf"].needs] == [
+        ("mariadb", ""),
+        ("memcached", "same-node"),
+    ]
+
+
+def test_who_needs_a_frontend_needs_what_carries_it(tmp_path: Path) -> None:
+    carrier = (
+        "    group: control\n    image: tea\n",
+        "    group: control\n    carries_frontends: true\n    image: tea\n",
+    )
+    user = ("    files: [{template: own.j2", "    needs: [keystone]\n    files: [{template: own.j2")
+    found = load_catalogue(_with_words(tmp_path, carrier, user)).services
+    needs = {
+        name: {need.component for need in one.needs} for tea in found.values() for name, one in tea.components.items()
+    }
+    assert needs["tea"] == {"keystone", "leaf"}, "keystone has a frontend, and leaf carries it"
+    assert needs["keystone"] == {"mariadb", "memcached"}, "neither has one"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        (
+            "memcached.pot: {",
+            "memcached.pott: {",
+            'tea/service.yml:5:3 uses["memcached.pott"]: no service offers memcached.pott',
+        ),
+        ("lid: glass", "lid: glass, lidd: 1", "memcached.pot has no parameter lidd"),
+        ("{lid: glass}", "{}", "the parameter lid is missing"),
+        ("$label, ", "$lable, ", "there is no parameter lable"),
+        (
+            "memcached/templates/shared.j2",
+            "memcached/templates/sharde.j2",
+            "there is no file templates/sharde.j2 in memcached",
+        ),
+    ],
+)
+def test_mistakes_about_words_are_told(tmp_path: Path, old: str, new: str, says: str) -> None:
+    with pytest.raises(InputError) as caught:
+        load_catalogue(_with_words(tmp_path, (old, new)))
+    assert says in str(caught.value)

@@ -8,11 +8,11 @@ import os
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import patch
 
 import pytest
 
 from scs_deploy.catalogue.load import load_catalogue
-from scs_deploy.catalogue.release import load_users
 from scs_deploy.errors import InputError
 from scs_deploy.region.load import parse_region
 from scs_deploy.region.placement import place
@@ -50,7 +50,7 @@ def scope(disk: str, wipe: str):
     """The world of the OSD of a disk; secrets are references, so there is no ceph.conf to render."""
     found = region(disk, wipe)
     placement = place(found, catalogue(), {})
-    topology = Topology(found, catalogue(), placement, load_users())
+    topology = Topology(found, catalogue(), placement)
     given = Given(topology, TemplateSet.load(catalogue()), {}, {}, {"n1": {"disks": DISKS, "memory_mib": 4096}})
     (placed,) = placement.of("ceph-osd")
     return given.scope(placed)
@@ -62,7 +62,9 @@ class Entry:
     def __init__(self, folder: Path, disk: str, wipe: str, serial: str = "") -> None:
         rendered = scope(disk, wipe)
         self.names: dict = {"__name__": "entry"}
-        exec(compile(rendered.text("osd.py.j2"), "osd.py", "exec"), self.names)  # noqa: S102
+        given = {key: rendered.string(value) for key, value in rendered.component.environment.items()}
+        with patch.dict(os.environ, given):
+            exec(compile(rendered.text("osd.py"), "osd.py", "exec"), self.names)  # noqa: S102
         self.identity = str(self.names["uuid"].uuid5(self.names["uuid"].UUID(FSID), self.names["PLACE"]))
         etc, block = folder / "etc", folder / "block"
         etc.mkdir(parents=True)

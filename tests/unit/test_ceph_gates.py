@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +11,6 @@ from typing import Any
 import pytest
 
 from scs_deploy.catalogue.load import load_catalogue
-from scs_deploy.catalogue.release import load_users
 from scs_deploy.plan.dependencies import component, job, order_of
 from scs_deploy.region.load import parse_region
 from scs_deploy.region.placement import place
@@ -82,11 +82,12 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     catalogue = load_catalogue([ROOT / "roles"])
     region = parse_region((folder / "region.yml").read_text(), folder, catalogue)
     placement = place(region, catalogue, {})
-    given = Given(Topology(region, catalogue, placement, load_users()), TemplateSet.load(catalogue), {}, {}, {})
-    text = given.scope(placement.of("ceph-mon")[0]).text("gate.py.j2")
+    given = Given(Topology(region, catalogue, placement), TemplateSet.load(catalogue), {}, {}, {})
+    scope = given.scope(placement.of("ceph-mon")[0])
+    text, settings = scope.text("gate.py"), json.loads(scope.text("gate.json.j2"))
     monkeypatch.setitem(sys.modules, "rados", SimpleNamespace())
     space = {"__name__": "gate"}
-    exec(compile(text, "gate.py.j2", "exec"), space)  # noqa: S102 - the script itself
+    exec(compile(text, "gate.py", "exec"), space)  # noqa: S102 - the script itself
     clock = [0.0]
 
     def sleep(seconds: float) -> None:
@@ -94,6 +95,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
     space["time"] = SimpleNamespace(monotonic=lambda: clock[0], sleep=sleep)
     space["own"] = lambda: NEW
+    space["setting"] = settings.__getitem__
     return SimpleNamespace(**{name: lambda *given, name=name: space["GATES"][name](*given) for name in space["GATES"]})
 
 

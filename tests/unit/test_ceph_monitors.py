@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from scs_deploy.catalogue.load import load_catalogue
-from scs_deploy.catalogue.release import load_users
 from scs_deploy.region.load import parse_region
 from scs_deploy.region.placement import place
 from scs_deploy.render import Given
 from scs_deploy.render.context import Topology
+from scs_deploy.render.files import hook_files
+from scs_deploy.render.scope import Scope
 from scs_deploy.render.templates import TemplateSet
 
 ROOT = Path(__file__).parents[2]
@@ -35,16 +36,22 @@ PROGRAMS = {
 
 
 @cache
-def script(name: str) -> str:
-    """The entry script of the first monitor of a region, up to where it starts the daemon."""
+def scope(name: str) -> Scope:
+    """The world of the first monitor of a region."""
     folder = ROOT / "inventories" / name
     catalogue = load_catalogue([ROOT / "roles"])
     region = parse_region((folder / "region.yml").read_text(), folder, catalogue)
     placement = place(region, catalogue, {})
-    topology = Topology(region, catalogue, placement, load_users())
-    given = Given(topology, TemplateSet.load(catalogue), {}, {}, {})
-    text = given.scope(placement.of("ceph-mon")[0]).text("mon.sh.j2")
-    return text[: text.index("post_crashes\nexec")]
+    given = Given(Topology(region, catalogue, placement), TemplateSet.load(catalogue), {}, {}, {})
+    return given.scope(placement.of("ceph-mon")[0])
+
+
+@cache
+def script(name: str) -> tuple[str, dict[str, str]]:
+    """The entry script of the first monitor of a region, up to where it starts the daemon, and what it is given."""
+    text = scope(name).text("mon.sh")
+    environment = {key: scope(name).string(value) for key, value in scope(name).component.environment.items()}
+    return text[: text.index("/etc/ceph/post-crashes\nexec")], environment
 
 
 class Monitor:
@@ -55,9 +62,10 @@ class Monitor:
         for name, text in PROGRAMS.items():
             (folder / "bin" / name).write_text(f"#!/bin/bash\n{text.format(folder=folder)}\n")
             (folder / "bin" / name).chmod(0o755)
-        assert DATA in script(region)
-        assert f"order={RUN}/form\n" in script(region), "the same as in the hook"
-        self.text = script(region).replace(DATA, str(folder / "mon")).replace(RUN, str(folder / "run"))
+        text, self.given = script(region)
+        assert DATA in text
+        assert f"order={RUN}/form\n" in text, "the same as in the hook"
+        self.text = text.replace(DATA, str(folder / "mon")).replace(RUN, str(folder / "run"))
         self.text = self.text.replace("/etc/ceph/ceph.conf", "/dev/null")
 
     def meanwhile(self, what: str) -> None:
@@ -67,7 +75,7 @@ class Monitor:
     def start(self) -> list[str]:
         """What it did; ``waits`` where it would wait for ever."""
         (self.folder / "did").write_text("")
-        env = {"PATH": f"{self.folder}/bin:{os.environ['PATH']}"}
+        env = self.given | {"PATH": f"{self.folder}/bin:{os.environ['PATH']}"}
         done = subprocess.run(
             ["bash", "-c", self.text], env=env, capture_output=True, text=True, check=False, timeout=30
         )
@@ -90,8 +98,8 @@ def one_of_three(tmp_path) -> Monitor:
 
 
 def test_the_regions_are_what_they_are_taken_for():
-    assert "others=()\n" in script("box")
-    assert len(script("half-rack").partition("others=(")[2].partition(")")[0].split()) == 2
+    assert not script("box")[1]["SCS_OTHERS"]
+    assert len(script("half-rack")[1]["SCS_OTHERS"].split()) == 2
 
 
 def test_an_empty_monitor_forms_nothing_by_itself(each):
@@ -151,13 +159,16 @@ def test_an_order_left_over_is_used_up_by_a_start_with_data(each):
 
 def hook(folder: Path, name: str) -> subprocess.CompletedProcess[str]:
     """Run a hook as it is placed on a node whose root is a folder."""
-    path = folder / "etc/scs-deploy/ceph-mon/hooks" / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = (ROOT / "roles/ceph/hooks" / name).read_text()
-    for root in ("/var/lib/scs-deploy/data", "/run/scs-deploy"):
-        text = text.replace(f'"{root}"', f'"{folder}{root}"')
-    path.write_text(text)
-    return subprocess.run([sys.executable, str(path)], capture_output=True, text=True, check=False)
+    placed = files("box", name)
+    for path, text in placed.items():
+        (folder / path.lstrip("/")).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path.lstrip("/")).write_text(text.replace(': "/', f': "{folder}/'))
+    (program,) = (folder / path.lstrip("/") for path in placed if path.endswith(f"/{name}"))
+    return subprocess.run([sys.executable, str(program)], capture_output=True, text=True, check=False)
+
+
+def files(region: str, name: str) -> dict[str, str]:
+    return {file.path: file.text for file in hook_files(scope(region)) if file.path.endswith((f"/{name}", ".json"))}
 
 
 def test_hooks_tell_what_is_there_and_leave_the_order_where_the_script_looks(tmp_path):

@@ -47,7 +47,7 @@ def summary(plan: Plan) -> dict[str, dict]:
                 "diff": "\n".join(change.diff for change in step.changes),
                 "write": list(step.write),
                 "delete": list(step.delete),
-                "needs": list(step.needs),
+                "needs": [*step.needs, *(one for group in step.enough for one in group.steps)],
                 "pause": step.pause,
                 "removed": step.as_json()["removed"],
                 "operations": [f"{one.op} {one.kind} {one.name}" for one in step.operations],
@@ -150,6 +150,8 @@ def test_needs_stay_on_the_node_where_they_can():
     needs = {step.id: step.needs for step in plan.steps}
     assert "n1/front" in needs["n1/app"]
     assert "n2/front" not in needs["n1/app"]
-    assert {"n1/store", "n2/store", "n3/store"} <= set(needs["n1/app"])
+    assert not {"n1/store", "n2/store", "n3/store"} & set(needs["n1/app"])
+    (enough,) = next(step.enough for step in plan.steps if step.id == "n1/app")
+    assert (enough.steps, enough.least) == (("n1/store", "n2/store", "n3/store"), 2), "of members that vote, a quorum"
     assert not [one for one in needs["n1/app"] if "ground" in one and not one.startswith("n1/")]
     assert [one for one in needs["n1/front"] if "image" in one] == ["n1/image localhost/scs-deploy/front:1"]

@@ -81,11 +81,10 @@ def test_templates_see_the_item(tmp_path):
 
 
 def test_a_node_counts_once_among_the_members_of_a_port(tmp_path):
-    from scs_deploy.catalogue.release import load_users
     from scs_deploy.render.context import Topology
 
     made = world(tmp_path)
-    port = Topology(made.region, made.catalogue, made.placement, load_users()).port("disk")
+    port = Topology(made.region, made.catalogue, made.placement).port("disk")
     assert [member.node for member in port.members] == ["n1"]
     assert (port.port, port.last) == (6800, 6900)
 

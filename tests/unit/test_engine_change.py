@@ -10,7 +10,6 @@ from node_fakes import FakeEngine, FakeNode, Wanted, converge, looked, observe, 
 
 from proofs.world import World, catalogue
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.engine import EngineError
-from scs_deploy.catalogue.release import load_users
 from scs_deploy.region.load import parse_region
 from scs_deploy.region.placement import place
 from scs_deploy.render.context import Topology
@@ -201,5 +200,5 @@ def test_ports_are_open_to_every_user_from_the_lowest_that_a_balancer_opens(regi
     folder = Path(__file__).parents[2] / "inventories" / region
     known = catalogue(Path(__file__).parents[2] / "roles")
     found = parse_region((folder / "region.yml").read_text(), folder, known)
-    topology = Topology(found, known, place(found, known, {}), load_users())
+    topology = Topology(found, known, place(found, known, {}))
     assert [topology.low_port(node) for node in topology.nodes] == [lowest]

@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from scs_deploy.catalogue.service import Component, Image, Service
+from scs_deploy.catalogue.users import system_users
 from scs_deploy.cli import image as cli
 from scs_deploy.errors import DeployError
 from scs_deploy.images import LockedImage, Options, Result, read_lock
@@ -25,7 +26,9 @@ LOCKED = LockedImage.of("aa" * 32, "localhost/scs-deploy/memcached:2025.1", {"me
 @pytest.fixture
 def region(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     loaded = SimpleNamespace(release="2025.1", nodes=(SimpleNamespace(mirror="http://region/debian"),))
-    monkeypatch.setattr(cli, "load_catalogue", lambda search: SimpleNamespace(services={"memcached": SERVICE}))
+    monkeypatch.setattr(
+        cli, "load_catalogue", lambda search: SimpleNamespace(services={"memcached": SERVICE}, users=system_users())
+    )
     monkeypatch.setattr(cli, "find_region", lambda name, search: tmp_path)
     monkeypatch.setattr(cli, "load_region", lambda folder, catalogue: loaded)
     monkeypatch.setattr(cli, "find_engine", lambda: SimpleNamespace(images=lambda label: ()))

@@ -2,24 +2,25 @@
 
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import pytest
 
-from scs_deploy.catalogue.release import Release, UserTable, load_release, load_users
+from scs_deploy.catalogue.release import Release, load_release
 from scs_deploy.catalogue.service import Component, Image, Service
+from scs_deploy.catalogue.users import UserTable, system_users
 from scs_deploy.errors import InputError
 from scs_deploy.images.mirror import usable_sources
 from scs_deploy.images.recipe import Recipe, account_lines, base_files, recipes, with_parents
 from scs_deploy.images.script import PACKAGES, STEP, build_script, sources
 
-USERS = load_users()
 RELEASE = load_release("2025.1")
 
 
 @dataclass(frozen=True)
 class FixtureCatalogue:
     services: Mapping[str, Service]
+    users: UserTable = field(default_factory=lambda: system_users())
 
 
 def catalogue(*services: tuple[str, dict[str, Image]]) -> FixtureCatalogue:
@@ -44,7 +45,7 @@ def with_suites(**suites: str) -> Release:
 
 
 def test_parents_come_first_and_layers_are_made_once() -> None:
-    found = recipes(NOVA, RELEASE, USERS)
+    found = recipes(NOVA, RELEASE)
     assert set(found) == {"debian", "base", "openstack", "nova", "nova-compute", "memcached"}
     seen: set[str] = {""}
     for name, recipe in found.items():
@@ -54,23 +55,23 @@ def test_parents_come_first_and_layers_are_made_once() -> None:
 
 
 def test_an_image_of_another_suite_gets_layers_of_that_suite() -> None:
-    found = recipes(NOVA, with_suites(memcached="sid"), USERS)
+    found = recipes(NOVA, with_suites(memcached="sid"))
     assert found["memcached"].parent == "base-sid"
     assert (found["base-sid"].parent, found["base-sid"].suite) == ("debian-sid", "sid")
     assert found["nova"].suite == found["base"].suite == "trixie"
 
 
 def test_a_child_follows_the_suite_of_its_parent_and_may_not_leave_it() -> None:
-    found = recipes(NOVA, with_suites(nova="sid"), USERS)
+    found = recipes(NOVA, with_suites(nova="sid"))
     assert (found["nova"].parent, found["nova-compute"].suite) == ("openstack-sid", "sid")
     with pytest.raises(InputError, match="nova-compute of nova is from trixie, its parent nova from sid"):
-        recipes(NOVA, with_suites(nova="sid", nova_compute="trixie"), USERS)
+        recipes(NOVA, with_suites(nova="sid", nova_compute="trixie"))
 
 
 def test_all_mistakes_of_the_catalogue_are_told_at_once() -> None:
     wrong = catalogue(("a", {"x": Image(parent="opnstack"), "base": Image()}), ("b", {"x": Image()}))
     with pytest.raises(InputError) as caught:
-        recipes(wrong, RELEASE, USERS)
+        recipes(wrong, RELEASE)
     text = str(caught.value)
     assert "unknown parent opnstack" in text
     assert "did you mean openstack?" in text
@@ -80,11 +81,11 @@ def test_all_mistakes_of_the_catalogue_are_told_at_once() -> None:
 
 def test_a_circle_of_parents_is_an_error() -> None:
     with pytest.raises(InputError, match="each other's parents"):
-        recipes(catalogue(("a", {"x": Image(parent="y"), "y": Image(parent="x")})), RELEASE, USERS)
+        recipes(catalogue(("a", {"x": Image(parent="y"), "y": Image(parent="x")})), RELEASE)
 
 
 def test_named_images_bring_their_parents_only() -> None:
-    known = recipes(NOVA, RELEASE, USERS)
+    known = recipes(NOVA, RELEASE)
     assert list(with_parents(["memcached"], known)) == ["debian", "base", "memcached"]
     assert with_parents([], known) == known
     with pytest.raises(InputError, match="did you mean memcached"):

@@ -20,7 +20,6 @@ from types import ModuleType
 import pytest
 
 from scs_deploy.catalogue.load import load_catalogue
-from scs_deploy.catalogue.release import load_users
 from scs_deploy.plan.dependencies import component, order_of
 from scs_deploy.region.load import load_region
 from scs_deploy.region.placement import place
@@ -47,7 +46,7 @@ def text(component: str, template: str) -> str:
     catalogue = load_catalogue([ROOT / "roles"])
     region = load_region(ROOT / "inventories/core", catalogue)
     placement = place(region, catalogue, {})
-    topology = Topology(region, catalogue, placement, load_users())
+    topology = Topology(region, catalogue, placement)
     given = Given(topology, TemplateSet.load(catalogue), {}, {}, {"n1": FACTS})
     (placed,) = placement.of(component)
     return given.scope(placed).text(template)
@@ -56,7 +55,7 @@ def text(component: str, template: str) -> str:
 @pytest.fixture
 def check() -> ModuleType:
     module = ModuleType("check")
-    exec(compile(text("mariadb-check", "check.py.j2"), "check.py", "exec"), module.__dict__)  # noqa: S102
+    exec(compile(text("mariadb-check", "check.py"), "check.py", "exec"), module.__dict__)  # noqa: S102
     return module
 
 
@@ -125,7 +124,7 @@ def served(tmp_path: Path):
         (tmp_path / "check.json").write_text(json.dumps(settings))
         (tmp_path / "password").write_text("word")
         script = tmp_path / "check.py"
-        script.write_text(text("mariadb-check", "check.py.j2"))
+        script.write_text(text("mariadb-check", "check.py"))
         process = subprocess.Popen([sys.executable, str(script), str(tmp_path)], stdout=subprocess.PIPE, text=True)
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:

@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "roles/node/templates/access.py.j2"
+SCRIPT = Path(__file__).parents[2] / "roles/node/programs/access.py"
 OPEN = {"pubkeyauthentication": ["yes"], "permitrootlogin": ["without-password"], "authenticationmethods": ["any"]}
 
 

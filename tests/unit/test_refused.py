@@ -16,7 +16,6 @@ from test_apply import Region, statuses
 
 from proofs.world import BASE, ROLES, World, facts, nothing
 from scs_deploy.catalogue.load import load_catalogue
-from scs_deploy.catalogue.release import load_users
 from scs_deploy.cli.plan_text import print_plan
 from scs_deploy.nodes import messages
 from scs_deploy.plan.plan import Plan, Step
@@ -212,7 +211,7 @@ def told(component: str, features: dict[str, bool], *changes: tuple[str, str]) -
         text = text.replace(old, new)
     region = parse_region(text, ROOT / "inventories/box", catalogue())
     placement = place(region, catalogue(), {})
-    topology = Topology(region, catalogue(), placement, load_users())
+    topology = Topology(region, catalogue(), placement)
     known = {"n1": {"kernel": "6.12", "kernel_features": features, "interfaces": [], "cpu": {"count": 2}}}
     given = Given(topology, TemplateSet.load(catalogue()), {}, {}, known)
     return [str(finding) for placed in placement.of(component) for finding in unfit(given.scope(placed))]
@@ -248,17 +247,19 @@ def test_a_kvm_that_starts_nothing_ends_the_container_with_the_same_advice(tmp_p
     text = (ROOT / "inventories/box/region.yml").read_text().replace("allow_tcg: true", f"allow_tcg: {allowed}")
     region = parse_region(text, ROOT / "inventories/box", catalogue())
     placement = place(region, catalogue(), {})
-    given = Given(
-        Topology(region, catalogue(), placement, load_users()), TemplateSet.load(catalogue()), {}, {}, {"n1": {}}
-    )
+    given = Given(Topology(region, catalogue(), placement), TemplateSet.load(catalogue()), {}, {}, {"n1": {}})
     (placed,) = placement.of("libvirt")
-    script = given.scope(placed).text("entry.sh.j2")
+    scope = given.scope(placed)
+    script, own = (
+        scope.text("entry.sh"),
+        {key: scope.string(value) for key, value in scope.component.environment.items()},
+    )
     start, end = script.index("kvm_works()"), script.index("mkdir -p -m 0700 /etc/libvirt/secrets")
     part = script[start:end].replace("/tmp/", f"{tmp_path}/").replace("/run/libvirt/", f"{tmp_path}/")
     (tmp_path / "qemu-system-x86_64").write_text("#!/bin/sh\nexit 1\n")
     (tmp_path / "qemu-system-x86_64").chmod(0o755)
     done = subprocess.run(
-        ["bash", "-euc", part], env={"PATH": f"{tmp_path}:{os.environ['PATH']}"}, capture_output=True, text=True,
+        ["bash", "-euc", part], env=own | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}, capture_output=True, text=True,
         check=False,
     )  # fmt: skip
     assert done.returncode == code, done.stderr

@@ -293,9 +293,14 @@ def unread(service: str, path: tuple[str, ...], texts: dict[str, str]) -> bool:
 
 @cache
 def texts() -> dict[str, str]:
+    """Files of roles, and with each service what it takes from others: their templates and what these are given."""
     roles = real.ROOT / "roles"
     files = [path for path in sorted(roles.rglob("*")) if path.is_file() and path.suffix not in (".md", ".pyc")]
-    return {str(path.relative_to(roles)): path.read_text() for path in files}
+    found = {str(path.relative_to(roles)): path.read_text() for path in files}
+    for name, service in real.catalogue().services.items():
+        for spec in (spec for one in service.components.values() for spec in one.files if spec.template in found):
+            found[f"{name}/{spec.target}"] = f"{spec.values}\n{found[spec.template]}"
+    return found
 
 
 def test_each_setting_of_a_service_is_read():

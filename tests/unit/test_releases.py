@@ -1,4 +1,4 @@
-"""Release files and the UID table: complete, and free of contradictions."""
+"""Release files and the UID table: complete, free of contradictions, and the numbers stay."""
 
 from pathlib import Path
 
@@ -6,7 +6,9 @@ import pytest
 from pydantic import ValidationError
 
 from scs_deploy.catalogue import release
-from scs_deploy.catalogue.release import UserTable, load_release, load_users
+from scs_deploy.catalogue.load import load_catalogue
+from scs_deploy.catalogue.release import load_release
+from scs_deploy.catalogue.users import UserTable
 from scs_deploy.errors import InputError
 
 
@@ -21,21 +23,67 @@ def test_an_unknown_release_names_the_known_ones() -> None:
         load_release("1999")
 
 
-def test_debians_own_numbers_are_kept() -> None:
-    users = load_users()
-    numbers = {name: users.uid(name) for name in ("root", "www-data", "nova", "cinder", "glance", "ceph")}
-    assert numbers == {"root": 0, "www-data": 33, "nova": 64060, "cinder": 64061, "glance": 64062, "ceph": 64045}
+NUMBERS = {
+    "root": 0, "www-data": 33, "nobody": 65534,
+    "ceph": 64045, "libvirt-qemu": 64055, "nova": 64060, "cinder": 64061, "glance": 64062,
+    "keystone": 42401, "placement": 42402, "mysql": 42403, "memcache": 42404, "rabbitmq": 42405, "haproxy": 42406,
+    "neutron": 42407, "barbican": 42408, "octavia": 42409, "designate": 42410, "heat": 42411, "manila": 42412,
+    "keepalived_script": 42413, "openvswitch": 42414, "prometheus": 42415, "gnocchi": 42416, "ceilometer": 42417,
+    "aodh": 42418, "cloudkitty": 42419, "keycloak": 42420, "openldap": 42421, "bind": 42422, "redis": 42423,
+    "etcd": 42424, "grafana": 42425, "opensearch": 42426, "docker-registry": 42427, "swtpm": 42428, "stunnel4": 42429,
+    "dnsmasq": 42430, "_chrony": 42431, "messagebus": 42432, "polkitd": 42433, "victoria-metrics": 42434,
+    "epmd": 42435, "horizon": 42436, "kvm": 42301, "render": 42302, "libvirt": 42303, "tss": 42304,
+}  # fmt: skip
+"""Numbers that were given away once. None ever leaves or changes, for data on nodes is owned by it."""
 
 
-def test_gid_takes_groups_and_users() -> None:
-    users = load_users()
-    assert users.gid("kvm") == users.groups["kvm"]
-    assert users.gid("keystone") == users.uid("keystone")
+@pytest.fixture(scope="module")
+def table() -> UserTable:
+    return load_catalogue([Path(__file__).parents[2] / "roles"]).users
 
 
-def test_an_unknown_user_is_an_input_error() -> None:
+def test_numbers_stay(table: UserTable) -> None:
+    known = {name: user.uid for name, user in {**table.users, **table.retired}.items()} | table.groups
+    assert known.items() >= NUMBERS.items()
+    assert all(user.primary_gid == user.uid for user in table.users.values())
+
+
+def test_gid_takes_groups_and_users(table: UserTable) -> None:
+    assert table.gid("kvm") == table.groups["kvm"]
+    assert table.gid("keystone") == table.uid("keystone")
+
+
+def test_an_unknown_user_is_an_input_error(table: UserTable) -> None:
     with pytest.raises(InputError, match="no user or group named keyston "):
-        load_users().uid("keyston")
+        table.uid("keyston")
+    with pytest.raises(InputError, match="no user or group named heat "):
+        table.uid("heat")
+
+
+def test_a_service_brings_its_own_users_and_their_numbers_are_its_alone(tmp_path: Path) -> None:
+    (tmp_path / "tea").mkdir()
+    description = """\
+format: 1
+name: tea
+summary: Tea
+images: {tea: {}}
+components: {tea: {group: all, image: tea, command: [brew], user: tea}}
+users: {tea: {uid: 41000, groups: [pot]}}
+groups: {pot: 41001}
+"""
+    path = tmp_path / "tea/service.yml"
+    path.write_text(description)
+    users = load_catalogue([tmp_path]).users
+    assert (users.uid("tea"), users.gid("pot")) == (41000, 41001)
+    for old, new, says in (
+        ("uid: 41000", "uid: 42411", r"tea/service\.yml:6:9 users\.tea: the uid 42411 is that of heat"),
+        ("pot: 41001", "pot: 41000", r"groups\.pot: the gid 41000 is that of tea"),
+        ("users: {tea: {", "users: {bind: {uid: 41002}, tea: {", "there is a user or group bind already"),
+        ("groups: [pot]", "groups: [pan]", r"users\.tea\.groups\[0\]: there is no group in the UID table pan"),
+    ):
+        path.write_text(description.replace(old, new))
+        with pytest.raises(InputError, match=says):
+            load_catalogue([tmp_path])
 
 
 @pytest.mark.parametrize(

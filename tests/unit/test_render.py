@@ -14,7 +14,6 @@ from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages impor
     Page,
     ReloadAction,
 )
-from scs_deploy.catalogue.release import load_users
 from scs_deploy.errors import InputError
 from scs_deploy.render import Given
 from scs_deploy.render.context import Topology
@@ -348,7 +347,7 @@ def test_what_a_template_uses_matters_from_its_second_instance_on(world: World, 
     asked: list[str] = []
     before = TemplateSet.uses
     monkeypatch.setattr(TemplateSet, "uses", lambda self, *names: asked.append(names[-1]) or before(self, *names))
-    topology = Topology(world.region, world.catalogue, world.placement, load_users())
+    topology = Topology(world.region, world.catalogue, world.placement)
     given = Given(topology, TemplateSet.load(world.catalogue), {}, {}, {})
     scopes = [given.scope(placed) for placed in world.placement.placed if placed.component == "ground-hosts"]
     first = scopes[0].text("hosts.j2")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from real import facts
 
 from proofs.world import ROLES, World
 from scs_deploy.catalogue.load import load_catalogue
@@ -20,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 ROLE_FOLDERS = sorted(path.parent for path in (ROOT / "roles").glob("*/service.yml"))
 SERVICES = [folder.name for folder in ROLE_FOLDERS]
 NODE_SIDE = "scs_deploy/ansible_collections/"
-ALLOWED_IN_ROLES = {"service.yml", "README.md", "templates", "resources", "hooks", "tasks", "meta"}
+ALLOWED_IN_ROLES = {"service.yml", "README.md", "templates", "programs", "resources"}
 
 NAMED = {
     "scs_deploy/cli/day2.py": "an example in the help",
@@ -164,6 +165,97 @@ resources: [{kind: store.database, name: teapot}]
     assert waves[resource] < waves[own]
 
 
+def test_a_new_api_service_is_one_folder_of_three_small_files(tmp_path):
+    """What APIs share it says by the words of their owners: database, accounts, catalogue, uwsgi, balancer."""
+    folder = tmp_path / "roles" / "teapot"
+    (folder / "templates").mkdir(parents=True)
+    (folder / "README.md").write_text("# teapot\n\nAn API of pots.\n")
+    (folder / "service.yml").write_text(
+        """\
+format: 1
+name: teapot
+summary: Short and stout
+
+uses:
+  mariadb.schema: {command: [teapot-manage, db, sync]}
+  rabbitmq.account: {}
+  keystone.account: {}
+  keystone.endpoint: {type: tea, description: Tea, path: /v1}
+  keystone.wsgi: {module: "teapot.api:application", port: 418, path: /healthcheck}
+
+users:
+  teapot: {uid: 42999, home: /var/lib/teapot}
+
+images:
+  teapot:
+    packages: [teapot-api]
+
+components:
+  teapot:
+    files:
+      - template: teapot.conf.j2
+        target: /etc/teapot/teapot.conf
+        format: ini
+    needs: [mariadb, rabbitmq, keystone]
+    pause: With one instance, no tea for about 5 s
+
+resources:
+  - {kind: keystone.credential, name: teapot, attrs: {user: teapot, project: service}, secret: teapot-keystone}
+"""
+    )
+    (folder / "templates/teapot.conf.j2").write_text(
+        """\
+{% import 'keystone/templates/client.j2' as keystone with context %}
+{% import 'mariadb/templates/client.j2' as mariadb with context %}
+{% import 'rabbitmq/templates/client.j2' as rabbitmq with context %}
+[DEFAULT]
+debug = {{ settings.debug | lower }}
+transport_url = {{ rabbitmq.transport_url('teapot', 'teapot-rabbitmq') }}
+
+{{ mariadb.section('database', 'teapot', 'teapot-database', threads=settings.threads) }}
+
+{{ keystone.authtoken('teapot', 'teapot-keystone', 'tea') }}
+"""
+    )
+    assert sum(len(path.read_text().splitlines()) for path in folder.rglob("*.*")) < 50
+    box = ROOT / "inventories/box/region.yml"
+    world = World(
+        text=box.read_text().replace("services:\n", "services:\n  teapot: {settings: {threads: 7}}\n", 1),
+        roles=(ROOT / "roles", tmp_path / "roles"),
+        lock={},
+    )
+    assert "teapot:" in world.text
+    world.facts_of = {node.name: facts(node, world.region.networks) for node in world.region.nodes}
+    assert "threads = 7" in world.file("n1/teapot", "/etc/teapot/uwsgi.ini").text
+    assert ":418,/etc/scs-tls/cert.pem" in world.file("n1/teapot", "/etc/teapot/uwsgi.ini").text
+    assert "max_pool_size = 7" in world.file("n1/teapot", "/etc/teapot/teapot.conf").text
+    assert world.file("n1/teapot", "/etc/scs-tls/key.pem").uid == 42999
+    assert "frontend teapot" in world.file("n1/haproxy", "haproxy.cfg").text
+    assert {item.id for item in world.desired.items if item.service == "teapot"} == {
+        "mariadb.database teapot",
+        "mariadb.user teapot",
+        "rabbitmq.user teapot",
+        "keystone.user teapot",
+        "keystone.role_assignment teapot service service",
+        "keystone.credential teapot",
+        "keystone.service teapot",
+        *(f"keystone.endpoint tea {interface}" for interface in ("public", "internal", "admin")),
+    }
+    assert world.instance("n1/teapot").health["front"][2:] == [418, "/healthcheck"]
+    made = [item.kind for item in world.desired.items if (item.owner, item.service) == ("keystone", "teapot")]
+    assert made == ["user", "role_assignment", "credential", "service", *["endpoint"] * 3], "not as they are declared"
+    (job,) = (job for job in world.desired.jobs if job.service == "teapot")
+    assert (job.name, job.instance, job.container.command) == (
+        "teapot-db-sync",
+        "teapot",
+        ("teapot-manage", "db", "sync"),
+    )
+    before = {key for group in world.order.needed("component teapot") for key in group}
+    assert {f"component {name}" for name in ("mariadb", "rabbitmq", "keystone", "haproxy", "keepalived")} < before
+    assert {"job teapot-db-sync", "resources of teapot at keystone"} < before
+    assert set(world.catalogue.services["teapot"].needs) == {"mariadb", "rabbitmq", "keystone"}
+
+
 # -- roles -----------------------------------------------------------------------------------------------------------------
 
 
@@ -173,16 +265,6 @@ def test_a_role_is_a_description(folder: Path):
     assert names <= ALLOWED_IN_ROLES, "mechanics belong into scs_deploy"
     assert {"service.yml", "README.md"} <= names
     assert len((folder / "README.md").read_text().splitlines()) >= 5
-    for path in (folder / "tasks").glob("*") if (folder / "tasks").is_dir() else ():
-        assert path.name == "main.yml"
-        tasks = yaml.safe_load(path.read_text())
-        assert len(tasks) == 1, "one task: converge"
-        assert not {"when", "loop", "notify", "block"} & set(tasks[0])
-        (action,) = [key for key in tasks[0] if key.startswith("scs.deploy.")]
-        assert action == "scs.deploy.apply"
-    for hook in (folder / "hooks").glob("*") if (folder / "hooks").is_dir() else ():
-        if hook.is_file():
-            assert hook.read_text().startswith("#!"), f"{hook} is run by the node"
 
 
 @pytest.mark.parametrize("folder", ROLE_FOLDERS, ids=lambda folder: folder.name)
@@ -230,12 +312,31 @@ def _texts_of(path, schema):
             yield from _texts_of((*path, name), inner)
 
 
+def text_of(service: str, name: str) -> str:
+    """A template or program, as a description names it."""
+    here = ROOT / "roles" / service
+    found = [ROOT / "roles" / name, here / "programs" / name, here / "templates" / name]
+    return next(path for path in found if path.is_file()).read_text()
+
+
+def test_programs_are_files_that_linters_read():
+    """What is rendered is data: a program gets it by its environment, its arguments or a file."""
+    programs = [path for folder in ROLE_FOLDERS for path in (folder / "templates").glob("*") if path.is_file()]
+    assert not [path for path in programs if path.read_text().lstrip().startswith("#!") or ".sh" in path.suffixes]
+    entries = {
+        entry
+        for service in catalogue().services.values()
+        for entry in (*(one.entry for one in service.components.values()), *(one.entry for one in service.jobs))
+    }
+    assert not [entry for entry in entries if entry.endswith(".j2")]
+
+
 def test_no_file_with_a_secret_is_wider_than_0640():
     """Templates that print a secret, and secrets themselves."""
     for name, service in catalogue().services.items():
         for component_name, component in service.components.items():
             for file in component.files:
-                text = (ROOT / "roles" / name / "templates" / file.template).read_text() if file.template else "secret("
+                text = text_of(name, file.template) if file.template else "secret("
                 if re.search(r"\bsecret(_hash)?\(", text):
                     assert int(file.mode, 8) & ~0o640 == 0, (
                         f"{name}: {component_name}: {file.target} has mode {file.mode}"
@@ -243,7 +344,7 @@ def test_no_file_with_a_secret_is_wider_than_0640():
                     assert not file.executable, f"{name}: {component_name}: {file.target}"
             for entry in (component.entry, *(job.entry for job in service.jobs)):
                 if entry:
-                    text = (ROOT / "roles" / name / "templates" / entry).read_text()
+                    text = text_of(name, entry)
                     assert not re.search(r"\bsecret(_hash)?\(", text), f"{name}: {entry} is readable by all"
 
 
@@ -371,9 +472,3 @@ def test_every_exit_code_is_documented():
     assert codes == {1, 2, 3, 5, 6, 130}
     for code in codes:
         assert re.search(rf"\b{code}\b", errors.__doc__ or "")
-
-
-@pytest.mark.parametrize("folder", ROLE_FOLDERS, ids=SERVICES)
-def test_the_task_of_a_role_converges_its_own_service(folder: Path) -> None:
-    (task,) = yaml.safe_load((folder / "tasks/main.yml").read_text())
-    assert task["scs.deploy.apply"] == {"services": [folder.name]}

@@ -16,7 +16,6 @@ from sqlalchemy.engine import make_url
 from inventories import generate_region
 from proofs.world import known_facts
 from scs_deploy.catalogue.load import load_catalogue
-from scs_deploy.catalogue.release import load_users
 from scs_deploy.errors import InputError
 from scs_deploy.region.load import load_region
 from scs_deploy.region.placement import place
@@ -53,7 +52,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> tuple[Desired, Mapping[st
     types = {name: spec.type for one in catalogue.services.values() for name, spec in one.secrets.items()}
     keys = {name: _MAPPINGS[kind] for name, kind in types.items() if kind in _MAPPINGS}
     images = {name: ImageChoice(name, name, "1") for one in catalogue.services.values() for name in one.images}
-    topology = Topology(region, catalogue, place(region, catalogue, {}), load_users())
+    topology = Topology(region, catalogue, place(region, catalogue, {}))
     known = {node.name: known_facts(node) for node in region.nodes}
     return Renderer(topology, TemplateSet.load(catalogue), images, keys, known).render(), types
 

@@ -27,13 +27,13 @@ sys.path.append(sys.argv[1])
 import real
 from scs_deploy.machine import paths
 from scs_deploy.images.recipe import recipes
-from scs_deploy.catalogue.release import load_release, load_users
+from scs_deploy.catalogue.release import load_release
 real.ROOT = paths.share_dir()
 made = real.desired(real.region(real.data("box"))).on("n1")
 print(json.dumps({
     "package": str(paths.PACKAGE),
     "services": sorted(real.catalogue().services),
-    "recipes": {name: one.digest("") for name, one in recipes(real.catalogue(), load_release("2025.1"), load_users()).items()},
+    "recipes": {name: one.digest("") for name, one in recipes(real.catalogue(), load_release("2025.1")).items()},
     "files": {
         f"{one.name}{file.path}": hashlib.sha256((file.text or "").encode()).hexdigest() for one in made for file in one.files
     },

@@ -9,7 +9,6 @@ import pytest
 
 from proofs.world import ROLES, World, nothing
 from scs_deploy.catalogue.load import load_catalogue
-from scs_deploy.catalogue.release import load_users
 from scs_deploy.errors import InputError
 from scs_deploy.nodes.messages import observe
 from scs_deploy.plan.plan import Plan
@@ -109,7 +108,7 @@ def test_the_real_roles_want_the_same_while_no_compute_node_is_known():
     roles = load_catalogue([ROOT / "roles"])
     folder = ROOT / "inventories/half-rack"
     region = parse_region((folder / "region.yml").read_text(), folder, roles)
-    topology = Topology(region, roles, place(region, roles, {}), load_users())
+    topology = Topology(region, roles, place(region, roles, {}))
     control = [node.name for node in region.nodes if "control" in node.groups]
 
     def items(nodes: list[str]) -> tuple[Item, ...]:
@@ -141,12 +140,10 @@ def test_a_quorum_lacks_a_member_whose_node_was_never_reached(state: str):
 def test_no_cluster_is_formed_while_a_member_was_never_reached(tmp_path, without: tuple[str, ...], formed: list[str]):
     """It may hold the data, as with --limit on a controller that knows no facts yet."""
     folder = tmp_path / "pair"
-    (folder / "hooks").mkdir(parents=True)
-    for hook in ("probe", "form"):
-        (folder / "hooks" / hook).write_text("#!/bin/sh\n")
+    folder.mkdir()
     (folder / "service.yml").write_text(
         "format: 1\nname: pair\nsummary: made up\nimages: {pair: {packages: [x]}}\n"
-        "components:\n  pair: {group: all, image: pair, command: [run], hooks: [probe, form]}\n"
+        "components:\n  pair: {group: all, image: pair, command: [run], cluster: {member_when: /x, order: /run/x}}\n"
     )
     some = World(roles=(ROLES, tmp_path), without_facts=without)
     observed = {node: nothing(node, some.sealed) for node in some.desired.instances}

@@ -36,7 +36,7 @@ def test_only_declared_ports_are_open_to_others(cases: Any, site: Site, node: st
 def test_ports_that_others_rely_on_are_open(cases: Any, site: Site, node: str) -> None:
     for case in cases.values():
         component = case.component
-        needed = {component.health.tcp, component.health.http, component.metrics}
+        needed = {component.health.tcp, component.health.http}
         for port in component.ports:
             if port.frontend or port.name in needed:
                 assert list(_listener(site, node, port)) in case.real["listeners"], port.name
