@@ -7,9 +7,12 @@ import errno
 import json
 import os
 import socket
+import sys
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -519,3 +522,39 @@ def test_a_file_that_its_reader_refuses_never_replaces_the_one_that_there_is(nod
     (result,) = apply(node, step)
     assert result["status"] == "ok"
     assert node.host.path(CONF).read_text() == "prot = 1\n"
+
+
+OWNER = """
+import meeting
+def apply(context, changes):
+    for change in changes:
+        if change["name"] == "both":
+            meeting.barrier.wait(20)
+        meeting.told.append((context["owner"], change["name"]))
+    return []
+"""
+
+
+def told_to(owner: str, name: str, *needs: str) -> dict[str, Any]:
+    change = {"kind": "user", "op": "create", "name": name, "attrs": {}, "secret": ""}
+    return {
+        "id": f"n1/{owner} {name}", "kind": "resources", "owner": owner, "needs": list(needs),
+        "reconciler": f"/etc/scs-deploy/{owner}/resources", "changes": [change],
+    }  # fmt: skip
+
+
+def test_owners_of_resources_are_told_side_by_side_and_each_one_thing_after_the_other(
+    node: FakeNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[str, str]] = []
+    monkeypatch.setitem(sys.modules, "meeting", SimpleNamespace(barrier=threading.Barrier(2), told=told))
+    for owner in ("db", "queue"):
+        folder = tmp_path / f"etc/scs-deploy/{owner}/resources"
+        folder.mkdir(parents=True)
+        (folder / "user.py").write_text(OWNER)
+        (folder / "context.json").write_text(json.dumps({"owner": owner}))
+    steps = [told_to("db", "a"), told_to("db", "both"), told_to("db", "b"), told_to("queue", "both")]
+    results = apply(node, *steps, told_to("queue", "last", "n1/db b"))
+    assert [one["status"] for one in results] == ["ok"] * 5, results
+    assert [name for owner, name in told if owner == "db"] == ["a", "both", "b"]
+    assert told[-1] == ("queue", "last")

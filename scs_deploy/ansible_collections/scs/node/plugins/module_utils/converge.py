@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from . import instances, jobs, owners, progress
 from .engine import EngineError
@@ -24,14 +25,14 @@ from .messages import (
 from .node import Node, engine_failure
 
 Finish = Callable[[], None]
-"""What is left of a step once it has brought its changes into force: waiting until the instance is healthy, or the job has ended."""
+"""What is left of a step once it has begun: waiting until the instance is healthy, the job has ended, or the owner has taken all."""
 
 
 def converge(work: Work, node: Node) -> Outcome:
     """Carry out work; what goes wrong on the node is data in its outcome."""
     try:
-        with node_lock(node.host, work.holder, work.run):
-            run = _Run(node, progress.Progress(node.host, work.progress))
+        with node_lock(node.host, work.holder, work.run), _Lanes() as lanes:
+            run = _Run(node, progress.Progress(node.host, work.progress), lanes)
             return Outcome(run.all(work.steps))
     except Locked as locked:
         return Outcome([Result(step.id, "skipped") for step in work.steps], locked.holder)
@@ -40,11 +41,29 @@ def converge(work: Work, node: Node) -> Outcome:
         return Outcome([Result(step.id, "failed", error=failure) for step in work.steps])
 
 
-class _Run:
-    """The steps of one payload. Instances become healthy and jobs run side by side; whoever needs one waits for it."""
+class _Lanes:
+    """What owners of resources are told: one thing after the other each, the owners side by side."""
 
-    def __init__(self, node: Node, told: progress.Progress) -> None:
-        self._node, self._told = node, told
+    def __init__(self) -> None:
+        self._of: dict[str, ThreadPoolExecutor] = {}
+
+    def __enter__(self) -> _Lanes:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for lane in self._of.values():
+            lane.shutdown(cancel_futures=True)
+
+    def begin(self, owner: str, action: Callable[[], None]) -> Finish:
+        lane = self._of.setdefault(owner, ThreadPoolExecutor(1, owner))
+        return lane.submit(action).result
+
+
+class _Run:
+    """The steps of one payload. Instances become healthy, jobs run and owners are told side by side; whoever needs one waits for it."""
+
+    def __init__(self, node: Node, told: progress.Progress, lanes: _Lanes) -> None:
+        self._node, self._told, self._lanes = node, told, lanes
         self._results: dict[str, Result] = {}
         self._waiting: dict[str, Callable[[], Result]] = {}
 
@@ -63,7 +82,7 @@ class _Run:
 
     def _begin(self, step: Step) -> None:
         began, done, finish = self._node.host.now(), list[str](), list[Finish]()
-        error = _attempt(lambda: finish.extend(_carry_out(self._node, step, done)))
+        error = _attempt(lambda: finish.extend(_carry_out(self._node, step, done, self._lanes)))
 
         def end() -> Result:
             failure = error or next((found for one in finish if (found := _attempt(one))), None)
@@ -105,7 +124,7 @@ def _attempt(action: Callable[[], None]) -> Failure | None:
     return None
 
 
-def _carry_out(node: Node, step: Step, done: list[str]) -> list[Finish]:
+def _carry_out(node: Node, step: Step, done: list[str], lanes: _Lanes) -> list[Finish]:
     """Make the changes of a step; return what is left to wait for."""
     match step:
         case InstanceStep():
@@ -115,7 +134,7 @@ def _carry_out(node: Node, step: Step, done: list[str]) -> list[Finish]:
         case JobStep():
             return [jobs.start_job(node, step, done)]
         case ResourcesStep():
-            owners.apply_changes(node.host, step, done)
+            return [lanes.begin(step.owner, lambda: owners.apply_changes(node.host, step, done))]
         case ImageStep():
             done += filter(None, [node.need_image(step.image, step.reference)])
     return []
