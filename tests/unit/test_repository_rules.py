@@ -241,7 +241,7 @@ transport_url = {{ rabbitmq.transport_url('teapot', 'teapot-rabbitmq') }}
         "keystone.service teapot",
         *(f"keystone.endpoint tea {interface}" for interface in ("public", "internal", "admin")),
     }
-    assert world.instance("n1/teapot").health["front"][2:] == [418, "/healthcheck"]
+    assert world.instance("n1/teapot").health.front[2:] == (418, "/healthcheck")
     made = [item.kind for item in world.desired.items if (item.owner, item.service) == ("keystone", "teapot")]
     assert made == ["user", "role_assignment", "credential", "service", *["endpoint"] * 3], "not as they are declared"
     (job,) = (job for job in world.desired.jobs if job.service == "teapot")
