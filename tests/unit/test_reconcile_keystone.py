@@ -49,6 +49,8 @@ class FakeKeystone:
         self.most = 1000
         self.list_limit = 0
         self.hangs_up = False
+        self.broken = 0
+        """How many requests more are answered by 500, as while the database is away."""
         self.tokens: dict[str, str] = {}
         self.expires = "2026-01-01T01:00:00.000000Z"
         self.connections: set[int] = set()
@@ -86,6 +88,9 @@ class FakeKeystone:
         path, query = urlsplit(path).path, dict(parse_qsl(urlsplit(path).query))
         self.requests.append((method, path))
         self.bodies.append((method, body))
+        if self.broken:
+            self.broken -= 1
+            return 500, {"error": {"message": "Lost connection to MySQL server"}}
         parts = path.strip("/").split("/")
         if (method, path) == ("HEAD", "/auth/tokens"):
             return (200 if subject in self.tokens else 404), None
@@ -349,6 +354,18 @@ def test_a_file_of_tokens_that_says_nothing_costs_logins_only(
     assert [one["secret"] for one in look(WANTED)["user"]] == ["d1"]
     assert fake.logins() == 2
     assert len(json.loads(kept.read_text(encoding="utf-8"))) == 2
+
+
+def test_what_keystone_cannot_answer_for_a_moment_is_asked_again(
+    fake: FakeKeystone, kinds: Kinds, context: dict[str, Any], kept: Path, look: Look
+) -> None:
+    create(kinds, context)
+    look(WANTED)
+    fake.broken = 2
+    assert [one["secret"] for one in look(WANTED)["user"]] == ["d1"]
+    fake.broken = 1000
+    with pytest.raises(AssertionError, match="keystone answers 500 to HEAD /auth/tokens"):
+        look(WANTED)
 
 
 def test_a_token_that_ends_soon_is_not_used(

@@ -19,7 +19,7 @@ TIMEOUT = 30.0
 """Seconds that one request may take."""
 
 PAUSES = (0.2, 1.0, 2.0)
-"""Seconds before a question whose connection was dropped is asked again."""
+"""Seconds before a question is asked again whose connection was dropped, or which Keystone could not answer."""
 
 PAGE = 1000
 """Objects asked for at a time where Keystone tells page by page: more than its ``max_db_limit``, 1000, it never tells."""
@@ -164,7 +164,7 @@ def _send(
 ) -> tuple[str, dict[str, Any]]:
     """Return the token of the answer's header, if any, and its body.
 
-    A worker that is replaced drops its connections: what only asks is asked again.
+    A worker that is replaced drops its connections, and one whose database is away for a moment answers 500: what only asks is asked again.
     """
     url, trust = context["url"].rstrip("/"), _trust(context["ca"]) if context["url"].startswith("https") else None
     asks = method in ("GET", "HEAD") or path == "/auth/tokens"
@@ -177,6 +177,9 @@ def _send(
         except (OSError, http.client.HTTPException) as error:
             if pause is None or not isinstance(error, (ConnectionResetError, ConnectionAbortedError)):
                 raise ConnectionError(f"keystone at {url} does not answer: {error}") from error
+            time.sleep(pause)
+            continue
+        if answer.status >= 500 and pause is not None:
             time.sleep(pause)
             continue
         if answer.status >= 300:
