@@ -194,13 +194,14 @@ def end(*processes: subprocess.Popen[str]) -> None:
 def count(phase: Phase, code: int, output: str) -> Counter[str]:
     """Count what a phase tested; a failure that its own numbers do not show is added, so that no failed phase looks green."""
     found: Counter[str] | None = None
+    nothing = code == NOTHING_COLLECTED and "-k" in phase.argv
     if phase.tests == "report":
-        found = Counter() if code == NOTHING_COLLECTED else reported(report(phase.name))
+        found = Counter() if nothing else reported(report(phase.name))
     elif phase.tests == "own line" and (said := re.findall(r"^(\d+) passed, (\d+) failed$", output, re.MULTILINE)):
         found = Counter(passed=int(said[-1][0]), failed=int(said[-1][1]))
     if found is None:
         found = Counter(passed=int(code == 0))
-    if code not in (0, NOTHING_COLLECTED) and not found["failed"]:
+    if code and not nothing and not found["failed"]:
         found["failed"] = 1
     return found
 

@@ -90,8 +90,11 @@ def settle(site: Site, store: Store, vault: Vault, planned: Planned) -> Ready:
     store.keep_placement(site.placement)
     desired = planned.sealed.desired
     if planned.preview:
-        made = vault.complete(site.secrets)
-        if vault.certify(values.requests(desired), planned.preview.chosen) or made:
+        requests = values.requests(desired)
+        stood_in = planned.preview.missing or planned.preview.unissued(requests)
+        vault.complete(site.secrets)
+        vault.certify(requests, planned.preview.chosen)
+        if stood_in:  # for whatever was made since the look, by this process or by another one
             sealed = seal(desired, values.resolver(site.region, vault, desired))
             plan = compared(site, sealed, planned.look, planned.scope, planned.preview)
             planned = replace(planned, sealed=sealed, plan=plan)

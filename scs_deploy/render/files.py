@@ -188,7 +188,8 @@ def hook_files(scope: Scope) -> list[File]:
     if cluster is None:
         return []
     known = {"member_when": scope.string(cluster.member_when), "order": scope.string(cluster.order)}
-    texts = {"probe": _MEMBER, "form": _MEMBER, "cluster.json": f"{json.dumps(known)}\n"}
+    # Written in this order: a program that is there finds what it reads.
+    texts = {"cluster.json": f"{json.dumps(known)}\n", "probe": _MEMBER, "form": _MEMBER}
     return [
         File(
             f"{scope.folder}/hooks/{name}", text, "0755" if text is _MEMBER else "0644", 0, 0, "none", bookkeeping=True

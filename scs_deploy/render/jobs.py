@@ -34,7 +34,7 @@ def _job(scope: Scope, job: Job) -> JobRun:
     if "packages" in job.depends:
         material.append(choice.packages_digest)
     environment = {**home.environment, **{key: scope.string(value) for key, value in job.environment.items()}}
-    material += [f"{key}={value}" for key, value in sorted(job.environment.items())]
+    material += [f"{key}={environment[key]}" for key in sorted(job.environment)]
     run = replace(
         home,
         name=job.name,

@@ -168,8 +168,8 @@ def test_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
 def test_the_code_of_a_killed_module_is_removed_by_the_next_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, next_one: str
 ) -> None:
-    node, name = FakeNode(tmp_path), "/tmp/ansible_scs.deploy.converge_payload_ab12"
-    code, other = node.host.path(name), node.host.path("/tmp/ansible_scs.deploy.converge_payload_other")
+    node, name = FakeNode(tmp_path), "/tmp/ansible_scs.node.converge_payload_ab12"
+    code, other = node.host.path(name), node.host.path("/tmp/ansible_scs.node.converge_payload_other")
     for folder in (code, other):
         folder.mkdir(parents=True)
         (folder / "payload.zip").touch()
@@ -185,7 +185,7 @@ def test_the_code_of_a_killed_module_is_removed_by_the_next_one(
 
 
 def test_the_code_of_a_module_at_work_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    node, name = FakeNode(tmp_path), "/tmp/ansible_scs.deploy.converge_payload_ab12"
+    node, name = FakeNode(tmp_path), "/tmp/ansible_scs.node.converge_payload_ab12"
     node.host.path(name).mkdir(parents=True)
     monkeypatch.setattr(lock, "__file__", f"{name}/lock.py")
     with lock.node_lock(node.host, "anna@controller", "r"):

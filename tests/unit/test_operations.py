@@ -178,6 +178,14 @@ def test_stand_ins_are_the_same_in_every_run_and_never_get_onto_a_node(opened: O
     assert "stand-in" not in wire.dumps(payload)
 
 
+def test_what_somebody_else_made_since_the_look_is_not_taken_for_a_stand_in(opened: Opened, folder):
+    planned = opened.plan()
+    Opened.of(folder).settle()
+    ready = Opened.of(folder).settle(planned)
+    assert ready.planned.sealed == Opened.of(folder).plan().sealed
+    assert ready.planned.plan.digest != planned.plan.digest
+
+
 def test_names_that_change_before_a_certificate_exists_make_a_saved_plan_stale(opened: Opened, folder):
     before = opened.plan().plan.digest
     (folder / "region.yml").write_text(BASE.replace("domain: world.test", "domain: other.test"))

@@ -62,7 +62,7 @@ def test_a_report_is_counted(runner: ModuleType):
         ("one", 0, "", "1 passed, 0 failed, 0 skipped"),
         ("one", 1, "", "0 passed, 1 failed, 0 skipped"),
         ("one", -1, "", "0 passed, 1 failed, 0 skipped"),
-        ("report", 5, "", "0 passed, 0 failed, 0 skipped"),
+        ("report", 5, "", "0 passed, 1 failed, 0 skipped"),
         ("report", 4, "", "0 passed, 1 failed, 0 skipped"),
         ("own line", 1, "x\n5 passed, 2 failed\n", "5 passed, 2 failed, 0 skipped"),
         ("own line", 1, "5 passed, 2 failed\nlab is gone\n", "5 passed, 2 failed, 0 skipped"),
@@ -72,6 +72,11 @@ def test_a_report_is_counted(runner: ModuleType):
 )
 def test_no_failure_is_lost(runner: ModuleType, tests: str, code: int, output: str, expected: str):
     assert runner.told(runner.count(runner.Phase("p", (), tests=tests), code, output)) == expected
+
+
+def test_nothing_may_be_found_only_where_names_were_chosen(runner: ModuleType):
+    chosen = runner.Phase("none", ("pytest", "-k", "x"), tests="report")
+    assert runner.told(runner.count(chosen, 5, "")) == "0 passed, 0 failed, 0 skipped"
 
 
 def test_a_phase_has_a_limit_and_its_output_is_kept(runner: ModuleType):

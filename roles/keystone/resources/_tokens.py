@@ -59,14 +59,15 @@ class Tokens:
         return data if isinstance(data, dict) else {}
 
     def _write(self, kept: dict[str, dict[str, Any]]) -> None:
+        """Where there is no room for them, tokens are not kept, and the next look logs in."""
         assert self._path  # noqa: S101 - nothing is put without one
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         new = self._path.with_name(f".{self._path.name}.{os.getpid()}")
-        with contextlib.suppress(FileNotFoundError):
-            new.unlink()
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
-            json.dump(kept, stream)
-        new.replace(self._path)
+        with contextlib.suppress(OSError):
+            self._path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            new.unlink(missing_ok=True)
+            with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
+                json.dump(kept, stream)
+            new.replace(self._path)
 
 
 def _key(login: tuple[str, ...]) -> str:

@@ -14,7 +14,7 @@ serving() {  # names of the other members that finished their start
     done
 }
 
-if [ ! -e "$RABBITMQ_MNESIA_BASE/$RABBITMQ_NODENAME/schema.DAT" ]; then
+if [ ! -s "$RABBITMQ_MNESIA_BASE/$RABBITMQ_NODENAME/schema.DAT" ]; then
     if [ -z "${others[*]}" ]; then first=yes; else first=; fi
     found=
     until [ -n "$first" ]; do

@@ -19,7 +19,7 @@ from .paths import STATE_ROOT
 
 _LOCK = f"{STATE_ROOT}/lock"
 
-_UNPACKED = re.compile(r"/.+/ansible_scs\.deploy\.\w+_payload_\w+")
+_UNPACKED = re.compile(r"/.+/ansible_scs\.\w+\.\w+_payload_\w+")
 """Where Ansible unpacks a module; it removes that itself, unless the module is killed."""
 
 
