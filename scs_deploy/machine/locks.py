@@ -7,7 +7,6 @@ import getpass
 import json
 import os
 import socket
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from scs_deploy.errors import DeployError, LockedError
+from scs_deploy.machine.waiting import wait_for
 
 FILE = "apply.lock"
 
@@ -128,11 +128,7 @@ def holder(state: Path) -> Holder | None:
 
 def _taken(descriptor: int) -> bool:
     """Lock a file; somebody who only looks whether it is locked is gone in a moment."""
-    for pause in (0.02, 0.1, 0.0):
-        if _free(descriptor, fcntl.LOCK_EX):
-            return True
-        time.sleep(pause)
-    return False
+    return bool(wait_for(lambda: _free(descriptor, fcntl.LOCK_EX), 0.12, 0.04))
 
 
 def _locked(path: Path, holder: Holder | None) -> LockedError:

@@ -189,6 +189,8 @@ def test_reconcilers_lie_on_their_home_node_only(world: World):
 
 def test_hooks_are_executable_on_every_member(world: World):
     assert world.file("n3/store", "/hooks/probe").mode == "0755"
+    hooks = [file.path.rpartition("/")[2] for file in world.instance("n3/store").files if "/hooks/" in file.path]
+    assert hooks == ["cluster.json", "probe", "form"], "a program that is there finds what it reads"
 
 
 def test_overrides_reach_the_file_by_target_or_template():

@@ -58,16 +58,13 @@ class Client:
         """Tell whether a user can log in with a password; that of our own account is proved by our token."""
         if (user, domain_id, password) == (self.context["user"], "default", self.context["password"]):
             return bool(self._token())
-        kept, key = Tokens(self.context.get("tokens", "")), (self.url, user, domain_id, password)
-        if (token := kept.get(*key)) and _is_taken(self.context, self._token(), token):
-            return True
         login = _password_login(user, domain_id, password)
         login["auth"]["scope"] = "unscoped"  # else Keystone looks for roles in the user's default project
+        own = self._token()
         try:
-            kept.put(*self._send("POST", "/auth/tokens", login, {}), *key)
+            _logged_in(self.context, login, (self.url, user, domain_id, password), own)
         except RefusedError as error:
             if error.status == 401:
-                kept.drop(*key)
                 return False
             raise
         return True
@@ -127,20 +124,25 @@ def look(context: dict[str, Any]) -> Client:
 def _token(items: tuple[tuple[str, Any], ...]) -> str:
     context = dict(items)
     url, user = context["url"].rstrip("/"), context["user"]
-    kept, key = Tokens(context.get("tokens", "")), (url, user, f"on {context['project']}", context["password"])
-    if (token := kept.get(*key)) and _is_taken(context, token, token):
-        return token
     login = _password_login(user, "default", context["password"])
     login["auth"]["scope"] = {"project": {"name": context["project"], "domain": {"id": "default"}}}
     try:
-        token, body = _send(context, "POST", "/auth/tokens", login, {})
-        kept.put(token, body, *key)
-        return token
+        return _logged_in(context, login, (url, user, f"on {context['project']}", context["password"]))
     except RefusedError as error:
         if error.status == 401:
-            kept.drop(*key)
             raise RefusedError(401, f"keystone at {url} refuses the login of {user}: {why(context)}") from error
         raise
+
+
+def _logged_in(context: dict[str, Any], login: dict[str, Any], key: tuple[str, ...], own: str = "") -> str:
+    """Return a token: that of an earlier login which Keystone still takes, asked by the token ``own`` or by itself, or a new one."""
+    kept = Tokens(context.get("tokens", ""))
+    token = kept.get(*key)
+    if token and _is_taken(context, own or token, token):
+        return token
+    token, body = _send(context, "POST", "/auth/tokens", login, {})
+    kept.put(token, body, *key)
+    return token
 
 
 def _is_taken(context: dict[str, Any], own: str, token: str) -> bool:

@@ -44,13 +44,6 @@ class Tokens:
             kept[_key(login)] = {"token": token, "until": now + lasts}
             self._write(kept)
 
-    def drop(self, *login: str) -> None:
-        """Forget a token that Keystone does not take any more."""
-        with _lock:
-            kept = self._read()
-            if self._path and kept.pop(_key(login), None):
-                self._write(kept)
-
     def _read(self) -> dict[str, dict[str, Any]]:
         try:
             data = json.loads(self._path.read_bytes()) if self._path else {}
