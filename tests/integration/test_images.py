@@ -83,8 +83,7 @@ def test_packages_keep_the_accounts_of_the_table(built: dict[str, str], image: s
     for name, home in ACCOUNTS[image].items():
         assert passwd[name][2:4] == [str(users.uid(name)), str(users.gid(name))]
         assert passwd[name][5] == home
-    ours = {name for name, user in users.users.items() if not user.builtin}
-    strangers = {name for name, line in passwd.items() if name not in ours and 100 <= int(line[2]) < 65534}
+    strangers = {name for name, line in passwd.items() if name not in users.accounts and 100 <= int(line[2]) < 65534}
     assert not strangers, "accounts with a dynamic number: declare them in the service.yml they belong to"
 
 

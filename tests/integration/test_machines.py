@@ -145,7 +145,7 @@ def test_a_machine_is_called_like_its_node_and_never_renamed_under_services(sett
         settled, "hostname debian; mkdir /root/others", "hostname n1; rm -r /root/others; echo n1 >/etc/hostname"
     ):
         settled.on_node("cat >/root/others/podman; chmod +x /root/others/podman", others)
-        refused = settled.try_on_node("PATH=/root/others:$PATH /etc/scs-deploy/node-hostname/apply.sh")
+        refused = settled.try_on_node("PATH=/root/others:$PATH /etc/scs-deploy/node-hostname/apply.sh n1 podman")
         assert refused.returncode == 1
         assert "this machine is called debian, and services that run here are known by that name" in refused.stderr
         assert settled.on_node(names).split() == ["debian", "debian"]
