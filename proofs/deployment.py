@@ -194,11 +194,15 @@ class Cloud:
 
     def state(self) -> dict[str, Any]:
         """``end``: the node's canonical state; ``starts``: when containers and units were started."""
-        data: dict[str, Any] = json.loads(self.on_node(f"python3 - {self.engine}", NODE_STATE.read_text()))
-        return data
+        return self._told()
 
     def starts(self) -> dict[str, str]:
-        return dict(self.state()["starts"])
+        return dict(self._told("--starts")["starts"])
+
+    def _told(self, *words: str) -> dict[str, Any]:
+        said = self.on_node(f"python3 - {self.engine} {' '.join(words)}", NODE_STATE.read_text())
+        data: dict[str, Any] = json.loads(said)
+        return data
 
     def restarted(self, before: Mapping[str, str]) -> set[str]:
         """Return the containers and units that were started since."""

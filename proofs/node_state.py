@@ -1,4 +1,7 @@
-"""Runs on a node: prints its canonical end state and, beside it, when everything was started (docs/state-digest.md)."""
+"""Runs on a node: prints its canonical end state and, beside it, when everything was started (docs/state-digest.md).
+
+Usage: ENGINE [--starts]; the latter only, which costs little.
+"""
 
 import base64
 import hashlib
@@ -106,38 +109,46 @@ def addresses() -> list[str]:
 # -- behind APIs -----------------------------------------------------------------------------------------------------------
 
 
-def query(statement: str) -> list[str]:
-    client = ("mariadb", "--skip-column-names", "--batch", "--execute", statement)
-    return sorted(inside("mariadb", *client).splitlines())
-
-
-def mariadb() -> dict[str, object]:
-    tables = "SELECT CONCAT(table_schema, '.', table_name) FROM information_schema.tables WHERE table_schema NOT IN "
-    found: dict[str, object] = {
-        "databases": query("SHOW DATABASES"),
-        "users": query("SELECT user, host, SHA2(authentication_string, 256), ssl_type FROM mysql.user"),
-        "rights": query("SELECT * FROM mysql.db"),
-        "tables": query(f"{tables}('mysql', 'sys', 'information_schema', 'performance_schema')"),
-    }
-    versioned = [name for name in found["tables"] if re.search(r"\.(alembic_version\w*)$", name)]
-    found["schemas"] = {name: query(f"SELECT * FROM {name}") for name in versioned}  # noqa: S608 - names of tables
-    return found
-
-
-IDENTITY = {
-    "endpoints": "SELECT interface, region_id, url, enabled FROM keystone.endpoint",
-    "services": "SELECT type, enabled, extra FROM keystone.service",
-    "roles": "SELECT name, domain_id FROM keystone.role",
-    "projects": "SELECT name, is_domain, enabled FROM keystone.project",
-    "users": "SELECT name, domain_id FROM keystone.local_user",
-    "assignments": "SELECT a.type, l.name, p.name, r.name FROM keystone.assignment a "
-    "LEFT JOIN keystone.local_user l ON l.user_id = a.actor_id LEFT JOIN keystone.project p ON p.id = a.target_id "
-    "JOIN keystone.role r ON r.id = a.role_id",
+TABLES = "FROM information_schema.tables WHERE table_schema NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema')"
+EACH = "CONCAT('SELECT \"', table_schema, '.', table_name, '\", version_num FROM ', table_schema, '.', table_name)"
+SQL = {
+    "mariadb": {
+        "databases": "SHOW DATABASES",
+        "users": "SELECT user, host, SHA2(authentication_string, 256), ssl_type FROM mysql.user",
+        "rights": "SELECT * FROM mysql.db",
+        "tables": f"SELECT CONCAT(table_schema, '.', table_name) {TABLES}",
+        "schemas": f"SET @each = (SELECT GROUP_CONCAT({EACH} SEPARATOR ' UNION ALL ') {TABLES} "
+        "AND table_name RLIKE '^alembic_version'); EXECUTE IMMEDIATE IFNULL(@each, 'SELECT 0')",
+    },
+    "keystone": {
+        "endpoints": "SELECT interface, region_id, url, enabled FROM keystone.endpoint",
+        "services": "SELECT type, enabled, extra FROM keystone.service",
+        "roles": "SELECT name, domain_id FROM keystone.role",
+        "projects": "SELECT name, is_domain, enabled FROM keystone.project",
+        "users": "SELECT name, domain_id FROM keystone.local_user",
+        "assignments": "SELECT a.type, l.name, p.name, r.name FROM keystone.assignment a "
+        "LEFT JOIN keystone.local_user l ON l.user_id = a.actor_id LEFT JOIN keystone.project p ON p.id = a.target_id "
+        "JOIN keystone.role r ON r.id = a.role_id",
+    },
+    "nova-api": {
+        "cells": "SELECT name, SHA2(CONCAT(transport_url, database_connection), 256), disabled FROM nova_api.cell_mappings",
+        "hosts": "SELECT h.host, c.name FROM nova_api.host_mappings h JOIN nova_api.cell_mappings c ON c.id = h.cell_id",
+    },
 }
-CELLS = {
-    "cells": "SELECT name, SHA2(CONCAT(transport_url, database_connection), 256), disabled FROM nova_api.cell_mappings",
-    "hosts": "SELECT h.host, c.name FROM nova_api.host_mappings h JOIN nova_api.cell_mappings c ON c.id = h.cell_id",
-}
+"""Instance -> what of it is in the database, each the rows of a statement."""
+
+
+def database() -> dict[str, object]:
+    """All of SQL by one process in the container: to start one costs as much as all the answers."""
+    asked = [(instance, kind) for instance in SQL if instance in manifest for kind in SQL[instance]]
+    script = "".join(f"SELECT '== {number}'; {SQL[one][kind]};\n" for number, (one, kind) in enumerate(asked))
+    client = (ENGINE, "exec", "--interactive", "mariadb", "mariadb", "--skip-column-names", "--batch", "--force")
+    done = subprocess.run(client, input=script, capture_output=True, text=True, check=False)
+    rows = [part.splitlines()[1:] for part in re.split(r"^== (?=\d+$)", done.stdout, flags=re.MULTILINE)[1:]]
+    found: dict[str, dict[str, object]] = {instance: {"wrong": done.stderr.strip()} for instance, _ in asked}
+    for (instance, kind), answer in zip(asked, rows, strict=False):
+        found[instance][kind] = sorted(answer)
+    return dict(found)
 
 
 def rabbitmq() -> dict[str, object]:
@@ -217,15 +228,12 @@ def ovn() -> dict[str, object]:
 
 
 BEHIND: dict[str, Callable[[], object]] = {
-    "mariadb": mariadb,
-    "keystone": lambda: {kind: query(statement) for kind, statement in IDENTITY.items()},
-    "nova-api": lambda: {kind: query(statement) for kind, statement in CELLS.items()},
     "rabbitmq": rabbitmq,
     "ceph-mon": ceph,
     "openvswitch-vswitchd": openvswitch,
     "ovn-nb": ovn,
 }
-"""Instance -> what is kept behind its API."""
+"""Instance -> what is kept behind its API, other than in the database."""
 
 
 def behind(instance: str) -> object:
@@ -248,6 +256,12 @@ units = sorted({entry["unit"] for entry in manifest.values() if entry["unit"]})
 states = shown_units(units)
 inspected = containers()
 started_as = {one["Id"]: one["InvocationID"] for one in states}
+starts = {one["Id"]: one["ActiveEnterTimestampMonotonic"] for one in states}
+starts |= {one["Name"]: one["State"]["StartedAt"] for one in inspected}
+if "--starts" in sys.argv:
+    json.dump({"starts": starts}, sys.stdout)
+    sys.exit()
+
 records = {path.stem: read(path) for path in sorted(Path(f"{STATE}/records").glob("*.json"))}
 
 end = {
@@ -263,9 +277,7 @@ end = {
     "volumes": len(output(ENGINE, "volume", "ls", "--quiet").split()),
     "firewall": output("nft", "--stateless", "list", "table", "inet", "scs_deploy").splitlines(),
     "addresses": addresses(),
-    "apis": {name: behind(name) for name in BEHIND if name in manifest},
+    "apis": database() | {name: behind(name) for name in BEHIND if name in manifest},
     "temporary": sorted(str(path) for top in TEMPORARY for path in Path(top).glob("ansible*")),
 }
-starts = {one["Id"]: one["ActiveEnterTimestampMonotonic"] for one in states}
-starts |= {one["Name"]: one["State"]["StartedAt"] for one in inspected}
 json.dump({"end": end, "starts": starts}, sys.stdout)

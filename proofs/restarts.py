@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 import socket
 import subprocess
 import sys
@@ -27,13 +26,14 @@ from pathlib import Path
 from scs_deploy.catalogue import names
 from scs_deploy.machine.waiting import wait_for
 from scs_deploy.nodes.fleet import Fleet
+from scs_deploy.operations.plan import Scope, make_plan
 from scs_deploy.operations.reach import reach as reach_nodes
 from scs_deploy.operations.site import Site, find_site
 from scs_deploy.operations.store import Store
+from scs_deploy.secrets import Preview, Vault
 from scs_deploy.smoke import reach
 from scs_deploy.smoke.run import kept
 
-PROGRAM = Path(sys.executable).parent / "scs-deploy"
 INTERVAL = 0.1
 ECHO_PORT = 7
 AFTER = 2.0
@@ -156,11 +156,20 @@ def measure(site: Site, fleet: Fleet, address: str, chosen: tuple[str, ...] = ()
         for one in site.placement.on(node)
         if site.catalogue.component(one.component)[1].kind == "container" and (not chosen or one.name in chosen)
     ]
+    store = Store.of(site.region)
+    scope = Scope((node,), resources=False)
+    sealed = make_plan(site, store, Preview(Vault.open(site.folder), site.secrets), fleet, scope).sealed
+    facts = store.facts(site.nodes)
+
+    def healthy(name: str) -> bool:
+        seen = fleet.look([node], sealed, facts, resources=False).observed[node].instances.get(name)
+        return bool(seen and seen.healthy)
+
     with watching(address) as watch:
         for name in containers:
             broken, begin = watch.echo.broken, time.monotonic()
             connection.output(["systemctl", "restart", names.unit_name(name)])
-            wait(lambda name=name: healthy(site, name), f"{name} does not become healthy", HEALTHY_SECONDS)  # type: ignore[misc]
+            wait(lambda name=name: healthy(name), f"{name} does not become healthy", HEALTHY_SECONDS)  # type: ignore[misc]
             end = time.monotonic()
             time.sleep(AFTER)
             yield watch.row(name, broken, begin, end, time.monotonic())
@@ -174,14 +183,6 @@ def during(address: str, command: Sequence[str]) -> tuple[Row, int]:
         end = time.monotonic()
         time.sleep(AFTER)
         return watch.row(Path(command[0]).name, broken, begin, end, time.monotonic()), code
-
-
-def healthy(site: Site, instance: str) -> bool:
-    done = subprocess.run(
-        [PROGRAM, "status", "--json", "-r", str(site.folder)], capture_output=True, text=True, check=False
-    )
-    rows = json.loads(done.stdout)["instances"]
-    return any(row["instance"] == instance and row["state"] == "healthy" for row in rows)
 
 
 def wait(condition: Callable[[], bool], what: str, seconds: float) -> None:
