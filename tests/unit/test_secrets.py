@@ -13,6 +13,7 @@ import sys
 import threading
 import traceback
 import uuid
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from scs_deploy.catalogue.service import Secret
 from scs_deploy.errors import DeployError, InputError, Interrupted
 from scs_deploy.machine.files import write_atomic
 from scs_deploy.secrets import SecretValue, Vault, edit, form, password, value
+from scs_deploy.secrets.encrypted import EncryptedFile
 from scs_deploy.secrets.generate import generate
 from scs_deploy.secrets.pki import CertificateRequest
 
@@ -141,6 +143,30 @@ def test_at_rest_encrypted_private_and_readable_by_ansible(vault, folder):
     command = [tool, "view", "--vault-password-file", password.default_file(folder), file]
     shown = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "PAGER": "cat"})
     assert vault.get("db-password") in shown.stdout
+
+
+@pytest.mark.parametrize("label", [[], ["--encrypt-vault-id", "box"]])
+def test_what_ansible_encrypts_is_read_and_nothing_else(folder, tmp_path, label):
+    password.create(folder)
+    file, secret = folder / "secrets.yml", password.default_file(folder)
+    file.write_text("é: ü\n")
+    tool = Path(sys.executable).with_name("ansible-vault")
+    subprocess.run([tool, "encrypt", "--vault-id", f"box@{secret}", *label, file], check=True, capture_output=True)
+    encrypted, word = EncryptedFile(file, secret.read_text().strip()), file.read_bytes()
+    assert word.startswith(b"$ANSIBLE_VAULT;1.2;AES256;box\n" if label else b"$ANSIBLE_VAULT;1.")
+    assert encrypted.text() == "é: ü\n"
+    wrong = [
+        EncryptedFile(file, "another").text,
+        *(partial(damaged, encrypted, word, at) for at in range(len(word) - 1, word.index(b"\n"), -29)),
+    ]
+    for read in wrong:
+        with pytest.raises(InputError, match="cannot be decrypted"):
+            read()
+
+
+def damaged(file: EncryptedFile, content: bytes, at: int) -> str:
+    file.path.write_bytes(content[:at] + (b"0" if content[at : at + 1] != b"0" else b"1") + content[at + 1 :])
+    return file.text()
 
 
 def test_password_file_is_private_outside_the_region_and_never_replaced(folder, tmp_path):
