@@ -6,19 +6,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jsonschema
 from pydantic import ValidationError
 
-from scs_deploy.catalogue.checks import Loaded, cross_check
 from scs_deploy.catalogue.service import Component, Service
-from scs_deploy.catalogue.setting_formats import FORMATS
 from scs_deploy.catalogue.users import UserTable, system_users
 from scs_deploy.catalogue.words import Words, mistakes, offered, with_carriers, written_out
 from scs_deploy.documents.findings import of_pydantic
 from scs_deploy.documents.source import Source, scan_yaml
 from scs_deploy.errors import Finding, InputError
+
+if TYPE_CHECKING:
+    import jsonschema
+
+    from scs_deploy.catalogue.checks import Loaded
 
 FILE = "service.yml"
 
@@ -50,6 +52,10 @@ class Catalogue:
     def settings_validator(self, service: str) -> jsonschema.Draft202012Validator:
         key = ("validator", service)
         if key not in self._memo:
+            import jsonschema
+
+            from scs_deploy.catalogue.setting_formats import FORMATS
+
             self._memo[key] = jsonschema.Draft202012Validator(self.settings_schema(service), format_checker=FORMATS)
         return self._memo[key]  # type: ignore[no-any-return]
 
@@ -66,6 +72,9 @@ def load_catalogue(search: Sequence[Path]) -> Catalogue:
 
     Raises ``InputError`` with everything that is wrong in any ``service.yml``.
     """
+    # Imported here, as above: jsonschema is slow to import, and not needed for a catalogue that was checked before.
+    from scs_deploy.catalogue.checks import Loaded, cross_check
+
     findings: list[Finding] = []
     sources: dict[str, tuple[Path, Source]] = {}
     for root in search:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jsonschema
 from pydantic import ValidationError
 
 from scs_deploy.documents.fields import NOT_YET
 from scs_deploy.documents.source import PathTuple, Source, describe
 from scs_deploy.errors import Finding
+
+if TYPE_CHECKING:
+    import jsonschema
 
 Schema = Mapping[str, Any]
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import pickle
 import tempfile
 from pathlib import Path
 
 from scs_deploy.errors import DeployError
+
+DAMAGED = (pickle.UnpicklingError, AttributeError, EOFError, ImportError, LookupError, OSError, TypeError, ValueError)
+"""What pickle raises for a file that is not whole, or was written by something else."""
 
 
 def write_atomic(path: Path, data: str | bytes, mode: int = 0o600, *, sync: bool = True) -> None:

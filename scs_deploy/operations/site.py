@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from scs_deploy.catalogue.load import Catalogue, load_catalogue
+from scs_deploy.catalogue.kept import kept_catalogue
+from scs_deploy.catalogue.load import Catalogue
 from scs_deploy.catalogue.service import Secret
 from scs_deploy.errors import InputError, UsageError
 from scs_deploy.machine import paths
@@ -81,7 +82,7 @@ def find_site(name: str | None) -> Site:
 
 def load_site(folder: Path) -> Site:
     """Read a region folder; raises ``InputError`` for every mistake in it."""
-    catalogue = load_catalogue(paths.roles_search())
+    catalogue = kept_catalogue(paths.roles_search(), paths.cache_dir())
     region = load_region(folder, catalogue)
     store = Store.of(region)
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import pickle
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from importlib.metadata import version
@@ -17,12 +16,10 @@ from jinja2.bccache import Bucket
 from scs_deploy.catalogue.load import Catalogue
 from scs_deploy.documents.config_formats import literal, url
 from scs_deploy.errors import Finding, InputError
+from scs_deploy.machine.files import DAMAGED
 from scs_deploy.secrets.placeholders import Reference
 
 FOLDERS = ("templates", "programs", "resources")
-
-DAMAGED = (pickle.UnpicklingError, AttributeError, EOFError, ImportError, LookupError, OSError, TypeError, ValueError)
-"""What pickle raises for a file that is not one of its own."""
 
 
 class _Compiled(jinja2.FileSystemBytecodeCache):
