@@ -21,7 +21,7 @@ SHARED_FILE = re.compile(r"([^/]+)/(templates|programs)/(.+)")
 class Description(BaseModel):
     """Frozen, and every unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class Image(Description):

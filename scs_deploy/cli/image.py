@@ -20,8 +20,9 @@ from scs_deploy.catalogue.load import load_catalogue
 from scs_deploy.catalogue.release import load_release
 from scs_deploy.cli.common import err, out
 from scs_deploy.errors import InputError
-from scs_deploy.images import Event, Options, build, guest, labels, layout, read_lock, write_lock
+from scs_deploy.images import guest, labels, layout, read_lock, write_lock
 from scs_deploy.images.recipe import recipes
+from scs_deploy.images.schedule import Event, Options, build
 from scs_deploy.machine.engine import find_engine
 from scs_deploy.machine.paths import inventories_search, roles_search
 from scs_deploy.region.load import find_region, load_region

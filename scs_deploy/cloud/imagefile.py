@@ -15,7 +15,8 @@ from typing import Any
 from scs_deploy.catalogue.release import load_release, release_names
 from scs_deploy.cloud.spec import FILE, ImageSection
 from scs_deploy.errors import DeployError
-from scs_deploy.images import Recipe, build_recipe
+from scs_deploy.images.recipe import Recipe
+from scs_deploy.images.schedule import build_recipe
 from scs_deploy.machine.engine import find_engine
 from scs_deploy.machine.paths import cache_dir
 

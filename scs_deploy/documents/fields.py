@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 class Section(BaseModel):
     """A part of region.yml: frozen, and every unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 def wrong(what: str, fix: str = "") -> PydanticCustomError:

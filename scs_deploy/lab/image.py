@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from scs_deploy.catalogue.release import load_release, release_names
-from scs_deploy.images import Event, Recipe, build_recipe
+from scs_deploy.images.recipe import Recipe
 
 PACKAGES = (
     *("systemd-sysv", "dbus", "openssh-server", "sudo", "python3", "python3-apt", "ca-certificates", "tzdata"),
@@ -32,6 +32,8 @@ def recipe() -> Recipe:
 
 def ensure(release: str, progress: Callable[[str], None]) -> str:
     """The reference of the node image; built when the store lacks it (about a minute). ``release`` "": the newest."""
+
+    from scs_deploy.images.schedule import Event, build_recipe  # every command knows labs, few build
 
     def show(event: Event) -> None:
         if event.kind in ("start", "warning"):

@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-import ansible_runner
 import yaml
 
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils import wire
@@ -145,6 +144,8 @@ class Waves:
                 self._said.extend(line for line in str(event.get("stdout") or "").splitlines() if line.strip())
             self._events.put(event)
             return False  # keep no event files
+
+        import ansible_runner  # only what changes nodes waits for it
 
         try:
             ansible_runner.interface.run(

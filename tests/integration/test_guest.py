@@ -10,7 +10,8 @@ import pytest
 
 from scs_deploy.catalogue.load import load_catalogue
 from scs_deploy.catalogue.release import load_release
-from scs_deploy.images import Options, build, guest
+from scs_deploy.images import guest
+from scs_deploy.images.schedule import Options, build
 from scs_deploy.machine.engine import find_engine
 from scs_deploy.machine.paths import roles_search
 

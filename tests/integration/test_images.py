@@ -18,7 +18,9 @@ from scs_deploy.catalogue.release import load_release
 from scs_deploy.catalogue.service import Component, Image, Service
 from scs_deploy.catalogue.users import UserTable
 from scs_deploy.errors import DeployError
-from scs_deploy.images import Event, Options, Recipe, build, build_recipe, labels
+from scs_deploy.images import labels
+from scs_deploy.images.recipe import Recipe
+from scs_deploy.images.schedule import Event, Options, build, build_recipe
 from scs_deploy.images.script import PACKAGES_FILE
 from scs_deploy.machine.engine import find_engine
 

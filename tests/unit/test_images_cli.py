@@ -11,7 +11,8 @@ from scs_deploy.catalogue.service import Component, Image, Service
 from scs_deploy.catalogue.users import system_users
 from scs_deploy.cli import image as cli
 from scs_deploy.errors import DeployError
-from scs_deploy.images import LockedImage, Options, Result, read_lock
+from scs_deploy.images import LockedImage, read_lock
+from scs_deploy.images.schedule import Options, Result
 
 SERVICE = Service(
     format=1,
