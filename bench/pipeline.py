@@ -24,7 +24,7 @@ from typing import Any
 from inventories import generate_region
 from proofs.world import answers, known_facts, matching
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils import wire
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Answer
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.question import Answer
 from scs_deploy.catalogue.load import load_catalogue
 from scs_deploy.nodes import messages
 from scs_deploy.plan.dependencies import order_of

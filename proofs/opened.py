@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from proofs.world import answers, facts, said
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Answer
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.question import Answer
 from scs_deploy.nodes.answers import Answers
 from scs_deploy.nodes.fleet import Fleet
 from scs_deploy.operations import certificates, values

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils import wire
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Answer
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.question import Answer
 from scs_deploy.catalogue.load import Catalogue, load_catalogue
 from scs_deploy.operations.site import Site
 from scs_deploy.plan.dependencies import Order

@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from bench.nodes import kernel
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils import wire
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Work
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.work import Work
 
 PREFIX = "scs-scale-"
 IMAGE = "localhost/scs-deploy/lab-node:2025.1"

@@ -23,9 +23,10 @@ from typing import Any
 from bench.nodes import kernel, recorded
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils import facts, packages, wire
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.converge import converge
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Health, InstanceStep, Step, Work
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.node import Node
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.question import Health
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.systemd import Systemd
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.work import InstanceStep, Step, Work
 
 SOCKET = "podman/podman.sock"
 SSHD = ["/usr/sbin/sshd", "-i", "-e", "-f", "/etc/ssh/simulated"]

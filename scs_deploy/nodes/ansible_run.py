@@ -17,7 +17,7 @@ from typing import Any, Self
 import yaml
 
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils import wire
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Outcome, Work
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.work import Outcome, Work
 from scs_deploy.errors import Interrupted
 from scs_deploy.machine import paths
 from scs_deploy.nodes import run_folder

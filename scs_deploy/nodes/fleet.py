@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypedDict
 
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils import messages as messages_of
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils import question
 from scs_deploy.nodes import clocks, look, messages
 from scs_deploy.nodes.connection import Connection
 from scs_deploy.region.region import Node
@@ -22,7 +22,7 @@ Progress = Callable[[str, str], None]
 class Known(TypedDict):
     """What a node is, as it was last told."""
 
-    facts: messages_of.Facts
+    facts: question.Facts
     facts_digest: str
 
 
@@ -37,7 +37,7 @@ NOTHING = seal(Desired({}, (), (), {}, {}, ()), lambda name: "")
 class Look:
     """What nodes said; ``unreachable``: why the others did not."""
 
-    observed: Mapping[str, messages_of.Answer]
+    observed: Mapping[str, question.Answer]
     unreachable: Mapping[str, str]
     clocks: Mapping[str, float] = field(default_factory=dict)
     """By how many seconds each node's clock is ahead of ours."""

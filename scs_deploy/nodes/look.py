@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import cache
 
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils import wire
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Answer, Question
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.question import Answer, Question
 from scs_deploy.errors import DeployError, Interrupted
 from scs_deploy.machine import paths
 from scs_deploy.nodes import run_folder
@@ -39,7 +39,7 @@ sys.path.insert(0, f"/proc/self/fd/{{code}}")
 from {_PACKAGE} import wire
 from {_PACKAGE}.node import Node
 from {_PACKAGE}.observe import observe
-from {_PACKAGE}.messages import Question
+from {_PACKAGE}.question import Question
 asked = wire.decode(Question, given.read().decode())
 print("{_MARK}" + wire.encode(observe(asked, Node.local(asked.engine))))
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils import messages as wire
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils import question, work
 from scs_deploy.catalogue.names import is_unit_file
 from scs_deploy.plan.plan import Step, Wave
 from scs_deploy.render.desired import Desired, File, Instance, JobRun
@@ -12,17 +12,17 @@ from scs_deploy.render.digests import Sealed, content
 from scs_deploy.secrets.placeholders import Resolver, resolve
 
 
-def observe(node: str, engine: str, sealed: Sealed, facts_digest: str, *, resources: bool = True) -> wire.Question:
+def observe(node: str, engine: str, sealed: Sealed, facts_digest: str, *, resources: bool = True) -> question.Question:
     """Return the question for one node: expected digests, no content; owners are asked only for ``resources``."""
     desired = sealed.desired
     units = {instance.name: instance.unit for instance in desired.on(node)}
-    return wire.Question(
+    return question.Question(
         engine,
         facts_digest,
         instances={instance.name: _expected(instance, sealed) for instance in desired.on(node)},
         jobs={job.name: sealed.jobs[job.id] for job in desired.jobs if job.node == node},
         owners={
-            name: wire.OwnerAsked(_reconciler(desired, name), owner.kinds, units.get(owner.instance, ""))
+            name: question.OwnerAsked(_reconciler(desired, name), owner.kinds, units.get(owner.instance, ""))
             for name, owner in desired.owners.items()
             if owner.node == node and resources
         },
@@ -34,17 +34,19 @@ def _reconciler(desired: Desired, owner: str) -> str:
     return f"/etc/scs-deploy/{desired.owners[owner].instance}/resources"
 
 
-def _expected(instance: Instance, sealed: Sealed) -> wire.Expected:
+def _expected(instance: Instance, sealed: Sealed) -> question.Expected:
     digests = sealed.files[instance.id]
-    return wire.Expected(
+    return question.Expected(
         kind=instance.kind,
         unit=instance.unit,
         image=instance.image,
-        files={file.path: wire.FileMark(digests[file.path], file.mode, file.uid, file.gid) for file in instance.files},
+        files={
+            file.path: question.FileMark(digests[file.path], file.mode, file.uid, file.gid) for file in instance.files
+        },
         health=replace(instance.health, settled=None),
         start=sealed.start[instance.id],
         reload=sealed.reload[instance.id],
-        dirs={folder.path: wire.FolderMark(folder.mode, folder.uid, folder.gid) for folder in instance.folders},
+        dirs={folder.path: question.FolderMark(folder.mode, folder.uid, folder.gid) for folder in instance.folders},
         mask={file.path: file.masked for file in instance.files if file.masked},
         opaque=[file.path for file in instance.files if file.opaque],
         packages=instance.packages,
@@ -56,39 +58,39 @@ def _expected(instance: Instance, sealed: Sealed) -> wire.Expected:
 
 def converge(
     run: str, wave: Wave, node: str, engine: str, holder: str, sealed: Sealed, resolver: Resolver, purge: bool
-) -> wire.Work:
+) -> work.Work:
     """Return the steps of a wave for one node, in an order that respects their needs."""
     steps = [_step(step, sealed, resolver, purge) for step in wave.steps if step.node == node]
-    return wire.Work(run, wave.number, engine, holder, steps)
+    return work.Work(run, wave.number, engine, holder, steps)
 
 
-def _step(step: Step, sealed: Sealed, resolver: Resolver, purge: bool) -> wire.Step:
+def _step(step: Step, sealed: Sealed, resolver: Resolver, purge: bool) -> work.Step:
     if step.kind == "image":
-        return wire.ImageStep(step.id, step.identity, step.subject, step.needs)
+        return work.ImageStep(step.id, step.identity, step.subject, step.needs)
     if step.kind == "job":
         return _job(next(one for one in sealed.desired.jobs if one.id == step.id), step, sealed, resolver)
     if step.kind == "resources":
         changes = [replace(one, secret=resolve(one.secret, resolver)) for one in step.operations]
-        return wire.ResourcesStep(step.id, step.subject, _reconciler(sealed.desired, step.subject), changes, step.needs)
+        return work.ResourcesStep(step.id, step.subject, _reconciler(sealed.desired, step.subject), changes, step.needs)
     if step.removed:
-        return wire.RemoveStep(step.id, step.subject, step.removed, step.delete, purge, needs=step.needs)
+        return work.RemoveStep(step.id, step.subject, step.removed, step.delete, purge, needs=step.needs)
     return _instance(step, sealed, resolver)
 
 
-def _job(job: JobRun, step: Step, sealed: Sealed, resolver: Resolver) -> wire.JobStep:
+def _job(job: JobRun, step: Step, sealed: Sealed, resolver: Resolver) -> work.JobStep:
     environment = {key: resolve(value, resolver) for key, value in job.container.environment.items()}
     container = replace(job.container, environment=environment)
-    return wire.JobStep(step.id, job.name, job.instance, sealed.jobs[job.id], job.timeout, container, step.needs)
+    return work.JobStep(step.id, job.name, job.instance, sealed.jobs[job.id], job.timeout, container, step.needs)
 
 
-def _instance(step: Step, sealed: Sealed, resolver: Resolver) -> wire.InstanceStep:
+def _instance(step: Step, sealed: Sealed, resolver: Resolver) -> work.InstanceStep:
     instance = next(one for one in sealed.desired.on(step.node) if one.name == step.subject)
     prepare = step.action == "prepare"
     health = instance.health if step.interrupts else replace(instance.health, settled=None)
-    return wire.InstanceStep(
+    return work.InstanceStep(
         id=step.id,
         action="prepare" if prepare else "create" if step.action == "create" else "update",
-        instance=wire.Wanted(
+        instance=work.Wanted(
             name=instance.name,
             kind=instance.kind,
             unit=instance.unit,
@@ -97,15 +99,15 @@ def _instance(step: Step, sealed: Sealed, resolver: Resolver) -> wire.InstanceSt
             packages=instance.packages,
             apply=instance.apply,
             files=[
-                wire.File(
+                work.File(
                     file.path, content(file, sealed.desired, resolver), file.mode, file.uid, file.gid, file.verify
                 )
                 for file in _unit_last(instance)
                 if file.path in step.write
             ],
-            dirs=[wire.Folder(one.path, one.mode, one.uid, one.gid) for one in instance.folders],
+            dirs=[work.Folder(one.path, one.mode, one.uid, one.gid) for one in instance.folders],
             delete=step.delete,
-            manifest=wire.Recorded(
+            manifest=question.Recorded(
                 unit=instance.unit,
                 kind=instance.kind,
                 files=[file.path for file in instance.files],
@@ -115,7 +117,7 @@ def _instance(step: Step, sealed: Sealed, resolver: Resolver) -> wire.InstanceSt
             ),
             start=sealed.start[instance.id],
             reload=sealed.reload[instance.id],
-            health=wire.Health() if prepare else health,
+            health=question.Health() if prepare else health,
             stop_timeout=instance.stop_timeout,
             reload_action=instance.reload_action,
         ),

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Outcome
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.work import Outcome
 from scs_deploy.images import layout, read_lock
 from scs_deploy.machine import paths
 from scs_deploy.machine.engine import find_engine

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Answer
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.question import Answer
 from scs_deploy.catalogue import names
 from scs_deploy.catalogue.ids import Id
 from scs_deploy.errors import DeployError, Finding, InputError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Seen
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.question import Seen
 from scs_deploy.machine.locks import check_free
 from scs_deploy.nodes.fleet import Fleet, Progress
 from scs_deploy.operations.plan import Planned, Scope, make_plan

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Seen
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.question import Seen
 from scs_deploy.plan import instances
 from scs_deploy.plan.inputs import Inputs
 from scs_deploy.plan.plan import Action, Step

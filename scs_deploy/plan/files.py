@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Iterable
 
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.mask import HIDDEN, mask
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import FileSeen, Seen
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.question import FileSeen, Seen
 from scs_deploy.errors import InputError
 from scs_deploy.plan.plan import Change
 from scs_deploy.render.desired import File, Instance

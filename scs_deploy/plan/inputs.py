@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Answer, Seen
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.question import Answer, Seen
 from scs_deploy.plan.dependencies import Order
 from scs_deploy.region.region import Region
 from scs_deploy.render.digests import Sealed

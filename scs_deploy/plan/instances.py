@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Running, Seen, UnitSeen
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.question import Running, Seen, UnitSeen
 from scs_deploy.catalogue.names import is_unit_file
 from scs_deploy.errors import Finding
 from scs_deploy.plan import dependencies, files, one_way

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import JobRecord
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.question import JobRecord
 from scs_deploy.catalogue.ids import image_id
 from scs_deploy.plan import clusters, dependencies, instances, one_way, waves
 from scs_deploy.plan.inputs import Inputs, Observed

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Seen
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.question import Seen
 from scs_deploy.errors import Finding
 from scs_deploy.plan.inputs import Inputs
 from scs_deploy.plan.plan import Step

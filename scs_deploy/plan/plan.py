@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Managed, Operation
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.question import Managed
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.resource import Operation
 from scs_deploy.catalogue.ids import Id
 from scs_deploy.catalogue.names import component_of
 from scs_deploy.errors import Finding, InputError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Managed
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.question import Managed
 from scs_deploy.catalogue import names
 from scs_deploy.catalogue.ids import Id
 from scs_deploy.plan.inputs import Inputs

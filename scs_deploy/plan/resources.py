@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import ItemSeen, Operation, OwnerSeen
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.question import OwnerSeen
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.resource import ItemSeen, Operation
 from scs_deploy.catalogue.ids import ResourcesId
 from scs_deploy.plan import dependencies
 from scs_deploy.plan.inputs import Inputs

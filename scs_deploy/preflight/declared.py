@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils import messages
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils import question
 from scs_deploy.errors import Finding
 from scs_deploy.preflight.subject import Subject
 from scs_deploy.region.host import Disk
@@ -53,7 +53,7 @@ def _disks(subject: Subject) -> Iterator[Finding]:
             yield subject.finding("error", f"{label} is missing", f"the node has: {there or 'no disks'}", fix)
 
 
-def _disk(subject: Subject, label: str, wanted: Disk, found: messages.Disk) -> Iterator[Finding]:
+def _disk(subject: Subject, label: str, wanted: Disk, found: question.Disk) -> Iterator[Finding]:
     size = found["size"] / _GIB
     media = "nvme" if found["name"].startswith("nvme") else "hdd" if found["rotational"] else "ssd"
     if wanted.path and wanted.serial and found["serial"] != wanted.serial:
@@ -64,7 +64,7 @@ def _disk(subject: Subject, label: str, wanted: Disk, found: messages.Disk) -> I
         yield _disagrees(subject, f"{label}: media", wanted.media, media)
 
 
-def _find(wanted: Disk, disks: Sequence[messages.Disk]) -> messages.Disk | None:
+def _find(wanted: Disk, disks: Sequence[question.Disk]) -> question.Disk | None:
     """By kernel name, else by serial number, which is also a part of the names below /dev/disk/by-id."""
     name = (wanted.path or "").removeprefix("/dev/")
     for disk in disks:

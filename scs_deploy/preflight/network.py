@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator
 
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Interface
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.question import Interface
 from scs_deploy.errors import Finding
 from scs_deploy.preflight.subject import Subject
 

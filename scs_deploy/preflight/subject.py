@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import EngineSeen, Facts, Live
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.question import EngineSeen, Facts, Live
 from scs_deploy.errors import Finding, Severity
 from scs_deploy.region.network import Network
 from scs_deploy.region.rack import Node

@@ -5,15 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import (
-    Address,
-    Container,
-    Health,
-    Mount,
-    Page,
-    ReloadAction,
-    Settled,
-)
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.question import Address, Health, Page, Settled
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.work import Container, Mount, ReloadAction
 from scs_deploy.catalogue import names
 from scs_deploy.catalogue.service import Component, Port
 from scs_deploy.errors import InputError

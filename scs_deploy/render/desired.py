@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Container, Health, ReloadAction
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.question import Health
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.work import Container, ReloadAction
 from scs_deploy.catalogue.ids import Id
 from scs_deploy.errors import Finding
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.docker_words import docker_security, docker_tmpfs
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Container, Mount
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.work import Container, Mount
 from scs_deploy.catalogue import names
 from scs_deploy.render.desired import Folder
 

@@ -20,13 +20,6 @@ from scs_deploy.ansible_collections.scs.node.plugins.module_utils import wire
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.engine import Ended, Managed
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.failure import StepError
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.host import NOT_FOUND, Done, Host
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import (
-    Answer,
-    Container,
-    Outcome,
-    Question,
-    Work,
-)
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.node import Node
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.paths import (
     QUADLET_ROOT,
@@ -34,7 +27,9 @@ from scs_deploy.ansible_collections.scs.node.plugins.module_utils.paths import (
     labels_file,
     unit_file,
 )
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.question import Answer, Question
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.systemd import Systemd, Unit
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.work import Container, Outcome, Work
 
 IMAGE = "a" * 64
 UID, GID = os.getuid(), os.getgid()

@@ -9,7 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from proofs.world import World, nothing
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Failure, Holder, Outcome, Result
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.question import Holder
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.work import Failure, Outcome, Result
 from scs_deploy.nodes import ansible_run
 from scs_deploy.nodes.answers import Answers
 from scs_deploy.nodes.events import EventLog

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from proofs.opened import Nodes, Opened
 from proofs.world import World, answers
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import FileSeen
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.question import FileSeen
 from scs_deploy.cli import certs
 from scs_deploy.errors import DeployError, InputError, UsageError
 from scs_deploy.operations import certificates

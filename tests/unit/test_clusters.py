@@ -12,12 +12,7 @@ from node_fakes import FakeNode, Wanted, converge, looked, observe, wave
 
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils import wire
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.host import Done
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import (
-    ClusterSeen,
-    Running,
-    Seen,
-    UnitSeen,
-)
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.question import ClusterSeen, Running, Seen, UnitSeen
 from scs_deploy.plan.clusters import forming, unformed
 from scs_deploy.plan.plan import Step
 

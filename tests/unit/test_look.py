@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Answer, Question
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.question import Answer, Question
 from scs_deploy.errors import Interrupted
 from scs_deploy.nodes import look
 from scs_deploy.nodes.answers import Answers
@@ -24,7 +24,7 @@ OBSERVE = """
 import os, signal
 
 from . import wire
-from .messages import Answer, EngineSeen, Live, Unexpected
+from .question import Answer, EngineSeen, Live, Unexpected
 
 def observe(asked, node):
     what, _, more = asked.facts_digest.partition(" ")
@@ -65,7 +65,7 @@ def side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A node's side that does as it is asked."""
     folder = tmp_path / "side"
     folder.mkdir()
-    for name in ("wire.py", "messages.py"):
+    for name in ("wire.py", "question.py", "resource.py"):
         shutil.copy(look._NODE_SIDE / name, folder)
     (folder / "node.py").write_text(NODE)
     (folder / "observe.py").write_text(OBSERVE)

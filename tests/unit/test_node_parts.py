@@ -25,7 +25,6 @@ from scs_deploy.ansible_collections.scs.node.plugins.module_utils import (
     jobs,
     live,
     lock,
-    messages,
     owners,
     packages,
     wire,
@@ -38,28 +37,34 @@ from scs_deploy.ansible_collections.scs.node.plugins.module_utils.engine_open im
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.failure import StepError
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.host import Done, Host
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.mask import mask
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import (
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.observe import _patiently
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.question import (
+    Answer,
     Health,
-    ItemSeen,
-    Operation,
     OwnerAsked,
     OwnerSeen,
     Page,
-    ResourcesStep,
     Settled,
 )
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.observe import _patiently
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.resource import ItemSeen, Operation
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.systemd import Systemd, Unit
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.work import (
+    Failure,
+    Outcome,
+    ResourcesStep,
+    Result,
+    Work,
+)
 
 
 def test_wire_returns_what_it_was_given_and_refuses_the_rest() -> None:
-    failure = messages.Failure("ä" * 1000, log=("a", "b"))
-    message = messages.Outcome((messages.Result("n1/x", "failed", (), 1.5, failure),))
-    assert wire.decode(messages.Outcome, wire.encode(message)) == message
+    failure = Failure("ä" * 1000, log=("a", "b"))
+    message = Outcome((Result("n1/x", "failed", (), 1.5, failure),))
+    assert wire.decode(Outcome, wire.encode(message)) == message
     other = base64.b64encode(gzip.compress(b'{"v": 1}')).decode()
     for text in ("", "no base64 ä", wire.encode(message)[:-20], other):
         with pytest.raises(wire.WireError):
-            wire.decode(messages.Outcome, text)
+            wire.decode(Outcome, text)
 
 
 @pytest.mark.parametrize(
@@ -82,10 +87,10 @@ def test_what_has_a_wrong_shape_is_refused_with_its_place(
     change: Callable[[dict[str, Any]], object], told: str
 ) -> None:
     work = json.loads(json.dumps(wave(Wanted().step("create"))))
-    wire.load(messages.Work, work)
+    wire.load(Work, work)
     change(work)
     with pytest.raises(wire.WireError) as caught:
-        wire.load(messages.Work, work)
+        wire.load(Work, work)
     assert str(caught.value) == told
 
 
@@ -93,15 +98,15 @@ def test_facts_are_refused_where_they_have_a_wrong_shape(tmp_path: Path) -> None
     found = observe(looked(), FakeNode(tmp_path))
     found["facts"]["cpu"]["count"] = "many"
     with pytest.raises(wire.WireError, match=r"^facts\.cpu\.count: a text where a number is wanted$"):
-        wire.load(messages.Answer, found)
+        wire.load(Answer, found)
 
 
 def test_a_small_text_cannot_become_a_large_message(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = wire.encode(messages.Outcome([messages.Result("x" * 5000, "ok")]))
-    assert wire.decode(messages.Outcome, text)
+    text = wire.encode(Outcome([Result("x" * 5000, "ok")]))
+    assert wire.decode(Outcome, text)
     monkeypatch.setattr(wire, "LIMIT", 4000)
     with pytest.raises(wire.WireError, match="larger than allowed"):
-        wire.decode(messages.Outcome, text)
+        wire.decode(Outcome, text)
 
 
 @pytest.mark.parametrize(
@@ -564,9 +569,9 @@ def observe(context, wanted):
 """
 LOOK = """
 import json, sys
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils import messages, node, owners, wire
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils import node, owners, question, wire
 here = node.Node.local("podman")
-answer, _ = owners.observe_owner(here.host, "o", messages.OwnerAsked(sys.argv[1], ["thing"]))
+answer, _ = owners.observe_owner(here.host, "o", question.OwnerAsked(sys.argv[1], ["thing"]))
 print(wire.dumps([answer, here.host.run(["env"]).out]))
 """
 

@@ -13,14 +13,9 @@ from node_fakes import GID, IMAGE, UID, FakeNode, converge, observe, sent
 from proofs.world import World, nothing
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils import wire
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.host import Done
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import (
-    Health,
-    InstanceStep,
-    Question,
-    ReloadAction,
-    Work,
-)
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.question import Health, Question
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.systemd import Unit
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.work import InstanceStep, ReloadAction, Work
 from scs_deploy.nodes import messages
 from scs_deploy.plan.plan import Plan
 from scs_deploy.render.desired import Desired, Instance

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils import wire
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import EngineSeen, Live
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.question import EngineSeen, Live
 from scs_deploy.preflight import Subject, WantedPort, evaluate
 from scs_deploy.region.host import Disk, Hardware, Nic
 from scs_deploy.region.network import Addresses

@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 from proofs.opened import Opened
 from proofs.world import BASE, World
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils import health
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Health, Page
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.question import Health, Page
 from scs_deploy.cli import certs
 from scs_deploy.cloud.credentials import Login, clouds_yaml, write
 from scs_deploy.cloud.prove import token

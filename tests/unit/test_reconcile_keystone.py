@@ -19,7 +19,7 @@ from uuid import uuid4
 import pytest
 
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils import node, owners
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import OwnerAsked
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.question import OwnerAsked
 
 FOLDER = Path(__file__).parents[2] / "roles" / "keystone" / "resources"
 KINDS = ("domain", "role", "project", "user", "role_assignment", "credential", "region", "service", "endpoint")

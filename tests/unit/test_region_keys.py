@@ -19,7 +19,7 @@ import pytest
 import real
 import yaml
 
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Live
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.question import Live
 from scs_deploy.cloud.kinds.network import ExternalSubnets
 from scs_deploy.documents.fields import NETWORK_NAMES, Section
 from scs_deploy.errors import InputError

@@ -7,13 +7,8 @@ import json
 import pytest
 
 from proofs.world import ROLES, World, facts
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import (
-    Address,
-    Health,
-    Mount,
-    Page,
-    ReloadAction,
-)
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.question import Address, Health, Page
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.work import Mount, ReloadAction
 from scs_deploy.errors import InputError
 from scs_deploy.render import Given
 from scs_deploy.render.context import Topology

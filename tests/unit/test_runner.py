@@ -21,7 +21,7 @@ import pytest
 import yaml
 
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils import wire
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Outcome, Result, Work
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.work import Outcome, Result, Work
 from scs_deploy.errors import Interrupted
 from scs_deploy.machine import paths
 from scs_deploy.nodes import ansible_run, run_folder
@@ -274,7 +274,7 @@ def test_a_run_that_is_just_starting_is_not_swept(
 KILLED = """
 import os, signal, sys
 import ansible_runner, pexpect
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Work
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.work import Work
 from scs_deploy.nodes import ansible_run
 from scs_deploy.nodes.connection import Connection
 

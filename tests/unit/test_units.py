@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from proofs.world import World
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Container, Mount
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.work import Container, Mount
 from scs_deploy.render.desired import Folder
 from scs_deploy.render.systemd_units import UNITS, quote
 

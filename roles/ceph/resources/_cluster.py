@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Difference
+    from scs_deploy.ansible_collections.scs.node.plugins.module_utils.resource import Difference
 
 MARK = "scs-deploy/"
 """Prefix in the cluster's key-value store of what was made by us: only that is ever reported as no longer wanted."""

@@ -9,7 +9,7 @@ from . import _cluster
 from ._cluster import Command
 
 if TYPE_CHECKING:
-    from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Item, ItemChange, WantedItem
+    from scs_deploy.ansible_collections.scs.node.plugins.module_utils.resource import Item, ItemChange, WantedItem
 
 LOST = "deleted by somebody, with its data"
 BUCKETS = {"node": "host", "rack": "rack", "fire_zone": "room"}

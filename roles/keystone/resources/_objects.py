@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ._client import Client, look
 
 if TYPE_CHECKING:
-    from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import (
+    from scs_deploy.ansible_collections.scs.node.plugins.module_utils.resource import (
         Difference,
         Item,
         ItemChange,

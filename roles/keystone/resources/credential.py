@@ -13,7 +13,7 @@ from ._client import Client, look
 from ._objects import MARK
 
 if TYPE_CHECKING:
-    from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Item, ItemChange, WantedItem
+    from scs_deploy.ansible_collections.scs.node.plugins.module_utils.resource import Item, ItemChange, WantedItem
 
 Found = tuple[dict[str, Any], dict[str, Any]]
 """A credential and its content."""

@@ -9,7 +9,7 @@ from . import _objects, endpoint
 from ._client import Client
 
 if TYPE_CHECKING:
-    from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Item, ItemChange, WantedItem
+    from scs_deploy.ansible_collections.scs.node.plugins.module_utils.resource import Item, ItemChange, WantedItem
 
 KIND = _objects.Kind(
     "regions",

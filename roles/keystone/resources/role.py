@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from . import _objects
 
 if TYPE_CHECKING:
-    from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Item, ItemChange, WantedItem
+    from scs_deploy.ansible_collections.scs.node.plugins.module_utils.resource import Item, ItemChange, WantedItem
 
 KIND = _objects.Kind(
     "roles",

@@ -13,7 +13,7 @@ from ._client import Client, look
 from ._objects import MARK, own_name
 
 if TYPE_CHECKING:
-    from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Item, ItemChange, WantedItem
+    from scs_deploy.ansible_collections.scs.node.plugins.module_utils.resource import Item, ItemChange, WantedItem
 
 Assignment = tuple[str, str, str, str]
 """IDs of user and role, kind of the scope, ID of the scope."""

@@ -14,7 +14,7 @@ from . import _objects
 from ._client import Client, look
 
 if TYPE_CHECKING:
-    from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Item, ItemChange, WantedItem
+    from scs_deploy.ansible_collections.scs.node.plugins.module_utils.resource import Item, ItemChange, WantedItem
 
 LOGINS = 4
 """Logins at a time: Keystone hashes each password for about 0.35 s of CPU (bcrypt, 12 rounds)."""

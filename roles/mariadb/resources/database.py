@@ -9,7 +9,7 @@ from . import _server
 from ._server import MARK, SYSTEM, name, text
 
 if TYPE_CHECKING:
-    from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Item, ItemChange, WantedItem
+    from scs_deploy.ansible_collections.scs.node.plugins.module_utils.resource import Item, ItemChange, WantedItem
 
 CHARSET, COLLATION = "utf8mb4", "utf8mb4_uca1400_ai_ci"
 """The defaults; the collation is that of MariaDB 11.8 itself."""

@@ -14,7 +14,7 @@ from . import _server
 from ._server import MARK, name, text
 
 if TYPE_CHECKING:
-    from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Item, ItemChange, WantedItem
+    from scs_deploy.ansible_collections.scs.node.plugins.module_utils.resource import Item, ItemChange, WantedItem
 
 _USERS = (
     "SELECT u.User AS user, u.Host AS host, u.plugin AS plugin, u.authentication_string AS hash, u.ssl_type AS tls, "

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 if TYPE_CHECKING:
-    from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Difference
+    from scs_deploy.ansible_collections.scs.node.plugins.module_utils.resource import Difference
 
 MARK = "scs-deploy"
 """Tag of the users and vhosts that were made by us: only these are ever reported as no longer wanted."""

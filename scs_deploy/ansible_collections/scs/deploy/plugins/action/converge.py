@@ -8,7 +8,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils import wire
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.messages import Outcome
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.work import Outcome
 
 from ..plugin_utils.exchange import NO_PAYLOAD, exchange
 

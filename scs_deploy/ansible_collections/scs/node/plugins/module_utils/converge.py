@@ -10,19 +10,8 @@ from . import instances, jobs, owners, progress
 from .engine import EngineError
 from .failure import StepError, from_os_error
 from .lock import Locked, node_lock
-from .messages import (
-    Failure,
-    ImageStep,
-    InstanceStep,
-    JobStep,
-    Outcome,
-    RemoveStep,
-    ResourcesStep,
-    Result,
-    Step,
-    Work,
-)
 from .node import Node, engine_failure
+from .work import Failure, ImageStep, InstanceStep, JobStep, Outcome, RemoveStep, ResourcesStep, Result, Step, Work
 
 Finish = Callable[[], None]
 """What is left of a step once it has begun: waiting until the instance is healthy, the job has ended, or the owner has taken all."""

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from .host import Done
-from .messages import Container
 from .paths import LABEL_RELOAD, LABEL_START
+from .work import Container
 
 API_TIMEOUT = 30
 """Seconds for one answer of the engine."""

@@ -17,8 +17,8 @@ import requests
 from .docker_words import docker_security, docker_tmpfs
 from .engine import API_TIMEOUT, LOAD_TIMEOUT, Managed
 from .engine_sdk import SdkEngine, ulimits
-from .messages import Container, Mount
 from .paths import LABEL_INSTANCE
+from .work import Container, Mount
 
 
 class DockerEngine(SdkEngine):

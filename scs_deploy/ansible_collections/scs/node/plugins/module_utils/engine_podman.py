@@ -11,8 +11,8 @@ import requests
 
 from .engine import API_TIMEOUT, LOAD_TIMEOUT, Managed
 from .engine_sdk import SdkEngine, split_security, ulimits
-from .messages import Container, Mount
 from .paths import LABEL_INSTANCE
+from .work import Container, Mount
 
 
 class PodmanEngine(SdkEngine):

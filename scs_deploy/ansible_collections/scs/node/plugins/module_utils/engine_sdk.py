@@ -9,7 +9,7 @@ from typing import Any
 
 from .engine import Ended, EngineError
 from .host import Done
-from .messages import Container
+from .work import Container
 
 JOB_LOG_LINES = 50
 _BEFORE_START = ("created", "initialized", "configured")

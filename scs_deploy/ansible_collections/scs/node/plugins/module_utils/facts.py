@@ -11,7 +11,7 @@ import resource
 from typing import Any, Literal
 
 from .host import Host
-from .messages import Cgroup, Cpu, Disk, Facts, Interface, System
+from .question import Cgroup, Cpu, Disk, Facts, Interface, System
 from .systemd import Unit
 
 ENGINE_PACKAGES = (

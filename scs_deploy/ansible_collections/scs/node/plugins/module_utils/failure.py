@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Sequence
 
-from .messages import Failure
+from .work import Failure
 
 
 class StepError(Exception):

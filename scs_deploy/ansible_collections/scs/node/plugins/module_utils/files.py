@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import mask
-from .messages import File, FileMark, FileSeen, FolderMark, FolderSeen
+from .question import FileMark, FileSeen, FolderMark, FolderSeen
+from .work import File
 
 TEXT_LIMIT = 256 * 1024
 """Bytes: content above this is never sent back for a diff."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from .failure import StepError
 from .host import Done, Host
-from .messages import Health, Page, Settled
+from .question import Health, Page, Settled
 from .systemd import Systemd, Unit
 
 ONCE = 2.0

@@ -15,10 +15,11 @@ from pathlib import Path
 from . import files, health, originals, packages, records
 from .engine import EngineError, EngineMissingError
 from .failure import StepError
-from .messages import File, InstanceStep, Recorded, ReloadAction, RemoveStep, Wanted
 from .node import Node, engine_failure
 from .paths import CONFIG_ROOT, DATA_ROOT, QUADLET_ROOT, UNIT_ROOT, instance_folder
+from .question import Recorded
 from .systemd import Unit
+from .work import File, InstanceStep, ReloadAction, RemoveStep, Wanted
 
 _MARGIN = 60.0
 """Seconds that systemd gets for a restart beyond the unit's own stop and start times."""

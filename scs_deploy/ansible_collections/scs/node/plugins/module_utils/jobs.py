@@ -8,9 +8,9 @@ from collections.abc import Callable
 from . import records
 from .engine import Ended, EngineError
 from .failure import StepError
-from .messages import JobStep
 from .node import Node, engine_failure
 from .paths import LABEL_JOB
+from .work import JobStep
 
 
 def start_job(node: Node, step: JobStep, done: list[str]) -> Callable[[], None]:

@@ -7,7 +7,7 @@ import socket
 import struct
 
 from .host import Host
-from .messages import Listener, Live
+from .question import Listener, Live
 
 _SPACE = ("/", "/var/lib/containers", "/var/lib/docker", "/var/lib/scs-deploy")
 _LISTEN, _UNCONNECTED = "0A", "07"

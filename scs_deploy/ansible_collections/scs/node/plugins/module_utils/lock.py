@@ -14,8 +14,8 @@ from pathlib import Path
 
 from . import files, wire
 from .host import Host
-from .messages import Holder
 from .paths import STATE_ROOT
+from .question import Holder
 
 _LOCK = f"{STATE_ROOT}/lock"
 

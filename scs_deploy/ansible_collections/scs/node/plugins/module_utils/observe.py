@@ -14,7 +14,9 @@ from . import facts, files, health, live, lock, owners, packages, records, wire
 from .engine import EngineError, EngineMissingError
 from .engine import Managed as ManagedContainer
 from .host import Host
-from .messages import (
+from .node import Node
+from .paths import CONFIG_ROOT, DATA_ROOT
+from .question import (
     Answer,
     ClusterSeen,
     EngineSeen,
@@ -32,8 +34,6 @@ from .messages import (
     Unexpected,
     UnitSeen,
 )
-from .node import Node
-from .paths import CONFIG_ROOT, DATA_ROOT
 from .systemd import Unit
 
 _PROBE_SECONDS = 30.0

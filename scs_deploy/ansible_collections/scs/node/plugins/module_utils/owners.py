@@ -16,7 +16,9 @@ from typing import Any
 from . import wire
 from .failure import StepError
 from .host import Host
-from .messages import ItemSeen, Operation, OwnerAsked, OwnerSeen, ResourcesStep
+from .question import OwnerAsked, OwnerSeen
+from .resource import ItemSeen, Operation
+from .work import ResourcesStep
 
 PATIENCE = 45.0
 """Seconds that all reconcilers of one owner together have to tell what exists."""

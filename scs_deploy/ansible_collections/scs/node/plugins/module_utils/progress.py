@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from .host import Host
-from .messages import Result
+from .work import Result
 
 
 class Progress:

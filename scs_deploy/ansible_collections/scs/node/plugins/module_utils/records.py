@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 from . import files
 from .host import Host
-from .messages import JobRecord, Recorded
 from .paths import LABEL_INSTANCE, LABEL_RELOAD, LABEL_START, STATE_ROOT, labels_file
+from .question import JobRecord, Recorded
 
 _MANIFEST = f"{STATE_ROOT}/manifest.json"
 

@@ -35,8 +35,8 @@ from ansible.module_utils.basic import AnsibleModule  # noqa: E402
 
 from ..module_utils import wire  # noqa: E402
 from ..module_utils.converge import converge  # noqa: E402
-from ..module_utils.messages import Work  # noqa: E402
 from ..module_utils.node import Node  # noqa: E402
+from ..module_utils.work import Work  # noqa: E402
 
 
 def main() -> None:
