@@ -211,7 +211,7 @@ def matching(node: str, sealed: Sealed) -> dict:
         instances={one.name: _running(one, sealed) for one in desired.on(node)},
         jobs={job.name: {"state": "done", "digest": sealed.jobs[job.id]} for job in desired.jobs if job.node == node},
         owners=items,
-        images=sorted({one.image for one in desired.on(node) if one.image}),
+        images=sorted({one.image for one in desired.on(node) if one.kind == "container"}),
     )
 
 
@@ -232,9 +232,9 @@ def said(**more) -> dict:
 
 
 def _running(instance: Instance, sealed: Sealed) -> dict:
-    files_only = instance.kind == "host" and not (instance.unit or instance.apply)
+    files_only = instance.kind == "host" and instance.files_only
     running = {
-        "id": "i", "image": instance.image, "start": sealed.start[instance.id], "reload": sealed.reload[instance.id],
+        "id": "i", "image": instance.image if instance.kind == "container" else "", "start": sealed.start[instance.id], "reload": sealed.reload[instance.id],
         "since": 1000.0, "restarts": 0,
     }  # fmt: skip
     return {
@@ -257,11 +257,11 @@ def nothing(node: str, sealed: Sealed) -> dict:
     for one in sealed.desired.on(node):
         answer["instances"][one.name] |= {
             "files": {file.path: {"state": "absent"} for file in one.files},
-            "dirs": {folder.path: {"state": "absent"} for folder in one.folders},
+            "dirs": {folder.path: {"state": "absent"} for folder in (one.folders if one.kind == "container" else ())},
             "unit": {"active": "inactive" if one.unit else "", "enabled": "absent"},
             "running": None,
             "healthy": None,
-            "packages": {"missing": list(one.packages)},
+            "packages": {"missing": list(one.packages) if one.kind == "host" else []},
             "recorded": False,
         }
     owners = {name: {"state": "unknown", "why": "never deployed", "items": {}} for name in answer["owners"]}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import jsonschema
 
-from scs_deploy.catalogue.service import SHARED_FILE, Component, Job, Service
+from scs_deploy.catalogue.service import SHARED_FILE, Component, ContainerComponent, Job, Service
 from scs_deploy.catalogue.users import UserTable
 from scs_deploy.documents.fields import NETWORK_NAMES
 from scs_deploy.documents.findings import choose, of_jsonschema
@@ -142,11 +142,8 @@ def _service(one: Loaded, names: _Names) -> Iterator[Finding]:
 
 
 def _component(one: Loaded, at: PathTuple, component: Component, names: _Names) -> Iterator[Finding]:
-    yield from one.known((*at, "image"), "image", component.image, names.images)
-    yield from one.known((*at, "user"), "user in the UID table", component.user, names.users)
     before = list(takewhile(lambda name: name != at[-1], one.service.components))
     yield from one.known((*at, "beside"), "component of this service before it", component.beside, before)
-    yield from one.file((*at, "entry"), component.entry, "templates", "programs")
     for index, need in enumerate(component.needs):
         yield from one.known((*at, "needs", index, "component"), "component", need.component, names.components)
     for index, spec in enumerate(component.files):
@@ -155,13 +152,21 @@ def _component(one: Loaded, at: PathTuple, component: Component, names: _Names) 
         yield from one.known((*where, "user"), "user in the UID table", spec.user, names.users)
         yield from one.known((*where, "group"), "group in the UID table", spec.group, names.groups)
         yield from _template(one, (*where, "template"), spec.template, names)
+    yield from _ports(one, at, component)
+    if component.kind == "container":
+        yield from _container(one, at, component, names)
+
+
+def _container(one: Loaded, at: PathTuple, component: ContainerComponent, names: _Names) -> Iterator[Finding]:
+    yield from one.known((*at, "image"), "image", component.image, names.images)
+    yield from one.known((*at, "user"), "user in the UID table", component.user, names.users)
+    yield from one.file((*at, "entry"), component.entry, "templates", "programs")
     for index, folder in enumerate(component.data):
         yield from one.known((*at, "data", index, "user"), "user in the UID table", folder.user, names.users)
     for index, mount in enumerate(component.mounts):
         yield from one.known((*at, "mounts", index, "user"), "user in the UID table", mount.user, names.users)
     if component.tls:
         yield from one.known((*at, "tls", "user"), "user in the UID table", component.tls.user, names.users)
-    yield from _ports(one, at, component)
 
 
 def _template(one: Loaded, at: PathTuple, name: str, names: _Names) -> Iterator[Finding]:

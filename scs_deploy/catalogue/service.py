@@ -6,9 +6,9 @@ String values marked *(template)* are Jinja2 and see the context documented in `
 from __future__ import annotations
 
 import re
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from scs_deploy.catalogue.users import User
 
@@ -334,10 +334,9 @@ class Demand(Description):
     fix: str = Field(description="(template)")
 
 
-class Component(Description):
-    """What is placed on nodes: one container, or for ``kind: host`` packages, files and a unit of the node itself."""
+class _Component(Description):
+    """What both kinds say."""
 
-    kind: Literal["container", "host"] = "container"
     group: Name | tuple[Name, ...] = Field(
         description="Group of nodes that carries it, or several of them; ``all`` means every node"
     )
@@ -352,7 +351,43 @@ class Component(Description):
     quorum: bool = Field(False, description="Members vote: two of them never restart in one wave")
     when: str = Field("", description="Template expression on settings and facts; empty means always")
     each: Each | None = None
-    image: Name = ""
+    files: tuple[ConfigFile, ...] = ()
+    health: Health = Health()
+    stop: Stop = Stop()
+    reload: Reload | None = None
+    needs: tuple[Need, ...] = ()
+    demands: tuple[Demand, ...] = ()
+    ports: tuple[Port, ...] = ()
+    balances: bool = Field(
+        False, description="Offers the frontends of all ports: it learns of a check_port when who answers there runs"
+    )
+    carries_frontends: bool = Field(
+        False,
+        description="Frontends are reached through it: whoever needs a component that has one, or is asked at its own, needs this too",
+    )
+    pause: str = Field("", description="What a restart interrupts, for the plan: such as 'API requests fail for 2 s'")
+
+    @property
+    def groups(self) -> tuple[Name, ...]:
+        return (self.group,) if isinstance(self.group, str) else self.group
+
+    @property
+    def groups_text(self) -> str:
+        """Its groups as messages name them."""
+        return " or ".join(self.groups)
+
+    @model_validator(mode="after")
+    def _placed_one_way(self) -> Self:
+        if self.beside and self.cardinality != "all":
+            raise ValueError("beside says where it is placed, so leave cardinality out")
+        return self
+
+
+class ContainerComponent(_Component):
+    """A container on each of its nodes."""
+
+    kind: Literal["container"] = "container"
+    image: Name
     command: tuple[str, ...] = Field((), description="(template)")
     entry: str = Field(
         "", description="Script of the role's programs/, or templates/, that runs instead of the command"
@@ -372,56 +407,38 @@ class Component(Description):
     tmpfs: tuple[str, ...] = ("/tmp", "/run")  # noqa: S108 - inside the container
     mounts: tuple[Mount, ...] = ()
     data: tuple[DataFolder, ...] = ()
-    files: tuple[ConfigFile, ...] = ()
     folders: tuple[str, ...] = Field(
         (), description="Targets mounted as a whole folder, so that a running process sees replaced files"
     )
     tls: Tls | None = None
     limits: Limits = Limits()
-    health: Health = Health()
-    stop: Stop = Stop()
-    reload: Reload | None = None
-    needs: tuple[Need, ...] = ()
-    demands: tuple[Demand, ...] = ()
-    ports: tuple[Port, ...] = ()
     cluster: Cluster | None = None
-    balances: bool = Field(
-        False, description="Offers the frontends of all ports: it learns of a check_port when who answers there runs"
-    )
-    carries_frontends: bool = Field(
-        False,
-        description="Frontends are reached through it: whoever needs a component that has one, or is asked at its own, needs this too",
-    )
     one_way: OneWay | None = None
-    pause: str = Field("", description="What a restart interrupts, for the plan: such as 'API requests fail for 2 s'")
-    packages: tuple[str, ...] = Field((), description="Host components: Debian packages of the node")
-    unit: str = Field("", description="Host components: systemd unit that is enabled and runs")
-    apply: tuple[str, ...] = Field(
-        (), description="Host components: command that brings the files into force (template)"
-    )
 
-    @property
-    def groups(self) -> tuple[Name, ...]:
-        return (self.group,) if isinstance(self.group, str) else self.group
 
-    @property
-    def groups_text(self) -> str:
-        """Its groups as messages name them."""
-        return " or ".join(self.groups)
+class HostComponent(_Component):
+    """Packages, files and a unit of the node itself."""
+
+    kind: Literal["host"]
+    packages: tuple[str, ...] = Field((), description="Debian packages of the node")
+    unit: str = Field("", description="systemd unit that is enabled and runs")
+    apply: tuple[str, ...] = Field((), description="Command that brings the files into force (template)")
 
     @model_validator(mode="after")
-    def _fits_its_kind(self) -> Self:
-        if self.beside and self.cardinality != "all":
-            raise ValueError("beside says where it is placed, so leave cardinality out")
-        if self.kind == "container" and not self.image:
-            raise ValueError("a container needs an image")
-        if self.kind == "container" and (self.packages or self.unit or self.apply):
-            raise ValueError("packages, unit and apply belong to host components")
-        if self.kind == "host" and (self.image or self.command or self.entry):
-            raise ValueError("image, command and entry belong to containers")
-        if self.kind == "host" and (self.one_way or self.health.settled):
-            raise ValueError("one_way and health.settled belong to containers")
+    def _is_asked_at_once(self) -> Self:
+        if self.health.settled:
+            raise ValueError("health.settled belongs to containers")
         return self
+
+
+def _kind(said: Any) -> str:
+    return str(said.get("kind", "container")) if isinstance(said, dict) else getattr(said, "kind", "container")
+
+
+Component = Annotated[
+    Annotated[ContainerComponent, Tag("container")] | Annotated[HostComponent, Tag("host")], Discriminator(_kind)
+]
+"""What is placed on nodes; ``kind`` is that of a container where nothing else is said."""
 
 
 class Offer(Description):
@@ -471,6 +488,8 @@ class Service(Description):
             for name in (job.home, *job.before):
                 if name not in self.components:
                     raise ValueError(f"job {job.name}: names the unknown component {name}")
+            if self.components[job.home].kind != "container":
+                raise ValueError(f"job {job.name}: {job.home} has no container whose image it could use")
         if self.owns and self.owns.component not in self.components:
             raise ValueError(f"owns.component names the unknown component {self.owns.component}")
         return self

@@ -140,7 +140,8 @@ def logs(
     """
     site = common.site(region)
     placed = _find(site, instance)
-    unit = site.catalogue.component(placed.component)[1].unit or unit_name(placed.name)
+    component = site.catalogue.component(placed.component)[1]
+    unit = (component.kind == "host" and component.unit) or unit_name(placed.name)
     command = ["journalctl", "--no-pager", "--output=short-iso", f"--lines={lines}", f"--unit={unit}"]
     command += ["--follow"] if follow else []
     command += [f"--since={since}"] if since else []

@@ -72,8 +72,11 @@ def of_pydantic(
             yield source.finding(
                 path, f"the key {name} is missing", fix=f"add {name}" + (f": {about}" if about else "")
             )
-        elif kind == "literal_error":
-            options = [a or b for a, b in re.findall(r"'([^']*)'|(\d+)", context["expected"])]
+        elif kind in {"literal_error", "union_tag_invalid"}:
+            if kind == "union_tag_invalid":
+                path, value = (*path, "kind"), context["tag"]
+            expected = context.get("expected") or context["expected_tags"]
+            options = [a or b for a, b in re.findall(r"'([^']*)'|(\d+)", expected)]
             said = f"{path[-1]}: {value}"
             what = f"{said} is not implemented yet" if said in NOT_YET else f"{describe(value)} is not known here"
             why = NOT_YET.get(said, "")
@@ -142,6 +145,9 @@ def unknown_key(
         return source.finding(
             path, f"the key {name} is now called {renamed[name]}", fix=f"write {renamed[name]}", key=True
         )
+    if name in known:
+        what, fix = f"the key {name} belongs to another kind", "remove it, or correct kind"
+        return source.finding(path, what, fix=fix, key=True)
     return source.finding(path, f"the key {name[:80]} is not known here", fix=choose(name, known), key=True)
 
 
@@ -169,6 +175,9 @@ def _resolved(root: Schema, node: Schema) -> Schema:
             node = root["$defs"][node["$ref"].rpartition("/")[2]]
         elif options := node.get("anyOf"):
             node = next((option for option in options if option.get("type") != "null"), {})
+        elif options := node.get("oneOf"):
+            known = [_resolved(root, option).get("properties", {}) for option in options]
+            node = {"properties": {name: one for properties in known for name, one in properties.items()}}
         else:
             return node
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils import question, work
 from scs_deploy.catalogue.names import is_unit_file
@@ -26,7 +27,7 @@ def observe(node: str, engine: str, sealed: Sealed, facts_digest: str, *, resour
             for name, owner in desired.owners.items()
             if owner.node == node and resources
         },
-        images=sorted({instance.image for instance in desired.on(node) if instance.image}),
+        images=sorted({instance.image for instance in desired.on(node) if instance.kind == "container"}),
     )
 
 
@@ -36,20 +37,22 @@ def _reconciler(desired: Desired, owner: str) -> str:
 
 def _expected(instance: Instance, sealed: Sealed) -> question.Expected:
     digests = sealed.files[instance.id]
-    return question.Expected(
-        kind=instance.kind,
-        unit=instance.unit,
-        image=instance.image,
-        files={
+    common: dict[str, Any] = {
+        "unit": instance.unit,
+        "files": {
             file.path: question.FileMark(digests[file.path], file.mode, file.uid, file.gid) for file in instance.files
         },
-        health=replace(instance.health, settled=None),
-        start=sealed.start[instance.id],
-        reload=sealed.reload[instance.id],
+        "health": replace(instance.health, settled=None),
+        "start": sealed.start[instance.id],
+        "reload": sealed.reload[instance.id],
+        "mask": {file.path: file.masked for file in instance.files if file.masked},
+        "opaque": [file.path for file in instance.files if file.opaque],
+    }
+    if instance.kind == "host":
+        return question.HostExpected(**common, packages=instance.packages)
+    return question.ContainerExpected(
+        **common,
         dirs={folder.path: question.FolderMark(folder.mode, folder.uid, folder.gid) for folder in instance.folders},
-        mask={file.path: file.masked for file in instance.files if file.masked},
-        opaque=[file.path for file in instance.files if file.opaque],
-        packages=instance.packages,
         devices=instance.devices,
         probe=instance.hook("probe"),
         package=instance.one_way.package if instance.one_way else "",
@@ -86,46 +89,49 @@ def _job(job: JobRun, step: Step, sealed: Sealed, resolver: Resolver) -> work.Jo
 def _instance(step: Step, sealed: Sealed, resolver: Resolver) -> work.InstanceStep:
     instance = next(one for one in sealed.desired.on(step.node) if one.name == step.subject)
     prepare = step.action == "prepare"
-    health = instance.health if step.interrupts else replace(instance.health, settled=None)
     return work.InstanceStep(
         id=step.id,
         action="prepare" if prepare else "create" if step.action == "create" else "update",
-        instance=work.Wanted(
-            name=instance.name,
-            kind=instance.kind,
-            unit=instance.unit,
-            image=instance.image,
-            image_reference=instance.image_reference,
-            packages=instance.packages,
-            apply=instance.apply,
-            files=[
-                work.File(
-                    file.path, content(file, sealed.desired, resolver), file.mode, file.uid, file.gid, file.verify
-                )
-                for file in _unit_last(instance)
-                if file.path in step.write
-            ],
-            dirs=[work.Folder(one.path, one.mode, one.uid, one.gid) for one in instance.folders],
-            delete=step.delete,
-            manifest=question.Recorded(
-                unit=instance.unit,
-                kind=instance.kind,
-                files=[file.path for file in instance.files],
-                data=[folder.path for folder in instance.folders if folder.data],
-                # What only gets its files is not started, so its data stays what it is.
-                version=instance.one_way.version if instance.one_way and not prepare else "",
-            ),
-            start=sealed.start[instance.id],
-            reload=sealed.reload[instance.id],
-            health=question.Health() if prepare else health,
-            stop_timeout=instance.stop_timeout,
-            reload_action=instance.reload_action,
-        ),
+        instance=_wanted(instance, step, sealed, resolver, prepare),
         restart=step.restart,
         reload=step.reload,
         start_if_stopped=not prepare,
-        form=instance.hook("form") if step.form else "",
+        form=instance.hook("form") if step.form and instance.kind == "container" else "",
         needs=step.needs,
+    )
+
+
+def _wanted(instance: Instance, step: Step, sealed: Sealed, resolver: Resolver, prepare: bool) -> work.Wanted:
+    health = instance.health if step.interrupts else replace(instance.health, settled=None)
+    manifest = question.Recorded(instance.unit, instance.kind, [file.path for file in instance.files])
+    common: dict[str, Any] = {
+        "name": instance.name,
+        "unit": instance.unit,
+        "files": [
+            work.File(file.path, content(file, sealed.desired, resolver), file.mode, file.uid, file.gid, file.verify)
+            for file in _unit_last(instance)
+            if file.path in step.write
+        ],
+        "delete": step.delete,
+        "start": sealed.start[instance.id],
+        "reload": sealed.reload[instance.id],
+        "health": question.Health() if prepare else health,
+        "stop_timeout": instance.stop_timeout,
+        "reload_action": instance.reload_action,
+    }
+    if instance.kind == "host":
+        return work.HostWanted(**common, manifest=manifest, packages=instance.packages, apply=instance.apply)
+    return work.ContainerWanted(
+        **common,
+        manifest=replace(
+            manifest,
+            data=[folder.path for folder in instance.folders if folder.data],
+            # What only gets its files is not started, so its data stays what it is.
+            version=instance.one_way.version if instance.one_way and not prepare else "",
+        ),
+        image=instance.image,
+        image_reference=instance.image_reference,
+        dirs=[work.Folder(one.path, one.mode, one.uid, one.gid) for one in instance.folders],
     )
 
 

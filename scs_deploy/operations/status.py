@@ -42,7 +42,7 @@ def rows(planned: Planned) -> list[Row]:
                     node,
                     instance.name,
                     instance.kind,
-                    _state(seen, files_only=instance.kind == "host" and not (instance.unit or instance.apply)),
+                    _state(seen, files_only=instance.kind == "host" and instance.files_only),
                     running.since if running else 0.0,
                     running.image if running else "",
                     pending.get(instance.id, ""),

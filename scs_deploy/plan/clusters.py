@@ -9,7 +9,7 @@ from scs_deploy.ansible_collections.scs.node.plugins.module_utils.question impor
 from scs_deploy.plan import instances
 from scs_deploy.plan.inputs import Inputs
 from scs_deploy.plan.plan import Action, Step
-from scs_deploy.render.desired import Instance
+from scs_deploy.render.desired import ContainerInstance
 
 EMPTY = "empty"
 _REASON = "it forms the cluster, as no member holds data"
@@ -52,7 +52,7 @@ def unformed(inputs: Inputs) -> list[str]:
     return found
 
 
-def _waits(one: Instance, inputs: Inputs) -> bool:
+def _waits(one: ContainerInstance, inputs: Inputs) -> bool:
     asked = not inputs.limit or one.node in inputs.limit
     seen = inputs.seen(one.node, one.name)
     return asked and seen is not None and seen.running is not None
@@ -62,12 +62,12 @@ def _state(seen: Seen | None) -> str:
     return seen.cluster.state if seen and seen.cluster else ""
 
 
-def _clusters(inputs: Inputs) -> list[list[Instance]]:
+def _clusters(inputs: Inputs) -> list[list[ContainerInstance]]:
     """Members in the order of the region's nodes, of components that have a hook to form a cluster."""
-    found: dict[str, list[Instance]] = {}
+    found: dict[str, list[ContainerInstance]] = {}
     for node in inputs.region.nodes:
         for one in inputs.sealed.desired.on(node.name):
-            if one.hook("form"):
+            if one.kind == "container" and one.hook("form"):
                 found.setdefault(one.component, []).append(one)
     return list(found.values())
 

@@ -190,22 +190,23 @@ class _Case:
     changes: Sequence[Change]
 
     @property
-    def engine_before(self) -> str:
-        return self.running.engine or self.instance.engine
+    def engine_moves(self) -> str:
+        """Say how its engine changes; empty where it stays."""
+        before = self.running.engine
+        if self.instance.kind == "host" or before in {"", self.instance.engine}:
+            return ""
+        return f"the engine becomes {self.instance.engine} ({before} before)"
 
     @property
-    def engine_moves(self) -> bool:
-        return self.engine_before != self.instance.engine
-
-    @property
-    def other_image(self) -> bool:
-        return bool(self.instance.image) and self.running.image != self.instance.image
+    def other_image(self) -> str:
+        """The image that it should run and does not."""
+        wanted = self.instance.image if self.instance.kind == "container" else self.running.image
+        return wanted if wanted != self.running.image else ""
 
     @property
     def named(self) -> tuple[str, ...]:
         """What has changed, as reasons name it."""
-        moves = f"the engine becomes {self.instance.engine} ({self.engine_before} before)"
-        return (*([moves] if self.engine_moves else []), *(
+        return (*filter(None, [self.engine_moves]), *(
             f"{change.what.rpartition('/')[2]} {change.how.partition(':')[0]}"
             for change in self.changes
             if change.what.startswith("/") and not (self.engine_moves and is_unit_file(change.what))
@@ -218,7 +219,7 @@ def _input_differs(case: _Case) -> _Effect | None:
         return None
     named, start = case.named, case.running.start
     if case.other_image:
-        named += (f"image {case.running.image[:12]} becomes {case.instance.image[:12]}",)
+        named += (f"image {case.running.image[:12]} becomes {case.other_image[:12]}",)
     earlier = "it was started from earlier input" if start else "a restart was begun and not finished"
     return _Effect(restart=True, reasons=named or (earlier,))
 
@@ -271,7 +272,7 @@ _CAUSES = (_input_differs, _image_differs, _folder_lost, _started_from_drift, _r
 
 
 def _effect(instance: Instance, sealed: Sealed, seen: Seen | None, changes: Sequence[Change]) -> _Effect:
-    if instance.kind == "host" and not instance.unit and not instance.apply:
+    if instance.kind == "host" and instance.files_only:
         return _Effect()
     if seen is None or seen.running is None:
         return _Effect(restart=True, reasons=("it does not run" if instance.unit else "it was never applied",))

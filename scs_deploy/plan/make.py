@@ -81,7 +81,7 @@ def _blind(node: str, inputs: Inputs) -> str:
 
 def _image_steps(node: str, inputs: Inputs) -> Iterator[Step]:
     present = set(inputs.observed[node].images)
-    wanted = {one.image: one for one in reversed(inputs.sealed.desired.on(node)) if one.image}
+    wanted = {one.image: one for one in reversed(inputs.sealed.desired.on(node)) if one.kind == "container"}
     for image, user in sorted(wanted.items(), key=lambda pair: pair[1].image_reference):
         if image not in present:
             yield Step(

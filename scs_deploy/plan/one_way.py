@@ -9,7 +9,7 @@ from scs_deploy.ansible_collections.scs.node.plugins.module_utils.question impor
 from scs_deploy.errors import Finding
 from scs_deploy.plan.inputs import Inputs
 from scs_deploy.plan.plan import Step
-from scs_deploy.render.desired import Instance
+from scs_deploy.render.desired import Instance, OneWay
 
 
 def series(version: str) -> tuple[int, ...]:
@@ -19,7 +19,7 @@ def series(version: str) -> tuple[int, ...]:
 
 def passed(instance: Instance, seen: Seen | None) -> tuple[str, ...]:
     """Return what a start of the instance does to data of an earlier series, as the reasons of its step tell it."""
-    wanted, before = instance.one_way, seen.version if seen else ""
+    wanted, before = _said(instance), seen.version if seen else ""
     if not wanted or not before or series(wanted.version) <= series(before):
         return ()
     return (f"{wanted.package} {before} becomes {wanted.version}, and there is no way back",)
@@ -27,7 +27,7 @@ def passed(instance: Instance, seen: Seen | None) -> tuple[str, ...]:
 
 def back(instance: Instance, seen: Seen | None) -> tuple[Finding, ...]:
     """Return why the instance must not be started: a later series has written its data."""
-    wanted, before = instance.one_way, seen.version if seen else ""
+    wanted, before = _said(instance), seen.version if seen else ""
     if not wanted or not wanted.version or series(wanted.version) >= series(before):
         return ()
     return (
@@ -47,6 +47,11 @@ def notes(steps: Iterable[Step], inputs: Inputs) -> list[str]:
     wanted = {one.id: one for group in inputs.sealed.desired.instances.values() for one in group}
     for step in steps:
         one = wanted.get(step.id)
-        if one and one.one_way and step.restart and not step.refused and passed(one, inputs.seen(one.node, one.name)):
-            found.setdefault(one.component, f"point of no return of {one.component}: {one.one_way.why}")
+        said = one and _said(one)
+        if one and said and step.restart and not step.refused and passed(one, inputs.seen(one.node, one.name)):
+            found.setdefault(one.component, f"point of no return of {one.component}: {said.why}")
     return list(found.values())
+
+
+def _said(instance: Instance) -> OneWay | None:
+    return instance.one_way if instance.kind == "container" else None

@@ -192,5 +192,5 @@ def _key(step: Step) -> str:
 
 
 def _images(desired: Desired) -> dict[Id, str]:
-    found = {one.id: one.image for group in desired.instances.values() for one in group}
+    found = {one.id: one.image for group in desired.instances.values() for one in group if one.kind == "container"}
     return {**found, **{job.id: job.container.image for job in desired.jobs}}

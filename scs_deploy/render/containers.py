@@ -13,10 +13,10 @@ from scs_deploy.errors import InputError
 from scs_deploy.render.context import address_on
 from scs_deploy.render.desired import File
 from scs_deploy.render.files import ENTRY
-from scs_deploy.render.scope import Scope
+from scs_deploy.render.scope import ContainerScope, Scope
 
 
-def container(scope: Scope, files: Iterable[File], job: bool = False) -> Container:
+def container(scope: ContainerScope, files: Iterable[File], job: bool = False) -> Container:
     """Return the container that sees ``files``; a ``job`` alone sees what only jobs may. Raises ``InputError``."""
     component, given = scope.component, scope.given
     limits = {key: str(value) for key, value in component.limits if value and key != "memory"}
@@ -50,7 +50,7 @@ def container(scope: Scope, files: Iterable[File], job: bool = False) -> Contain
     )
 
 
-def _mounts(scope: Scope, files: Iterable[File], job: bool) -> Iterable[Mount]:
+def _mounts(scope: ContainerScope, files: Iterable[File], job: bool) -> Iterable[Mount]:
     component, folder = scope.component, scope.folder
     whole = [target.rstrip("/") for target in component.folders]
     if component.tls:

@@ -167,7 +167,11 @@ class Topology:
     def low_port(self, node: Node) -> int:
         """Return the lowest port that a container opens on a node as another user than root, if that takes a privilege; else 1024."""
         components = [self.catalogue.component(one.component)[1] for one in self.placement.on(node.name)]
-        binding = [one for one in components if one.user != "root" and "NET_BIND_SERVICE" in one.capabilities]
+        binding = [
+            one
+            for one in components
+            if one.kind == "container" and one.user != "root" and "NET_BIND_SERVICE" in one.capabilities
+        ]
         ports = [port.port for one in binding for port in one.ports]
         if binding:
             ports += [port.frontend.port or port.port for port in self.exposed.values() if port.frontend]
@@ -221,7 +225,7 @@ def context_for(
     folder = names.instance_folder(placed.name)
 
     def data_path(name: str) -> str:
-        for data in component.data:
+        for data in component.data if component.kind == "container" else ():
             if data.name == name:
                 return f"{names.DATA_ROOT}/{placed.service if data.shared else placed.name}/{name}"
         raise InputError(f"component {placed.component} has no data folder {name}", where=f"roles/{placed.service}")

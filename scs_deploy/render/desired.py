@@ -60,25 +60,17 @@ class OneWay:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Instance:
-    """A component on a node, in full."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Instance:
+    """What both kinds have."""
 
     node: str
     name: str
     service: str
     component: str
-    kind: Literal["container", "host"]
     unit: str
     files: tuple[File, ...]
-    folders: tuple[Folder, ...]
     health: Health
-    container: Container | None = None
-    engine: str = ""
-    """Of its container."""
-    image_reference: str = ""
-    packages: tuple[str, ...] = ()
-    apply: tuple[str, ...] = ()
     stop_timeout: int = 15
     reload_action: ReloadAction | None = None
     pause: str = ""
@@ -88,7 +80,6 @@ class Instance:
     """Instances of its component in the region, whether their nodes are known or not."""
     purpose: str = ""
     """What it is for, where a node has several of its component: such as a disk with use osd."""
-    one_way: OneWay | None = None
     unfit: tuple[Finding, ...] = ()
     """What its node cannot do for it, by the node's facts."""
 
@@ -96,18 +87,45 @@ class Instance:
     def id(self) -> Id:
         return Id(self.node, self.name)
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerInstance(_Instance):
+    kind: Literal["container"] = "container"
+    container: Container
+    engine: str
+    image_reference: str
+    folders: tuple[Folder, ...] = ()
+    one_way: OneWay | None = None
+
     @property
     def image(self) -> str:
-        return self.container.image if self.container else ""
+        return self.container.image
 
     @property
     def devices(self) -> tuple[str, ...]:
         """Paths on the node of the devices that its container is given."""
-        return tuple(one.partition(":")[0] for one in self.container.devices) if self.container else ()
+        return tuple(one.partition(":")[0] for one in self.container.devices)
 
     def hook(self, name: str) -> str:
         """Return the path of a hook on the node; empty when it has none."""
         return next((file.path for file in self.files if file.path.endswith(f"/hooks/{name}")), "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostInstance(_Instance):
+    """What the node itself has and runs: its files may lie anywhere, and are all there is where nothing brings them into force."""
+
+    kind: Literal["host"] = "host"
+    packages: tuple[str, ...] = ()
+    apply: tuple[str, ...] = ()
+
+    @property
+    def files_only(self) -> bool:
+        return not (self.unit or self.apply)
+
+
+Instance = ContainerInstance | HostInstance
+"""A component on a node, in full."""
 
 
 @dataclass(frozen=True, slots=True)

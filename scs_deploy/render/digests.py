@@ -85,7 +85,10 @@ def _content_digest(text: str) -> str:
 def _effect_digest(instance: Instance, hashed: Mapping[str, str], effect: str) -> str:
     parts: list[str] = []
     if effect == "restart":
-        parts += [instance.image, *instance.packages, "--", *instance.apply]
+        if instance.kind == "host":
+            parts += ["", *instance.packages, "--", *instance.apply]
+        else:
+            parts += [instance.image, "--"]
     parts += _described((file for file in instance.files if file.effect == effect), hashed)
     return digest(*parts)
 

@@ -12,7 +12,7 @@ from scs_deploy.errors import InputError
 from scs_deploy.region import overrides
 from scs_deploy.render.context import address_on
 from scs_deploy.render.desired import CertificateNames, File, Folder
-from scs_deploy.render.scope import Scope
+from scs_deploy.render.scope import ContainerScope, Scope
 from scs_deploy.secrets.form import HARMLESS
 from scs_deploy.secrets.placeholders import OPEN, bare, certificate_name, reference
 
@@ -45,17 +45,16 @@ def config_files(scope: Scope) -> list[File]:
 
     Raises ``InputError`` for a template that fails and an unknown secret.
     """
-    component = scope.component
     files: list[File] = []
-    if component.entry:
-        text = _with_secrets(scope, scope.text(component.entry), "script", component.entry)
+    if isinstance(scope, ContainerScope) and (entry := scope.component.entry):
+        text = _with_secrets(scope, scope.text(entry), "script", entry)
         files.append(File(scope.host_path(ENTRY), text, "0755", 0, 0, masked=_masked(text)))
     for job in scope.service.jobs:
         if job.entry and job.home == scope.placed.component:
             text = _with_secrets(scope, scope.text(job.entry), "script", job.entry)
             path = scope.host_path(script(job))
             files.append(File(path, text, "0755", 0, 0, "none", masked=_masked(text), jobs_only=True))
-    for spec in component.files:
+    for spec in scope.component.files:
         files += _secret_files(scope, spec) if spec.secret else [_config_file(scope, spec)]
     return files
 
@@ -134,10 +133,10 @@ def _secret_texts(scope: Scope, secret: str) -> list[tuple[str, str]]:
 
 def _owner_ids(scope: Scope, spec: ConfigFile) -> tuple[int, int]:
     users = scope.given.topology.users
-    return users.uid(spec.user), users.gid(spec.group or scope.component.user)
+    return users.uid(spec.user), users.gid(spec.group or scope.user)
 
 
-def certificate_names(scope: Scope) -> CertificateNames | None:
+def certificate_names(scope: ContainerScope) -> CertificateNames | None:
     """Return what the certificate of an instance is to be valid for; None if it has none."""
     placed, node, component = scope.placed, scope.node, scope.component
     if component.tls is None:
@@ -154,13 +153,13 @@ def certificate_names(scope: Scope) -> CertificateNames | None:
     return CertificateNames(f"{placed.name}.{node.name}", tuple(dict.fromkeys(dns)), tuple(sorted(addresses)))
 
 
-def tls_files(scope: Scope) -> list[File]:
+def tls_files(scope: ContainerScope) -> list[File]:
     """Return the CA, certificate and key of an instance, as references."""
     tls = scope.component.tls
     if tls is None:
         return []
     users = scope.given.topology.users
-    owner = tls.user or scope.component.user
+    owner = tls.user or scope.user
     uid, gid = users.uid(owner), users.gid(owner)
     folder = f"{scope.folder}{names.TLS_TARGET}"
     value = reference(certificate_name(scope.node.name, scope.placed.name))
@@ -172,17 +171,17 @@ def tls_files(scope: Scope) -> list[File]:
     ]
 
 
-def openssl_file(scope: Scope) -> list[File]:
+def openssl_file(scope: ContainerScope) -> list[File]:
     """Return what OpenSSL reads in a container with a certificate, so that all programs have one TLS policy.
 
     The profile "intermediate" of https://wiki.mozilla.org/Security/Server_Side_TLS; the rest is Debian's own configuration.
     """
-    if scope.component.tls is None or scope.component.kind != "container":
+    if scope.component.tls is None:
         return []
     return [File(f"{scope.folder}{names.OPENSSL_CONF}", _OPENSSL, "0644", 0, 0)]
 
 
-def hook_files(scope: Scope) -> list[File]:
+def hook_files(scope: ContainerScope) -> list[File]:
     """Return the hooks of a cluster's member, which the node runs: one program under two names, and what it must know."""
     cluster = scope.component.cluster
     if cluster is None:
@@ -198,7 +197,7 @@ def hook_files(scope: Scope) -> list[File]:
     ]
 
 
-def folders(scope: Scope) -> tuple[list[Folder], list[Folder]]:
+def folders(scope: ContainerScope) -> tuple[list[Folder], list[Folder]]:
     """Return folders to create at each boot (by the unit) and folders that converge keeps."""
     component = scope.component
     users = scope.given.topology.users
@@ -207,9 +206,7 @@ def folders(scope: Scope) -> tuple[list[Folder], list[Folder]]:
         for data in component.data
     ]
     if component.tls:
-        keep.append(
-            Folder(f"{scope.folder}{names.TLS_TARGET}", "0750", 0, users.gid(component.tls.user or component.user))
-        )
+        keep.append(Folder(f"{scope.folder}{names.TLS_TARGET}", "0750", 0, users.gid(component.tls.user or scope.user)))
     for spec in component.files:
         if spec.secret and scope.is_mapping(spec.secret):
             keep.append(Folder(f"{scope.folder}{spec.target}", "0750", *_owner_ids(scope, spec)))

@@ -9,7 +9,7 @@ from scs_deploy.catalogue.service import Job
 from scs_deploy.render.containers import container
 from scs_deploy.render.desired import JobRun
 from scs_deploy.render.files import config_files, openssl_file, script
-from scs_deploy.render.scope import Given, Scope
+from scs_deploy.render.scope import ContainerScope, Given
 
 
 def jobs(given: Given) -> Iterable[JobRun]:
@@ -18,10 +18,12 @@ def jobs(given: Given) -> Iterable[JobRun]:
         for job in service.jobs:
             placed = given.topology.placement.of(job.home)
             if placed and placed[0].node in given.facts:
-                yield _job(given.scope(placed[0]), job)
+                scope = given.scope(placed[0])
+                if isinstance(scope, ContainerScope):  # as the catalogue has checked
+                    yield _job(scope, job)
 
 
-def _job(scope: Scope, job: Job) -> JobRun:
+def _job(scope: ContainerScope, job: Job) -> JobRun:
     home = container(scope, [*config_files(scope), *openssl_file(scope)], job=True)
     command = tuple(scope.string(part) for part in job.command)
     material = list(command)

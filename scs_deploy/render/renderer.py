@@ -10,11 +10,21 @@ from scs_deploy.errors import InputError
 from scs_deploy.render.containers import container, health, reload_action
 from scs_deploy.render.context import Topology
 from scs_deploy.render.demands import unfit
-from scs_deploy.render.desired import CertificateNames, Desired, File, Instance, Item, OneWay, Owner
+from scs_deploy.render.desired import (
+    CertificateNames,
+    ContainerInstance,
+    Desired,
+    File,
+    HostInstance,
+    Instance,
+    Item,
+    OneWay,
+    Owner,
+)
 from scs_deploy.render.files import certificate_names, config_files, folders, hook_files, openssl_file, tls_files
 from scs_deploy.render.jobs import jobs
 from scs_deploy.render.resources import items_of, owner_files, owners_of
-from scs_deploy.render.scope import Given, ImageChoice, Scope
+from scs_deploy.render.scope import ContainerScope, Given, ImageChoice, Scope
 from scs_deploy.render.systemd_units import UNITS
 from scs_deploy.render.templates import TemplateSet
 from scs_deploy.secrets import account_names
@@ -53,25 +63,26 @@ class Renderer:
                 continue
             scopes = [given.scope(placed) for placed in here]
             instances[node.name] = tuple(_instance(scope, owners, items) for scope in scopes)
-            found = {(node.name, scope.placed.name): certificate_names(scope) for scope in scopes}
-            certificates |= {key: wanted for key, wanted in found.items() if wanted}
+            for scope in scopes:
+                if isinstance(scope, ContainerScope) and (wanted := certificate_names(scope)):
+                    certificates[node.name, scope.placed.name] = wanted
         wanted_secrets = tuple(name for service in given.deployed() for name in service.secrets)
         return Desired(instances, tuple(jobs(given)), items, owners, certificates, wanted_secrets, unrendered)
 
 
 def _instance(scope: Scope, owners: Mapping[str, Owner], items: tuple[Item, ...]) -> Instance:
     placed, service, component = scope.placed, scope.service, scope.component
-    files = [*config_files(scope), *tls_files(scope), *openssl_file(scope)]
+    files = config_files(scope)
+    if isinstance(scope, ContainerScope):
+        files += [*tls_files(scope), *openssl_file(scope)]
     owner = owners.get(placed.service)
     if owner and (owner.node, owner.instance) == (scope.node.name, placed.name):
         files += owner_files(scope, items)
-    files += hook_files(scope)
     common: dict[str, Any] = {
         "node": scope.node.name,
         "name": placed.name,
         "service": placed.service,
         "component": placed.component,
-        "kind": component.kind,
         "health": health(scope),
         "stop_timeout": component.stop.timeout,
         "reload_action": reload_action(scope),
@@ -81,15 +92,15 @@ def _instance(scope: Scope, owners: Mapping[str, Owner], items: tuple[Item, ...]
         "purpose": component.each.what if component.each else "",
         "unfit": tuple(unfit(scope)),
     }
-    if component.kind == "host":
-        return Instance(
+    if not isinstance(scope, ContainerScope):
+        return HostInstance(
             **common,
-            unit=component.unit,
+            unit=scope.component.unit,
             files=tuple(files),
-            folders=(),
-            packages=component.packages,
-            apply=tuple(scope.string(part) for part in component.apply),
+            packages=scope.component.packages,
+            apply=tuple(scope.string(part) for part in scope.component.apply),
         )
+    files += hook_files(scope)
     run = container(scope, files)
     boot, keep = folders(scope)
     path, text = UNITS[scope.node.engine](run, boot, component.stop.timeout, component.stop.signal)
@@ -100,19 +111,19 @@ def _instance(scope: Scope, owners: Mapping[str, Owner], items: tuple[Item, ...]
             why="both stand in a unit that everybody on the node may read",
             fix="put it into a file (files: with template or secret) and let the program read that",
         )
-    return Instance(
+    return ContainerInstance(
         **common,
         unit=names.unit_name(placed.name),
         files=(*files, File(path, text, "0644", 0, 0)),
         folders=tuple(keep),
         container=run,
         engine=scope.node.engine,
-        image_reference=scope.given.image(component.image).reference,
+        image_reference=scope.given.image(scope.component.image).reference,
         one_way=_one_way(scope),
     )
 
 
-def _one_way(scope: Scope) -> OneWay | None:
+def _one_way(scope: ContainerScope) -> OneWay | None:
     said = scope.component.one_way
     if said is None:
         return None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scs_deploy.catalogue import names
-from scs_deploy.catalogue.service import SHARED_FILE, Component, DataFolder, Service
+from scs_deploy.catalogue.service import SHARED_FILE, ContainerComponent, DataFolder, HostComponent, Service
 from scs_deploy.errors import InputError
 from scs_deploy.region.placement import Placed
 from scs_deploy.region.region import Node
@@ -62,7 +62,9 @@ class Given:
         service, component = self.topology.catalogue.component(placed.component)
         context = context_for(self.topology, node, placed, component, self.facts.get(node.name, {}))
         context["login_name"] = self.login_name
-        return Scope(self, node, placed, service, component, context)
+        if component.kind == "host":
+            return HostScope(self, node, placed, service, component, context)
+        return ContainerScope(self, node, placed, service, component, context)
 
     def login_name(self, name: str, secret: str) -> str:
         """Return the name under which consumers log in: ``name``, or its second name while that has the valid password."""
@@ -94,14 +96,12 @@ class Given:
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
-    """One instance: where it is, what describes it and what its templates see."""
-
+class _Scope:
     given: Given
     node: Node
     placed: Placed
     service: Service
-    component: Component
+    component: ContainerComponent | HostComponent
     context: Mapping[str, Any]
 
     @property
@@ -129,14 +129,40 @@ class Scope:
     def _value(self, value: Any) -> Any:
         return self.string(value) if isinstance(value, str) else value
 
+    def is_mapping(self, secret: str) -> bool:
+        """Tell whether a secret of the service is a folder of files."""
+        return self.service.secrets[secret].type in SECRET_MAPPINGS
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerScope(_Scope):
+    component: ContainerComponent
+
+    @property
+    def user(self) -> str:
+        """Whose group has files that name none."""
+        return self.component.user
+
     def host_path(self, target: str) -> str:
-        """Where a file lies on the host that the instance sees as ``target``."""
-        return target if self.component.kind == "host" else f"{self.folder}/{target.lstrip('/')}"
+        """Where a file lies on the host that the container sees as ``target``."""
+        return f"{self.folder}/{target.lstrip('/')}"
 
     def data_path(self, data: DataFolder) -> str:
         """Where a data folder lies on the host."""
         return f"{names.DATA_ROOT}/{self.placed.service if data.shared else self.placed.name}/{data.name}"
 
-    def is_mapping(self, secret: str) -> bool:
-        """Tell whether a secret of the service is a folder of files."""
-        return self.service.secrets[secret].type in SECRET_MAPPINGS
+
+@dataclass(frozen=True, slots=True)
+class HostScope(_Scope):
+    component: HostComponent
+
+    @property
+    def user(self) -> str:
+        return "root"
+
+    def host_path(self, target: str) -> str:
+        return target
+
+
+Scope = ContainerScope | HostScope
+"""One instance: where it is, what describes it and what its templates see."""

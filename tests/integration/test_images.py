@@ -15,7 +15,7 @@ import pytest
 from scs_deploy.catalogue import names
 from scs_deploy.catalogue.load import load_catalogue
 from scs_deploy.catalogue.release import load_release
-from scs_deploy.catalogue.service import Component, Image, Service
+from scs_deploy.catalogue.service import ContainerComponent, Image, Service
 from scs_deploy.catalogue.users import UserTable
 from scs_deploy.errors import DeployError
 from scs_deploy.images import labels
@@ -40,7 +40,7 @@ def catalogue(**images: Image) -> FixtureCatalogue:
             name=name,
             summary="fixture",
             images={name: image},
-            components={name: Component(group="all", image=name)},
+            components={name: ContainerComponent(group="all", image=name)},
         )
 
     return FixtureCatalogue({name: service(name, image) for name, image in images.items()})

@@ -239,39 +239,39 @@ class Wanted:
         return f"/var/lib/scs-deploy/data/{self.name}/db"
 
     def expected(self) -> dict[str, Any]:
+        host = self.kind == "host"
         return {
             "kind": self.kind,
             "unit": self.unit,
-            "image": IMAGE if self.kind == "container" else "",
             "files": {
                 path: [hashlib.sha256(text.encode()).hexdigest(), self.mode, UID, GID]
                 for path, text in self.files.items()
             },
-            "dirs": {self.data: ["0750", UID, GID]},
             "mask": {path: ["password"] for path in self.files},
             "opaque": [],
             "health": self.health,
             "start": self.start,
             "reload": self.reload,
-            "packages": self.packages,
-        }
+        } | ({"packages": self.packages} if host else {"dirs": {self.data: ["0750", UID, GID]}})
 
     def step(self, action: str = "update", **changes: Any) -> dict[str, Any]:
         only = changes.pop("only", self.files)
+        container = {
+            "image": IMAGE,
+            "image_reference": f"localhost/{self.name}",
+            "dirs": [{"path": self.data, "mode": "0750", "uid": UID, "gid": GID}],
+        }
+        host = {"packages": self.packages, "apply": self.apply}
         instance = {
+            **(host if self.kind == "host" else container),
             "name": self.name,
             "kind": self.kind,
             "unit": self.unit,
-            "image": IMAGE,
-            "image_reference": f"localhost/{self.name}",
-            "packages": self.packages,
-            "apply": self.apply,
             "files": [
                 {"path": path, "text": text, "mode": self.mode, "uid": UID, "gid": GID}
                 for path, text in self.files.items()
                 if path in only
             ],
-            "dirs": [{"path": self.data, "mode": "0750", "uid": UID, "gid": GID}],
             "delete": changes.pop("delete", []),
             "manifest": {"unit": self.unit, "kind": self.kind, "files": list(self.files), "data": [self.data]},
             "start": self.start,

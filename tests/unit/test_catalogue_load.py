@@ -91,6 +91,9 @@ def test_a_component_twice_is_an_error(tmp_path: Path) -> None:
             "did you mean keystone?",
         ),
         ("storage", "network: tunnel", "network: tunel", "did you mean tunnel?"),
+        ("storage", "user: ceph", "packages: [ceph]", "the key packages belongs to another kind"),
+        ("storage", "group: storage", "group: storage\n    kind: hots", "did you mean host?"),
+        ("mariadb", "image: mariadb", "kind: host\n    image: mariadb", "or correct kind"),
         ("storage", "tls: false, plain_reason: payload of tenants", "tls: false", "needs plain_reason"),
         ("storage", "format: 1", "format: 2", "is not known here"),
         ("storage", "format: 1", "format: 1\nformat: 1", "given twice"),
@@ -109,6 +112,13 @@ def test_mistake(tmp_path: Path, service: str, old: str, new: str, says: str) ->
     told = [finding for finding in raised.value.findings if finding.file == str(path) and says in str(finding)]
     assert told, str(raised.value)
     assert told[0].line == line, str(raised.value)
+
+
+def test_a_job_has_the_image_of_a_container(tmp_path: Path) -> None:
+    path = _made_up(tmp_path, "clock")
+    path.write_text(f"{path.read_text()}jobs: [{{name: clock-set, command: [date], component: clock}}]\n")
+    with pytest.raises(InputError, match="clock-set: clock has no container"):
+        load_catalogue([tmp_path])
 
 
 def test_mistakes_of_all_files_at_once(tmp_path: Path) -> None:

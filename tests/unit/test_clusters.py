@@ -46,7 +46,7 @@ def inputs(
         node: (
             SimpleNamespace(
                 id=f"{node}/db", node=node, name="db", component="db", service="db", unfit=(), purpose="", one_way=None,
-                members=members or len(states), hook=lambda _: "/hook",
+                members=members or len(states), kind="container", hook=lambda _: "/hook",
             ),
         )
         for node in NODES[: len(states)]

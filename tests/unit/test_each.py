@@ -67,8 +67,6 @@ def test_one_instance_per_item_on_nodes_that_have_some(tmp_path):
 def test_templates_see_the_item(tmp_path):
     made = world(tmp_path)
     one, other = made.instance("n1/disk.sdb"), made.instance("n1/disk.S-7-x")
-    assert one.container
-    assert other.container
     assert one.container.command == ("run", "sdb", "5")
     assert (one.container.devices, other.container.devices) == (("/dev/sdb:/dev/block",), ("None:/dev/block",))
     assert one.container.security == ("seccomp=/etc/scs-deploy/disk.sdb/profile",)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner
 
-from scs_deploy.catalogue.service import Component, Image, Service
+from scs_deploy.catalogue.service import ContainerComponent, Image, Service
 from scs_deploy.catalogue.users import system_users
 from scs_deploy.cli import image as cli
 from scs_deploy.errors import DeployError
@@ -19,7 +19,7 @@ SERVICE = Service(
     name="memcached",
     summary="x",
     images={"memcached": Image(packages=("memcached",))},
-    components={"memcached": Component(group="all", image="memcached")},
+    components={"memcached": ContainerComponent(group="all", image="memcached")},
 )
 LOCKED = LockedImage.of("aa" * 32, "localhost/scs-deploy/memcached:2025.1", {"memcached": "1.6"})
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from scs_deploy.catalogue.release import Release, load_release
-from scs_deploy.catalogue.service import Component, Image, Service
+from scs_deploy.catalogue.service import ContainerComponent, Image, Service
 from scs_deploy.catalogue.users import UserTable, system_users
 from scs_deploy.errors import InputError
 from scs_deploy.images.mirror import usable_sources
@@ -27,7 +27,11 @@ def catalogue(*services: tuple[str, dict[str, Image]]) -> FixtureCatalogue:
     return FixtureCatalogue(
         {
             name: Service(
-                format=1, name=name, summary="x", images=images, components={name: Component(group="all", image="x")}
+                format=1,
+                name=name,
+                summary="x",
+                images=images,
+                components={name: ContainerComponent(group="all", image="x")},
             )
             for name, images in services
         }

@@ -442,11 +442,11 @@ def test_virgin_node_is_observed_without_engine_systemd_or_files(tmp_path: Path)
         raise EngineMissingError("podman is not installed")
 
     node = FakeNode(tmp_path, missing)
-    found = observe(looked(Wanted(packages=["chrony"]), jobs={"sync": "d"}), node)
+    found = observe(looked(Wanted(), Wanted("clock", {}, "host", packages=["chrony"]), jobs={"sync": "d"}), node)
     assert found["engine"]["state"] == "missing"
     assert found["images"] == []
     assert found["instances"]["cache"]["running"] is None
-    assert found["instances"]["cache"]["packages"] == {"missing": ["chrony"]}
+    assert found["instances"]["clock"]["packages"] == {"missing": ["chrony"]}
     assert found["jobs"] == {"sync": {"state": "never", "digest": ""}}
 
 

@@ -35,11 +35,12 @@ class LocalWorld(World):
 
     @staticmethod
     def _local(one: Instance) -> Instance:
+        if one.kind == "container":
+            folders = tuple(replace(folder, uid=UID, gid=GID) for folder in one.folders)
+            one = replace(one, folders=folders, container=replace(one.container, image=IMAGE))
         return replace(
             one,
             files=tuple(replace(file, uid=UID, gid=GID) for file in one.files),
-            folders=tuple(replace(folder, uid=UID, gid=GID) for folder in one.folders),
-            container=replace(one.container, image=IMAGE) if one.container else None,
             health=Health(unit=bool(one.unit), timeout=5),
             reload_action=ReloadAction("HUP") if one.reload_action else None,
         )
@@ -113,7 +114,7 @@ def test_from_nothing_to_an_empty_plan(cloud: Cloud):
     assert "mysql://app:S3CRET-database@" in text, "values enter on the node"
     assert "\ue000" not in text
     assert sorted(cloud.started()) == sorted(
-        one.id for group in cloud.world.desired.instances.values() for one in group if one.container
+        one.id for group in cloud.world.desired.instances.values() for one in group if one.kind == "container"
     )
 
 

@@ -149,7 +149,7 @@ def test_host_components_write_where_they_say(world: World):
     clock = world.instance("n4/ground-clock")
     assert [file.path for file in clock.files] == ["/etc/chrony/chrony.conf"]
     assert clock.packages == ("chrony",)
-    assert clock.container is None
+    assert clock.kind == "host"
     assert world.instance("n4/ground-zone").apply[-2:] == ("/usr/share/zoneinfo/Etc/UTC", "/etc/localtime")
 
 
@@ -396,7 +396,7 @@ def test_resources_that_nobody_wants_need_no_owner(tmp_path):
 
 def test_whoever_is_told_of_a_tls_policy_sees_it(world: World):
     """A program whose OPENSSL_CONF is not there goes on without a word, by OpenSSL's own defaults."""
-    runs = [one.container for group in world.desired.instances.values() for one in group if one.container]
+    runs = [one.container for group in world.desired.instances.values() for one in group if one.kind == "container"]
     jobs = [job.container for job in world.desired.jobs]
     assert any("OPENSSL_CONF" in job.environment for job in jobs)
     for run in (*runs, *jobs):

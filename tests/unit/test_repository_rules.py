@@ -312,6 +312,10 @@ def _texts_of(path, schema):
             yield from _texts_of((*path, name), inner)
 
 
+def containers(service):
+    return {name: one for name, one in service.components.items() if one.kind == "container"}
+
+
 def text_of(service: str, name: str) -> str:
     """A template or program, as a description names it."""
     here = ROOT / "roles" / service
@@ -326,7 +330,7 @@ def test_programs_are_files_that_linters_read():
     entries = {
         entry
         for service in catalogue().services.values()
-        for entry in (*(one.entry for one in service.components.values()), *(one.entry for one in service.jobs))
+        for entry in (*(one.entry for one in containers(service).values()), *(one.entry for one in service.jobs))
     }
     assert not [entry for entry in entries if entry.endswith(".j2")]
 
@@ -342,16 +346,16 @@ def test_no_file_with_a_secret_is_wider_than_0640():
                         f"{name}: {component_name}: {file.target} has mode {file.mode}"
                     )
                     assert not file.executable, f"{name}: {component_name}: {file.target}"
-            for entry in (component.entry, *(job.entry for job in service.jobs)):
-                if entry:
-                    text = text_of(name, entry)
-                    assert not re.search(r"\bsecret(_hash)?\(", text), f"{name}: {entry} is readable by all"
+        for one in (*containers(service).values(), *service.jobs):
+            if one.entry:
+                text = text_of(name, one.entry)
+                assert not re.search(r"\bsecret(_hash)?\(", text), f"{name}: {one.entry} is readable by all"
 
 
 def test_secrets_stand_in_files_only():
     """Not in commands, environment (units are readable by all) or attributes of resources (shown in plans)."""
     for name, service in catalogue().services.items():
-        texts = [str(component.command) + str(component.environment) for component in service.components.values()]
+        texts = [str(component.command) + str(component.environment) for component in containers(service).values()]
         texts += [str(job.command) + str(job.environment) for job in service.jobs]
         texts += [str(resource.attrs) for resource in service.resources]
         assert not [text for text in texts if "secret(" in text], name
@@ -359,7 +363,7 @@ def test_secrets_stand_in_files_only():
 
 def test_a_key_repository_is_a_folder_and_its_keys_are_for_its_user():
     for service in catalogue().services.values():
-        for component in service.components.values():
+        for component in containers(service).values():
             for file in component.files:
                 if file.secret and service.secrets[file.secret].type in SECRET_MAPPINGS:
                     assert file.mode == "0400"
@@ -371,19 +375,19 @@ def test_every_listener_speaks_tls_or_says_why_not():
         for component in service.components.values():
             for port in component.ports:
                 assert port.tls or len(port.plain_reason) > 20, f"{name}: port {port.name}"
-            if component.kind == "container" and any(port.tls for port in component.ports):
+        for component in containers(service).values():
+            if any(port.tls for port in component.ports):
                 assert component.tls, f"{name} has a TLS port and no certificate"
 
 
 def test_every_container_has_health_and_says_what_a_restart_interrupts():
     for name, service in catalogue().services.items():
-        for component_name, component in service.components.items():
-            if component.kind == "container":
-                health = component.health
-                assert any((health.tcp, health.http, health.unix, health.client, health.command)), (
-                    f"{name}: {component_name}"
-                )
-                assert component.pause, f"{name}: {component_name} has no pause"
+        for component_name, component in containers(service).items():
+            health = component.health
+            assert any((health.tcp, health.http, health.unix, health.client, health.command)), (
+                f"{name}: {component_name}"
+            )
+            assert component.pause, f"{name}: {component_name} has no pause"
 
 
 MAY_MOUNT = {"neutron-ovn-metadata-agent"}
@@ -392,7 +396,7 @@ MAY_MOUNT = {"neutron-ovn-metadata-agent"}
 
 def test_privileges_are_named_one_by_one():
     for service in catalogue().services.values():
-        for name, component in service.components.items():
+        for name, component in containers(service).items():
             assert "ALL" not in component.capabilities, name
             assert "SYS_ADMIN" not in component.capabilities or name in MAY_MOUNT, name
             unconfined = [one for one in component.security if "unconfined" in one and "seccomp" not in one]

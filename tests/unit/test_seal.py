@@ -8,7 +8,8 @@ import json
 import pytest
 
 from proofs.world import World
-from scs_deploy.render.desired import Desired, File, Instance
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.question import Health
+from scs_deploy.render.desired import Desired, File, HostInstance
 from scs_deploy.render.digests import content, seal
 
 BASE = {"path": "/etc/x", "text": "one", "mode": "0640", "uid": 0, "gid": 0}
@@ -20,8 +21,15 @@ def digests(**changes) -> tuple[str, str]:
     instance = changes.pop("instance", {})
     others = [File(f"/etc/{name}", name, "0640", 0, 0, name) for name in ("restart", "reload", "none")]
     file = File(**{**BASE, **changes}, effect=effect)
-    made = Instance(
-        "n1", "a", "s", "a", "host", "a.service", (*others, file), (), {}, **{"packages": ("p",), **instance}
+    made = HostInstance(
+        node="n1",
+        name="a",
+        service="s",
+        component="a",
+        unit="a.service",
+        files=(*others, file),
+        health=Health(),
+        **{"packages": ("p",), **instance},
     )
     sealed = seal(Desired({"n1": (made,)}, (), (), {}, {}, ()), {"x": "1", "y": "2"}.__getitem__)
     return sealed.start["n1/a"], sealed.reload["n1/a"]

@@ -19,7 +19,7 @@ from .node import Node, engine_failure
 from .paths import CONFIG_ROOT, DATA_ROOT, QUADLET_ROOT, UNIT_ROOT, instance_folder
 from .question import Recorded
 from .systemd import Unit
-from .work import File, InstanceStep, ReloadAction, RemoveStep, Wanted
+from .work import ContainerWanted, File, InstanceStep, ReloadAction, RemoveStep, Wanted
 
 _MARGIN = 60.0
 """Seconds that systemd gets for a restart beyond the unit's own stop and start times."""
@@ -39,9 +39,10 @@ def converge_instance(node: Node, step: InstanceStep, done: list[str]) -> Callab
         records.write_record(host, name, replace(records.record(host, name), due=True, since=None))
     originals.keep(host, (file.path for file in wanted.files))
     records.widen(host, name, wanted.manifest)
-    done += [f"installed {package}" for package in packages.install(host, wanted.packages)]
     if wanted.kind == "container":
         _leave_engines(node, wanted, done)
+    else:
+        done += [f"installed {package}" for package in packages.install(host, wanted.packages)]
     units_changed = _put_files(node, wanted, done)
     if step.action == "prepare":
         return lambda: None
@@ -49,7 +50,7 @@ def converge_instance(node: Node, step: InstanceStep, done: list[str]) -> Callab
         records.write_labels(host, name, wanted.start, wanted.reload)
     state = node.systemd.unit(unit) if unit else None
     if step.restart:
-        armed = state.invocation if state and state.running and not wanted.apply else None
+        armed = state.invocation if state and state.running and not _applies(wanted) else None
         record = replace(records.record(host, name), due=True, since=armed)
         if armed and wanted.kind == "host":
             record = replace(record, start=wanted.start, reload=wanted.reload)
@@ -107,7 +108,12 @@ def remove_instance(node: Node, step: RemoveStep, done: list[str]) -> None:
     records.forget(host, name)
 
 
-def _leave_engines(node: Node, wanted: Wanted, done: list[str]) -> None:
+def _applies(wanted: Wanted) -> Sequence[str]:
+    """The command that brings what the node itself has into force."""
+    return wanted.apply if wanted.kind == "host" else ()
+
+
+def _leave_engines(node: Node, wanted: ContainerWanted, done: list[str]) -> None:
     """End an instance under an engine that the node is to have no longer, while systemd still has the unit that started it."""
     name, unit = wanted.name, wanted.unit
     for kind in node.engines_with(name, wanted.delete):
@@ -133,7 +139,7 @@ def _remove_container(node: Node, kind: str, name: str, done: list[str]) -> None
 def _put_files(node: Node, wanted: Wanted, done: list[str]) -> bool:
     """Folders, files, deletions; tell whether a unit file was among them."""
     host = node.host
-    for folder in wanted.dirs:
+    for folder in wanted.dirs if wanted.kind == "container" else ():
         if files.make_folder(host.path(folder.path), int(folder.mode, 8), folder.uid, folder.gid):
             done.append(f"made {folder.path}")
     for file in wanted.files:
@@ -199,10 +205,10 @@ def _bring_into_force(node: Node, step: InstanceStep, state: Unit | None, done: 
     patience = wanted.stop_timeout + wanted.health.timeout + _MARGIN
     running = state is not None and state.running
     if step.restart:
-        if wanted.apply:
-            _command(node, wanted.apply, name)
+        if applies := _applies(wanted):
+            _command(node, applies, name)
             done.append("applied")
-        if unit and not (wanted.apply and running):
+        if unit and not (applies and running):
             _refuse_taken(node, wanted, running)
             node.systemd.restart(unit, patience)
             done.append(f"restarted {unit}" if running else f"started {unit}")

@@ -19,6 +19,7 @@ from .paths import CONFIG_ROOT, DATA_ROOT
 from .question import (
     Answer,
     ClusterSeen,
+    ContainerExpected,
     EngineSeen,
     Expected,
     FileSeen,
@@ -99,7 +100,7 @@ def observe(question: Question, node: Node) -> Answer:
     manifest = records.manifest(host)
     engines = _Engines(node, manifest)
     unit_names = [instance.unit for instance in expected.values() if instance.unit]
-    package_names = [name for instance in expected.values() for name in instance.packages]
+    package_names = [name for one in expected.values() if one.kind == "host" for name in one.packages]
     with ThreadPoolExecutor(_ASKING) as pool:
         asked_engines = [pool.submit(one.ask) for one in engines.all]
         asked_units = pool.submit(node.systemd.show, [*unit_names, *facts.NTP_UNITS])
@@ -156,7 +157,8 @@ def _differences(node: Node, instance: Expected) -> _Differences:
         path: files.compare_file(node.host.path(path), wanted, instance.mask.get(path, ()), path in opaque)
         for path, wanted in instance.files.items()
     }
-    found_dirs = {path: files.compare_folder(node.host.path(path), wanted) for path, wanted in instance.dirs.items()}
+    dirs = instance.dirs if instance.kind == "container" else {}
+    found_dirs = {path: files.compare_folder(node.host.path(path), wanted) for path, wanted in dirs.items()}
     return (
         {path: found for path, found in found_files.items() if found},
         {path: found for path, found in found_dirs.items() if found},
@@ -183,25 +185,28 @@ def _instance(
         execute = node.executor(name, instance.kind, running.engine)
         healthy, why = health.check(instance.health, unit, execute, node.host, lambda: container)
     recorded = name in manifest and instance.files.keys() <= set(manifest[name].files)
-    if instance.kind == "container":
-        recorded &= records.labels_right(node.host, name, instance.start, instance.reload)
-    return Seen(
+    seen = Seen(
         files=differences[0],
         dirs=differences[1],
         unit=UnitSeen(unit.active, unit.enabled) if unit else UnitSeen(),
         running=running,
         healthy=healthy,
         why=why,
-        packages=Missing(tuple(sorted({*instance.packages} - versions.keys()))),
-        devices=Missing(tuple(path for path in instance.devices if not node.host.exists(path))),
         recorded=recorded,
         extra=_extra(node, name, instance, manifest),
+    )
+    if instance.kind == "host":
+        return replace(seen, packages=Missing(tuple(sorted({*instance.packages} - versions.keys()))))
+    return replace(
+        seen,
+        recorded=recorded and records.labels_right(node.host, name, instance.start, instance.reload),
+        devices=Missing(tuple(path for path in instance.devices if not node.host.exists(path))),
         cluster=None if healthy or not instance.probe else _probe(node, name, instance),
         version=_version(node, name, instance, running, manifest) if instance.package else "",
     )
 
 
-def _probe(node: Node, name: str, instance: Expected) -> ClusterSeen:
+def _probe(node: Node, name: str, instance: ContainerExpected) -> ClusterSeen:
     """What a member of a cluster that is not healthy holds: its hook tells; one that was never here holds nothing."""
     if not node.host.exists(instance.probe):
         folders = [path for path in instance.dirs if path.startswith(f"{DATA_ROOT}/{name}/")]
@@ -216,7 +221,7 @@ def _probe(node: Node, name: str, instance: Expected) -> ClusterSeen:
 def _version(
     node: Node,
     name: str,
-    instance: Expected,
+    instance: ContainerExpected,
     running: Running | None,
     manifest: Mapping[str, Recorded],
 ) -> str:

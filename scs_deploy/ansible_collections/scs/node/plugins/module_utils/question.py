@@ -76,28 +76,39 @@ class FolderMark(NamedTuple):
     gid: int
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """An instance; its content stays on the controller."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Expected:
+    """What both kinds of instances have; content stays on the controller."""
 
-    kind: Kind
     unit: str
-    image: str
     files: Mapping[str, FileMark]
     health: Health
     start: str
     reload: str
-    dirs: Mapping[str, FolderMark] = field(default_factory=dict)
     mask: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """File -> keys whose values are masked when its content is sent back."""
     opaque: Sequence[str] = ()
     """Files whose content never leaves the node."""
-    packages: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerExpected(_Expected):
+    kind: Literal["container"] = "container"
+    dirs: Mapping[str, FolderMark] = field(default_factory=dict)
     devices: Sequence[str] = ()
     probe: str = ""
     """A cluster's member: the hook that is asked when it is not healthy."""
     package: str = ""
     """Its data goes forward only, by the series of this package."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostExpected(_Expected):
+    kind: Literal["host"] = "host"
+    packages: Sequence[str] = ()
+
+
+Expected = ContainerExpected | HostExpected
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,7 +318,7 @@ class Seen:
     """Files that it no longer has, or that a killed run left half-written, wherever they lie."""
     cluster: ClusterSeen | None = None
     version: str = ""
-    """By which version of ``Expected.package`` its data was written last, where anybody knows."""
+    """By which version of ``ContainerExpected.package`` its data was written last, where anybody knows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from .question import Health, Holder, Kind, Managed, Recorded
+from .question import Health, Holder, Managed, Recorded
 from .resource import Operation
 
 
@@ -38,19 +38,13 @@ class ReloadAction:
     command: Sequence[str] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """An instance: ``files`` are those to write, ``manifest`` names all that it has, and with ``prepare`` no version."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wanted:
+    """What both kinds have: ``files`` are those to write, ``manifest`` names all that there are, and with ``prepare`` no version."""
 
     name: str
-    kind: Kind
     unit: str
-    image: str
-    image_reference: str
-    packages: Sequence[str]
-    apply: Sequence[str]
     files: Sequence[File]
-    dirs: Sequence[Folder]
     delete: Sequence[str]
     manifest: Recorded
     start: str
@@ -58,6 +52,25 @@ class Wanted:
     health: Health
     stop_timeout: float = 15
     reload_action: ReloadAction | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerWanted(_Wanted):
+    kind: Literal["container"] = "container"
+    image: str
+    image_reference: str
+    dirs: Sequence[Folder] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostWanted(_Wanted):
+    kind: Literal["host"] = "host"
+    packages: Sequence[str] = ()
+    apply: Sequence[str] = ()
+
+
+Wanted = ContainerWanted | HostWanted
+"""An instance."""
 
 
 @dataclass(frozen=True, slots=True)
