@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -79,8 +79,8 @@ class RecordedEngine:
     def managed(self) -> list[Managed]:
         return [PodmanEngine._managed(one) for one in json.loads(containers(self._folder, self._image))]
 
-    def images(self) -> list[str]:
-        return [self._image]
+    def images(self, wanted: Iterable[str]) -> list[str]:
+        return [image for image in wanted if image == self._image]
 
     def exists(self, name: str) -> bool:
         return (self._folder / name).exists()
@@ -124,14 +124,3 @@ def _container(path: Path, image: str) -> dict[str, Any]:
         "Status": "Up 27 minutes",
         "Created": started // 10**9,
     }
-
-
-def images(image: str) -> bytes:
-    """The answer of ``GET /libpod/images/json``: one image that all containers share."""
-    name = "localhost/scs-deploy/fleet:2025.1"
-    one = {
-        "Id": image, "ParentId": "", "RepoTags": [name], "RepoDigests": [], "Size": 170589307, "SharedSize": 0,
-        "VirtualSize": 170589307, "Labels": {"scs-deploy.image": "fleet"}, "Containers": 25, "Names": [name],
-        "Digest": f"sha256:{image}", "History": [name], "Created": 1795555932, "CreatedAt": "2026-11-24T21:32:12Z",
-    }  # fmt: skip
-    return json.dumps([one]).encode()

@@ -246,8 +246,8 @@ class Recorded:
         image, path = self.server.config["image"], target.partition("?")[0]
         if path.endswith("/containers/json"):
             body = recorded.containers(self.node.folder / "run/containers", image)
-        elif path.endswith("/images/json"):
-            body = recorded.images(image)
+        elif path.endswith(f"/images/{image}/exists"):
+            return b"HTTP/1.1 204 No Content\r\n\r\n"
         else:
             said = json.dumps({"message": f"not recorded: {path}", "cause": "", "response": 404}).encode()
             return _http("404 Not Found", said)

@@ -30,7 +30,8 @@ _MARK = "scs-deploy-answer:"
 _LAST_LINES = 5
 
 _PROGRAM = f"""
-import os, sys
+import gc, os, sys
+gc.disable()
 given = sys.stdin.buffer
 code = os.memfd_create("{_PACKAGE}")
 with open(code, "wb", closefd=False) as stream:

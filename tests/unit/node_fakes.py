@@ -9,7 +9,7 @@ import hashlib
 import itertools
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -69,8 +69,8 @@ class FakeEngine:
     def managed(self) -> list[Managed]:
         return list(self.containers.values())
 
-    def images(self) -> list[str]:
-        return list(self.store)
+    def images(self, wanted: Iterable[str]) -> list[str]:
+        return [image for image in wanted if image in self.store]
 
     def start_job(
         self, container: Container, labels: dict[str, str], timeout: float, pids_limit: int | None

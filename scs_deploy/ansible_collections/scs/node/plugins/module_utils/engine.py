@@ -63,8 +63,8 @@ class Engine(Protocol):
     def managed(self) -> list[Managed]:
         """All containers with the instance label, running or not."""
 
-    def images(self) -> list[str]:
-        """IDs of all images, without ``sha256:``."""
+    def images(self, wanted: Iterable[str]) -> list[str]:
+        """Those of ``wanted`` that it has; IDs without ``sha256:``."""
 
     def known_layers(self, digests: Sequence[str]) -> int:
         """How many of an image's first layers need not be in an archive, because another image has the same ones."""

@@ -37,10 +37,11 @@ class DockerEngine(SdkEngine):
             found = self.client.containers.list(all=True, filters={"label": LABEL_INSTANCE}, ignore_removed=True)
         return [self._managed(container.attrs) for container in found]
 
-    def images(self) -> list[str]:
+    def images(self, wanted: Iterable[str]) -> list[str]:
         """Asked with one request; the SDK's list takes one more per image."""
         with self.speaking():
-            return [image.removeprefix("sha256:") for image in self.client.api.images(quiet=True)]
+            found = {image.removeprefix("sha256:") for image in self.client.api.images(quiet=True)}
+        return [image for image in wanted if image in found]
 
     def known_layers(self, digests: Sequence[str]) -> int:
         with self.speaking():

@@ -39,10 +39,6 @@ class SdkEngine:
         except self.not_found:
             return None
 
-    def images(self) -> list[str]:
-        with self.speaking():
-            return [image.id.removeprefix("sha256:") for image in self.client.images.list()]
-
     def exists(self, name: str) -> bool:
         with self.speaking():
             return self.get(name) is not None

@@ -71,13 +71,13 @@ class Node:
         """
         bare = image.removeprefix("sha256:")
         try:
-            if bare in self.engine.images():
+            if self.engine.images([bare]):
                 return ""
             found = layout.find(self.host.path(IMAGES_ROOT), bare)
             if found:
                 known = self.engine.known_layers(found.digests)
                 self.engine.load(layout.archive(found, reference, known))
-                if bare in self.engine.images():
+                if self.engine.images([bare]):
                     return f"loaded it, with {len(found.layers) - known} of its {len(found.layers)} layers, from {IMAGES_ROOT}"
         except EngineError as error:
             raise engine_failure(error) from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -48,18 +48,18 @@ _ASKING = 16
 class _Engine:
     """What an engine said, or why it said nothing; asked in the background, since importing an SDK costs 0.1 s."""
 
-    def __init__(self, node: Node, kind: str) -> None:
+    def __init__(self, node: Node, kind: str, wanted: Sequence[str]) -> None:
         self.managed: list[ManagedContainer] = []
         self.images: list[str] = []
         self.state: Literal["ok", "missing", "unreachable"] = "ok"
         self.why = ""
-        self.kind, self._node = kind, node
+        self.kind, self._node, self._wanted = kind, node, wanted
 
     def ask(self) -> None:
         try:
             engine = self._node.engine_of(self.kind)
             self.managed = engine.managed()
-            self.images = engine.images() if self.kind == self._node.kind else []
+            self.images = engine.images(self._wanted) if self.kind == self._node.kind else []
         except EngineMissingError as error:
             self.state, self.why = "missing", str(error)
         except EngineError as error:
@@ -69,11 +69,11 @@ class _Engine:
 class _Engines:
     """The wanted engine, and those that instances still have a unit for because another one was wanted when they were started."""
 
-    def __init__(self, node: Node, manifest: Mapping[str, Recorded]) -> None:
+    def __init__(self, node: Node, manifest: Mapping[str, Recorded], images: Sequence[str]) -> None:
         containers = {name: entry.files for name, entry in manifest.items() if entry.kind == "container"}
         used = {kind for name, known in containers.items() for kind in node.engines_with(name, known)}
         others = sorted(used - {node.kind})
-        self.wanted, *self.others = self.all = [_Engine(node, kind) for kind in (node.kind, *others)]
+        self.wanted, *self.others = self.all = [_Engine(node, kind, images) for kind in (node.kind, *others)]
         self._used = node.kind in used
 
     @property
@@ -98,7 +98,7 @@ class _Engines:
 def observe(question: Question, node: Node) -> Answer:
     host, expected = node.host, question.instances
     manifest = records.manifest(host)
-    engines = _Engines(node, manifest)
+    engines = _Engines(node, manifest, question.images)
     unit_names = [instance.unit for instance in expected.values() if instance.unit]
     package_names = [name for one in expected.values() if one.kind == "host" for name in one.packages]
     with ThreadPoolExecutor(_ASKING) as pool:
