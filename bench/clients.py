@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scs_deploy.cloud.access import Access, Cloud
+from scs_deploy.cloud.access import Access, CloudApi
 from scs_deploy.operations.site import Site
 from scs_deploy.smoke import compute, network, tenant
 from scs_deploy.smoke.bench import Bench
@@ -100,13 +100,15 @@ class Crowd:
                 self.admin.api.delete_volume_quotas(own.project_id)
                 tenant.remove(self.admin, own)
 
-    def user(self) -> Cloud:
+    def user(self) -> CloudApi:
         return self.access.user(self.name, self.password, self.name)
 
     def run(self, clients: int, seconds: float, pause: Callable[[], float] = lambda: 0.0) -> list[Call]:
         """Let clients work for a while, each until the end of its circle; returns their calls."""
         self.calls, self.over = [], threading.Event()
-        workers = [threading.Thread(target=Client(self, number, pause).run, daemon=True) for number in range(clients)]
+        workers = [
+            threading.Thread(target=LoadClient(self, number, pause).run, daemon=True) for number in range(clients)
+        ]
         for worker in workers:
             worker.start()
         try:
@@ -118,7 +120,7 @@ class Crowd:
         return self.calls
 
 
-class Client:
+class LoadClient:
     """One user at work, over connections of its own."""
 
     def __init__(self, crowd: Crowd, number: int, pause: Callable[[], float]) -> None:

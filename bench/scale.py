@@ -55,7 +55,7 @@ SSH, PLAN, CHANGE = "ssh true", "plan, nothing to do", "apply of one setting"
 
 
 @dataclass
-class Bench:
+class SizeRun:
     """One size: its folder, its nodes and what was measured."""
 
     nodes: int
@@ -214,7 +214,7 @@ def main() -> int:
             sys.stderr.write(f"{nodes:4} nodes, {time.monotonic() - began:5.0f} s: {what}\n")
 
         try:
-            results[nodes] = Bench(nodes, folder).run(asked.rounds, progress)
+            results[nodes] = SizeRun(nodes, folder).run(asked.rounds, progress)
         except (FieldError, CommandError, DeployError) as error:
             sys.stderr.write(f"{nodes} nodes: {error}\n")
             return 1

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 from proofs import pages
 from proofs.deployment import deployed
-from proofs.witness.change import Row
+from proofs.witness.change import ChangeRow
 from proofs.witness.stories import STORIES, play, prepare
 
 PAGE, TABLE, EQUAL = "changes", "core", "equal"
@@ -31,7 +31,7 @@ HEAD = (
 )
 
 
-def cells(row: Row) -> Sequence[str]:
+def cells(row: ChangeRow) -> Sequence[str]:
     return (
         row.change.kind,
         row.change.name,
@@ -49,7 +49,7 @@ def main() -> int:
     parser.add_argument("--name", default="changes", help="of the region")
     parser.add_argument("--subnet", type=int, default=63, help="10.N.x.0/24")
     asked = parser.parse_args()
-    rows: list[Row] = []
+    rows: list[ChangeRow] = []
     with deployed(asked.name, asked.subnet) as cloud:
         site = prepare(cloud)
         for story in STORIES:

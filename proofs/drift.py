@@ -20,7 +20,7 @@ from proofs import pages
 from proofs.deployment import Cloud, deployed
 from proofs.witness import damage
 from proofs.witness.damage import Damage
-from proofs.witness.look import Seen, between, look, unchanged
+from proofs.witness.look import Happened, between, look, unchanged
 
 PAGE, TABLE, RIGHT = "drift", "core", "found and repaired"
 ON_NODE = (*damage.FILES, *damage.PROCESSES, *damage.LOADED, *damage.REPLACED, *damage.IMAGE, *damage.EDITED)
@@ -54,7 +54,7 @@ def said(step: dict[str, Any]) -> str:
     return f"{step['id']}: {first[0]}".replace("|", "\\|")[:110]
 
 
-def by(repair: Seen, one: Damage) -> str:
+def by(repair: Happened, one: Damage) -> str:
     """What the node tells of the repair."""
     starts = sorted({unit.removesuffix(".service") for what, unit in repair.units if what == "start"})
     files = len(repair.written | repair.deleted)

@@ -86,5 +86,5 @@ class Opened:
     def resolver(self) -> Resolver:
         return values.resolver(self.site.region, self.vault, self.desired())
 
-    def certificates(self) -> list[certificates.Row]:
+    def certificates(self) -> list[certificates.CertificateRow]:
         return certificates.rows(self.site.region, self.vault, self.desired())

@@ -43,7 +43,7 @@ HEALTHY_SECONDS, WRITE_SECONDS = 180.0, 300.0
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class RestartRow:
     """``broken``: connections lost; the other figures in seconds."""
 
     instance: str
@@ -108,7 +108,7 @@ def written(address: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
+class ServerWatch:
     """All that is asked of a server at ``address`` while something happens to what carries it."""
 
     address: str
@@ -117,13 +117,13 @@ class Watch:
     echoes: Prober
     writes: Prober
 
-    def row(self, what: str, broken: int, begin: float, end: float, until: float) -> Row:
+    def row(self, what: str, broken: int, begin: float, end: float, until: float) -> RestartRow:
         gaps = [prober.gap(begin, until) for prober in (self.pings, self.echoes, self.writes)]
-        return Row(what, end - begin, *gaps, self.echo.broken - broken)
+        return RestartRow(what, end - begin, *gaps, self.echo.broken - broken)
 
 
 @contextlib.contextmanager
-def watching(address: str) -> Iterator[Watch]:
+def watching(address: str) -> Iterator[ServerWatch]:
     """Ask until the context ends. Raises ``TimeoutError`` where the server answers nothing from the start."""
     echo = Echo(address)
     pings, echoes = Prober(lambda: reach.ping(address) is not None), Prober(echo)
@@ -131,7 +131,7 @@ def watching(address: str) -> Iterator[Watch]:
     with probing(pings, echoes, writes):
         wait(lambda: bool(pings.answers and echoes.answers), f"{address} does not answer ping and echo", 30)
         wait(lambda: bool(writes.answers), f"{address} does not write to its disk", 30)
-        yield Watch(address, echo, pings, echoes, writes)
+        yield ServerWatch(address, echo, pings, echoes, writes)
 
 
 @contextlib.contextmanager
@@ -148,7 +148,7 @@ def probing(*probers: Prober) -> Iterator[None]:
             thread.join(timeout=5)
 
 
-def measure(site: Site, fleet: Fleet, address: str, chosen: tuple[str, ...] = ()) -> Iterator[Row]:
+def measure(site: Site, fleet: Fleet, address: str, chosen: tuple[str, ...] = ()) -> Iterator[RestartRow]:
     """Restart every container of the first node in turn. Raises ``TimeoutError`` when one does not become healthy."""
     node, connection = next(iter(fleet.connections.items()))
     containers = [
@@ -175,7 +175,7 @@ def measure(site: Site, fleet: Fleet, address: str, chosen: tuple[str, ...] = ()
             yield watch.row(name, broken, begin, end, time.monotonic())
 
 
-def during(address: str, command: Sequence[str]) -> tuple[Row, int]:
+def during(address: str, command: Sequence[str]) -> tuple[RestartRow, int]:
     """Run a command to its end; return what the users of a server noticed, and its exit code."""
     with watching(address) as watch:
         broken, begin = watch.echo.broken, time.monotonic()
@@ -190,7 +190,7 @@ def wait(condition: Callable[[], bool], what: str, seconds: float) -> None:
         raise TimeoutError(f"after {seconds:g} s: {what}")
 
 
-def show(row: Row) -> str:
+def show(row: RestartRow) -> str:
     return f"{row.instance:28} {row.healthy:8.1f} {row.ping_gap:8.1f} {row.tcp_gap:8.1f} {row.disk_gap:8.1f} {row.broken:7}"
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.engine import Managed
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.engine import ManagedContainer
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.engine_podman import PodmanEngine
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.host import Done, Host
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.paths import labels_file
@@ -76,7 +76,7 @@ class RecordedEngine:
     def __init__(self, host: Host, image: str) -> None:
         self._folder, self._image = host.path(CONTAINERS), image
 
-    def managed(self) -> list[Managed]:
+    def managed(self) -> list[ManagedContainer]:
         return [PodmanEngine._managed(one) for one in json.loads(containers(self._folder, self._image))]
 
     def images(self, wanted: Iterable[str]) -> list[str]:

@@ -23,10 +23,10 @@ from typing import Any
 from bench.nodes import kernel, recorded
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils import facts, packages, wire
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.converge import converge
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.node import Node
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.node import LocalNode
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.question import Health
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.systemd import Systemd
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.work import InstanceStep, Step, Work
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.work import InstanceStep, Work, WorkStep
 
 SOCKET = "podman/podman.sock"
 SSHD = ["/usr/sbin/sshd", "-i", "-e", "-f", "/etc/ssh/simulated"]
@@ -52,7 +52,7 @@ class Simulated:
         kernel.setns(self.mounts)
 
 
-class Server:
+class FieldServer:
     """``config.json`` of the folder says which nodes there are and what they share."""
 
     def __init__(self, folder: Path) -> None:
@@ -112,7 +112,7 @@ class Server:
         with kernel.network_of(node.network):
             for port in self.config["healthy"]:
                 self._listen(_tcp(node.address, port), socket.socket.close)
-        self._listen(_unix(node.folder / "run", SOCKET), lambda link: Recorded(self, node, link))
+        self._listen(_unix(node.folder / "run", SOCKET), lambda link: EngineConversation(self, node, link))
         return node
 
     def _isolate(self, node: Simulated) -> None:
@@ -204,7 +204,7 @@ class Server:
         os.fsync = lambda descriptor: None  # type: ignore[assignment]
         node.enter()
         host = recorded.RecordedHost()
-        steps: list[Step] = []
+        steps: list[WorkStep] = []
         for step in work.steps:
             assert isinstance(step, InstanceStep)
             one = step.instance
@@ -214,16 +214,16 @@ class Server:
             # The packages are there, and its port is answered from the outset.
             steps.append(replace(step, instance=replace(one, packages=(), health=Health())))
         engine: Any = recorded.RecordedEngine(host, self.config["image"])
-        outcome = converge(replace(work, steps=steps), Node(host, Systemd(host), lambda kind: engine, "podman"))
+        outcome = converge(replace(work, steps=steps), LocalNode(host, Systemd(host), lambda kind: engine, "podman"))
         bad = [one for one in outcome.results if one.status == "failed"]
         if bad or outcome.lock:
             raise RuntimeError(str(bad or outcome))
 
 
-class Recorded:
+class EngineConversation:
     """One connection to the engine of a node: requests one after the other, answers from what is recorded."""
 
-    def __init__(self, server: Server, node: Simulated, link: socket.socket) -> None:
+    def __init__(self, server: FieldServer, node: Simulated, link: socket.socket) -> None:
         self.server, self.node, self.link = server, node, link
         self.got = b""
         server._on(link, self.read)
@@ -319,4 +319,4 @@ def _say(answer: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    Server(Path(sys.argv[1])).run()
+    FieldServer(Path(sys.argv[1])).run()

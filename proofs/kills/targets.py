@@ -62,7 +62,7 @@ CLOUD_REMOVED = Target("no horizon, no barbican", {"horizon": {"enabled": False}
 CLOUD = {one.name: one for one in (PLAIN, CLOUD_SETTINGS, SECRETS, CLOUD_REMOVED)}
 
 
-class Region:
+class TargetRegion:
     """A deployed region that is told to go from one target to another; ``keep`` holds the two vaults."""
 
     def __init__(self, cloud: Cloud, keep: Path) -> None:

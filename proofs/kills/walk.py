@@ -15,7 +15,7 @@ from proofs import canonical
 from proofs.deployment import Cloud, Done, until
 from proofs.kills import moment, process
 from proofs.kills.points import CONTROLLER, MODULE, NETWORK, ORPHAN, POWER, RESET, Point
-from proofs.kills.targets import DESTROY, PLAIN, SECOND, Region, Target
+from proofs.kills.targets import DESTROY, PLAIN, SECOND, Target, TargetRegion
 from scs_deploy.errors import DeployError
 
 AGAIN = 2
@@ -36,7 +36,7 @@ State = Mapping[str, Any]
 
 
 @dataclass(slots=True)
-class Outcome:
+class PointOutcome:
     """What became of a point. ``why`` is empty when the end state is that of an undisturbed run; seconds throughout."""
 
     point: Point
@@ -69,7 +69,7 @@ class Walk:
     def __init__(self, cloud: Cloud, targets: Mapping[str, Target], keep: Path, say: Callable[[str], None]) -> None:
         keep.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.cloud, self.targets, self._keep, self._say = cloud, targets, keep, say
-        self.region = Region(cloud, keep)
+        self.region = TargetRegion(cloud, keep)
         self.spans = moment.Spans()
         self.ends: dict[str, State] = {}
         services = cloud.site.catalogue.services.values()
@@ -119,9 +119,9 @@ class Walk:
 
     # -- a point -------------------------------------------------------------------------------------------------------
 
-    def visit(self, point: Point) -> Outcome:
+    def visit(self, point: Point) -> PointOutcome:
         """Carry out a point; what is wrong is in its outcome, and the next point may be tried all the same."""
-        began, outcome, target = time.monotonic(), Outcome(point), self.targets[point.target]
+        began, outcome, target = time.monotonic(), PointOutcome(point), self.targets[point.target]
         self.region.want(target)
         run = moment.Run(self.cloud, target.command, self._keep / "said.txt")
         try:
@@ -135,10 +135,10 @@ class Walk:
         outcome.seconds = time.monotonic() - began
         return outcome
 
-    def _note(self, run: moment.Run, outcome: Outcome) -> None:
+    def _note(self, run: moment.Run, outcome: PointOutcome) -> None:
         outcome.phase, outcome.place = run.where(self._jobs), f"{run.told}/{len(run.steps)}"
 
-    def _again(self, target: Target, outcome: Outcome) -> str:
+    def _again(self, target: Target, outcome: PointOutcome) -> str:
         """The same command until it is done, and what it said; while the killed run's module is at work, it is refused by name."""
         while outcome.again < AGAIN:
             done = self.cloud.run(*target.command, timeout=UNDISTURBED_SECONDS)
@@ -154,7 +154,7 @@ class Walk:
         outcome.why.append(f"after {AGAIN} more runs still not done:\n{failed}")
         return ""
 
-    def _is_refusal(self, done: Done, outcome: Outcome) -> None:
+    def _is_refusal(self, done: Done, outcome: PointOutcome) -> None:
         outcome.refused = True
         if "another run is changing this node" not in done.stderr or "held by" not in done.stderr:
             outcome.why.append(f"refused without a name: {done.stderr[-600:]}")
@@ -163,7 +163,7 @@ class Walk:
         done = self.cloud.try_on_node(f"flock --timeout {END_SECONDS:.0f} {moment.LOCK} true")
         assert done.returncode == 0, "the module of the killed run never ended"
 
-    def _compare(self, target: Target, outcome: Outcome, said: str) -> None:
+    def _compare(self, target: Target, outcome: PointOutcome, said: str) -> None:
         if _NOTHING_TO_DO not in said:
             shown = self.cloud.run(*(DESTROY if target.command == DESTROY else ("plan", "--detailed-exitcode")))
             if shown.returncode or _NOTHING_TO_DO not in shown.stdout:
@@ -199,23 +199,23 @@ class Walk:
         until(lambda: run.ended, "the program has ended by itself", UNDISTURBED_SECONDS, 0.05)
         return int(run.process.returncode)
 
-    def _gives_up(self, run: moment.Run, outcome: Outcome, began: float) -> None:
+    def _gives_up(self, run: moment.Run, outcome: PointOutcome, began: float) -> None:
         """The program must notice by itself that its node, or the module there, is gone, and end with an error."""
         until(lambda: run.ended, "the program gave up", END_SECONDS, 0.05)
         outcome.ended_after = time.monotonic() - began
         self._no_traceback(run.said, outcome)
 
-    def _no_traceback(self, said: str, outcome: Outcome) -> None:
+    def _no_traceback(self, said: str, outcome: PointOutcome) -> None:
         if "Traceback" in said:
             outcome.why.append(f"a traceback: {said[said.index('Traceback') :][:1500]}")
 
     # -- kills ---------------------------------------------------------------------------------------------------------
 
-    def _controller(self, run: moment.Run, outcome: Outcome) -> None:
+    def _controller(self, run: moment.Run, outcome: PointOutcome) -> None:
         self._note(run, outcome)
         process.kill(run.process)
 
-    def _orphan(self, run: moment.Run, outcome: Outcome) -> None:
+    def _orphan(self, run: moment.Run, outcome: PointOutcome) -> None:
         """The module is held for as long as the next apply is refused."""
         self._note(run, outcome)
         module = run.module()
@@ -233,7 +233,7 @@ class Walk:
             outcome.why.append(f"not refused, exit {done.returncode}: {(done.stdout + done.stderr)[-600:]}")
         self._await_free()
 
-    def _module(self, run: moment.Run, outcome: Outcome) -> None:
+    def _module(self, run: moment.Run, outcome: PointOutcome) -> None:
         self._note(run, outcome)
         module, began = run.module(), time.monotonic()
         if not module or self.cloud.try_on_node(f"kill -KILL {module}").returncode:
@@ -244,20 +244,20 @@ class Walk:
                 f"the module was killed, but the exit code is {run.process.returncode}: {run.said[-600:]}"
             )
 
-    def _power(self, run: moment.Run, outcome: Outcome) -> None:
+    def _power(self, run: moment.Run, outcome: PointOutcome) -> None:
         self._note(run, outcome)
         began = time.monotonic()
         self.cloud.cut_power()
         self._gives_up(run, outcome, began)
         self.cloud.run("lab", "up", code=0)
 
-    def _reset(self, run: moment.Run, outcome: Outcome) -> None:
+    def _reset(self, run: moment.Run, outcome: PointOutcome) -> None:
         self._note(run, outcome)
         began = time.monotonic()
         self.cloud.run("lab", "reset", self.cloud.node, code=0)
         self._gives_up(run, outcome, began)
 
-    def _network(self, run: moment.Run, outcome: Outcome) -> None:
+    def _network(self, run: moment.Run, outcome: PointOutcome) -> None:
         self._note(run, outcome)
         began = time.monotonic()
         self.cloud.lab.plug(self.cloud.node, "api", connected=False)
@@ -267,7 +267,7 @@ class Walk:
             self.cloud.run("lab", "up", code=0)
 
 
-_KILLS: dict[str, Callable[[Walk, moment.Run, Outcome], None]] = {
+_KILLS: dict[str, Callable[[Walk, moment.Run, PointOutcome], None]] = {
     CONTROLLER: Walk._controller,
     ORPHAN: Walk._orphan,
     MODULE: Walk._module,

@@ -20,7 +20,7 @@ ECHO = Path(__file__).parents[1] / "fixtures" / "roles"
 
 
 @dataclass
-class Site:
+class DeployedSite:
     """A deployed region, its region.yml as it was at first, and a folder of roles of its own (``SCS_DEPLOY_ROLES``)."""
 
     cloud: Cloud
@@ -62,7 +62,7 @@ class Site:
 
 
 @dataclass(frozen=True)
-class Change:
+class ScriptedChange:
     """``make`` changes what the operator has: region.yml, the vault, certificates, images, roles, nodes of the lab.
 
     ``options``: of plan; ``steps``: how many the plan must have, if that is the point of the change.
@@ -70,18 +70,18 @@ class Change:
 
     kind: str
     name: str
-    make: Callable[[Site], object]
+    make: Callable[[DeployedSite], object]
     options: tuple[str, ...] = ()
     steps: int | None = None
-    check: Callable[[Site], object] | None = None
+    check: Callable[[DeployedSite], object] | None = None
     """What must be true afterwards, beside what is compared for every change."""
 
 
 @dataclass(frozen=True)
-class Row:
+class ChangeRow:
     """One change and what became of it; empty ``wrong``: plan, report and nodes agree."""
 
-    change: Change
+    change: ScriptedChange
     steps: int
     applied: int
     written: tuple[int, int]
@@ -91,7 +91,7 @@ class Row:
     wrong: tuple[str, ...]
 
 
-def carry_out(site: Site, change: Change) -> Row:
+def carry_out(site: DeployedSite, change: ScriptedChange) -> ChangeRow:
     """Make a change, plan it, apply the plan, and compare plan, report and what the nodes tell."""
     cloud = site.cloud
     if not site.sights:
@@ -131,10 +131,10 @@ def carry_out(site: Site, change: Change) -> Row:
     files, starts = (
         _sum(getattr(one, what)(seen[name]) for name, one in promised.items()) for what in ("files", "starts")
     )
-    return Row(change, len(steps), sum(one["status"] == "ok" for one in results), files, starts, tuple(wrong))
+    return ChangeRow(change, len(steps), sum(one["status"] == "ok" for one in results), files, starts, tuple(wrong))
 
 
-def put_back(site: Site) -> None:
+def put_back(site: DeployedSite) -> None:
     """After a failure: the region as it was, whatever that takes."""
     site.restore()
     if site.cloud.run("plan", "--detailed-exitcode").returncode == PENDING:

@@ -41,7 +41,7 @@ class Sight:
 
 
 @dataclass(frozen=True)
-class Seen:
+class Happened:
     """What happened on a node between two looks, by the node's own word."""
 
     written: frozenset[str]
@@ -74,14 +74,14 @@ def look(lab: Lab, node: str, before: Sight | None = None) -> Sight:
     )
 
 
-def between(before: Sight, after: Sight) -> Seen:
+def between(before: Sight, after: Sight) -> Happened:
     """Compare two looks at a node, the second of which was told of the first."""
     changed = {path for path in before.files.keys() & after.files.keys() if before.files[path] != after.files[path]}
     new, gone = after.files.keys() - before.files.keys(), before.files.keys() - after.files.keys()
     folders = {path for path in {*changed, *new, *gone} if (after.files.get(path) or before.files[path])[0] == _FOLDER}
     records = {path for path in {*changed, *new, *gone} if f"{path}/".startswith(f"{STATE_ROOT}/") or path == _HOME}
     left_out = folders | records
-    return Seen(
+    return Happened(
         frozenset((changed | new) - left_out),
         frozenset(gone - left_out),
         frozenset((folders & changed) - records),
@@ -92,7 +92,7 @@ def between(before: Sight, after: Sight) -> Seen:
     )
 
 
-def unchanged(seen: Seen) -> bool:
+def unchanged(seen: Happened) -> bool:
     """Whether nothing at all was written or started; questions to containers are no changes."""
     changes = [what for what, _ in seen.containers if not what.startswith("exec")]
     return (seen.written, seen.deleted, seen.folders, seen.records) == (frozenset(),) * 4 and not (

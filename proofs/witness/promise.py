@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from proofs.witness.look import Seen, Sight, parents
+from proofs.witness.look import Happened, Sight, parents
 from scs_deploy.catalogue.load import Catalogue
 from scs_deploy.catalogue.names import unit_name
 
@@ -55,7 +55,7 @@ INSTALLED = ("/usr/*", "/etc/*", "/var/lib/dpkg/*", "/var/lib/apt/*", "/var/cach
 
 
 @dataclass
-class Promise:
+class NodePromise:
     """Of one node: files to write and to delete, folders, units and containers by what happens to them and how often."""
 
     written: set[str] = field(default_factory=set)
@@ -71,21 +71,21 @@ class Promise:
     def allows(self, path: str) -> bool:
         return any(fnmatch.fnmatch(path, pattern) for pattern in self.allowed)
 
-    def files(self, seen: Seen) -> tuple[int, int]:
+    def files(self, seen: Happened) -> tuple[int, int]:
         """How many files are written and deleted: promised, seen."""
         promised = self.written | self.deleted
         return len(promised), sum(path in promised or not self.allows(path) for path in _touched(seen))
 
-    def starts(self, seen: Seen) -> tuple[int, int]:
+    def starts(self, seen: Happened) -> tuple[int, int]:
         """How many starts, stops and reloads of units and containers there are: promised, seen."""
         asked = sum(bool(seen.containers["exec", name]) for name in self.asked)
         happened = seen.units.total() + changes_of_containers(self, seen).total() + asked
         return self.units.total() + self.containers.total() + len(self.asked), happened
 
 
-def promise(steps: Iterable[Step], node: str, before: Sight, catalogue: Catalogue) -> Promise:
+def promise(steps: Iterable[Step], node: str, before: Sight, catalogue: Catalogue) -> NodePromise:
     """What these steps promise of a node that looked like ``before``."""
-    found = Promise()
+    found = NodePromise()
     for step in steps:
         if step["node"] != node:
             continue
@@ -96,7 +96,7 @@ def promise(steps: Iterable[Step], node: str, before: Sight, catalogue: Catalogu
     return found
 
 
-def _instance(found: Promise, step: Step, before: Sight, catalogue: Catalogue) -> None:
+def _instance(found: NodePromise, step: Step, before: Sight, catalogue: Catalogue) -> None:
     found.written |= set(step["write"])
     found.deleted |= set(step["delete"])
     found.folders |= {change["what"] for change in step["changes"] if change["how"].startswith("folder ")}
@@ -137,7 +137,7 @@ def _instance(found: Promise, step: Step, before: Sight, catalogue: Catalogue) -
         found.units["reload", unit] += 1
 
 
-def _add(found: Promise, consequence: Consequence) -> None:
+def _add(found: NodePromise, consequence: Consequence) -> None:
     found.allowed += consequence.files
     found.units.update(consequence.units)
 
@@ -190,7 +190,7 @@ def _done(step: Step, done: Sequence[str]) -> Iterable[str]:
         yield "what was reported of a reload is not what the plan says"
 
 
-def against_node(promised: Promise, seen: Seen) -> list[str]:
+def against_node(promised: NodePromise, seen: Happened) -> list[str]:
     """Compare what a plan promises with what the node tells."""
     # A file that is taken away is put back where the node had one of its own before.
     touched = promised.written | promised.deleted
@@ -213,11 +213,11 @@ def against_node(promised: Promise, seen: Seen) -> list[str]:
     return wrong
 
 
-def _touched(seen: Seen) -> frozenset[str]:
+def _touched(seen: Happened) -> frozenset[str]:
     return seen.deleted | seen.written
 
 
-def changes_of_containers(promised: Promise, seen: Seen) -> Counter[tuple[str, str]]:
+def changes_of_containers(promised: NodePromise, seen: Happened) -> Counter[tuple[str, str]]:
     """Starts, and signals to those that go on; the end of a container belongs to the stop of its unit, or is the end of a job."""
     found = Counter({key: count for key, count in seen.containers.items() if key[0] == "start"})
     restarted = {name for what, name in found if what == "start"}

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_val
 from scs_deploy.catalogue.users import User
 
 Name = str
-Scope = Literal["", "same-node", "any", "quorum", "all"]
+NeedScope = Literal["", "same-node", "any", "quorum", "all"]
 SHARED_FILE = re.compile(r"([^/]+)/(templates|programs)/(.+)")
 """How a description names a file of another role."""
 
@@ -42,7 +42,7 @@ class DataFolder(Description):
     shared: bool = Field(False, description="One folder for all components of the service: DATA_ROOT/<service>/<name>")
 
 
-class Mount(Description):
+class HostMount(Description):
     """A host path that is not data: devices, /run folders, kernel files."""
 
     source: str = Field(description="(template)")
@@ -102,14 +102,14 @@ class ConfigFile(Description):
         return self
 
 
-class Settled(Description):
+class SettledCheck(Description):
     """What must be so again after a restart took an instance away, before another one is restarted: such as copies made whole."""
 
     command: tuple[str, ...] = Field(description="Inside the container; asked until it succeeds, says what is missing")
     timeout: int = Field(600, description="Seconds to wait; the region's patience factor multiplies it")
 
 
-class Health(Description):
+class HealthCheck(Description):
     """How an instance shows that it works, asked from outside the container: cheap, and the gate of a wave."""
 
     tcp: str = Field("", description="Name of a port that must accept a connection")
@@ -124,14 +124,14 @@ class Health(Description):
         "tells what is not in force, which is drift and brought into force again",
     )
     timeout: int = Field(60, description="Seconds to wait after a start; the region's patience factor multiplies it")
-    settled: Settled | None = None
+    settled: SettledCheck | None = None
 
 
 class Need(Description):
     """What must be healthy before an instance of this component is started; a name alone will do."""
 
     component: Name
-    scope: Scope = Field(
+    scope: NeedScope = Field(
         "",
         description="same-node: its members on the same node; any, quorum, all: one of its members, more than half of them, all "
         "that change. Default: a quorum of those that vote, else any; all of a host part",
@@ -352,7 +352,7 @@ class _Component(Description):
     when: str = Field("", description="Template expression on settings and facts; empty means always")
     each: Each | None = None
     files: tuple[ConfigFile, ...] = ()
-    health: Health = Health()
+    health: HealthCheck = HealthCheck()
     stop: Stop = Stop()
     reload: Reload | None = None
     needs: tuple[Need, ...] = ()
@@ -405,7 +405,7 @@ class ContainerComponent(_Component):
     init: bool = Field(True, description="A minimal PID 1 that forwards signals and reaps")
     read_only: bool = True
     tmpfs: tuple[str, ...] = ("/tmp", "/run")  # noqa: S108 - inside the container
-    mounts: tuple[Mount, ...] = ()
+    mounts: tuple[HostMount, ...] = ()
     data: tuple[DataFolder, ...] = ()
     folders: tuple[str, ...] = Field(
         (), description="Targets mounted as a whole folder, so that a running process sees replaced files"

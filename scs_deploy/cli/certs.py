@@ -18,7 +18,7 @@ from scs_deploy.cli.plan_text import print_plan
 from scs_deploy.errors import InputError
 from scs_deploy.machine import paths
 from scs_deploy.operations import certificates
-from scs_deploy.operations.certificates import Row
+from scs_deploy.operations.certificates import CertificateRow
 from scs_deploy.operations.plan import desired
 from scs_deploy.operations.reach import reach
 from scs_deploy.operations.site import Site
@@ -168,14 +168,14 @@ def _chosen(
     within: int | None,
     *,
     ca: bool = False,
-) -> list[Row]:
+) -> list[CertificateRow]:
     site.check_services(services or ())
     nodes = {*site.limited(limit or ()), *([""] if ca else [])}
     found = certificates.rows(site.region, vault, desired(site, store, Preview(vault, site.secrets)))
     return certificates.choose(found, nodes, services or (), within)
 
 
-def _print(found: list[Row]) -> None:
+def _print(found: list[CertificateRow]) -> None:
     table = Table("node", "instance", "names", "ends", "days left", "renewal", "state")
     for row in found:
         style = _STYLES.get(row.state, "yellow")

@@ -17,11 +17,11 @@ from scs_deploy.cli import common
 from scs_deploy.cli.common import JsonOption, LimitOption, RegionOption, VaultOption
 from scs_deploy.cli.plan_page import page
 from scs_deploy.cli.plan_text import print_plan, title
-from scs_deploy.cli.progress import Progress
+from scs_deploy.cli.progress import ApplyProgress
 from scs_deploy.errors import CHANGES_PENDING, DeployError, InputError, LockedError, StalePlanError, UsageError
 from scs_deploy.nodes.fleet import Fleet
 from scs_deploy.operations import certificates
-from scs_deploy.operations.apply import Report, Result, apply, nothing_to_do, refuse_certificates, settle
+from scs_deploy.operations.apply import Report, StepReport, apply, nothing_to_do, refuse_certificates, settle
 from scs_deploy.operations.incomplete import refused_error, unreachable_error
 from scs_deploy.operations.plan import WHOLE, Planned, Scope, make_plan, plan_removal
 from scs_deploy.operations.reach import reach
@@ -229,7 +229,7 @@ def carry_out(site: Site, store: Store, vault: Vault, fleet: Fleet, planned: Pla
     if planned.preview and planned.preview.missing:
         names = ", ".join(planned.preview.missing)
         common.err.print(f"generated {len(planned.preview.missing)} secrets into {vault.file.path}: {names}")
-    with Progress(common.out, ready.planned.plan) as progress, store.events(progress) as log:
+    with ApplyProgress(common.out, ready.planned.plan) as progress, store.events(progress) as log:
         report = apply(site, store, fleet, ready, log)
     _print_report(report, log.path)
     if report.locked:
@@ -254,7 +254,7 @@ def _print_report(report: Report, events: Path) -> None:
     common.out.print(f"[bold]{text}[/bold]; events: {events}")
 
 
-def _print_failure(result: Result, report: Report) -> None:
+def _print_failure(result: StepReport, report: Report) -> None:
     error: dict[str, Any] = dict(result.error)
     common.err.print(f"\n[red]failed[/red]: {escape(title(result.step))}")
     for change in () if result.step.refused else result.step.changes[:10]:

@@ -15,7 +15,7 @@ from scs_deploy.cloud import credentials
 from scs_deploy.cloud import setup as cloud_setup
 from scs_deploy.cloud.access import Access
 from scs_deploy.cloud.credentials import OWN
-from scs_deploy.cloud.plan import Change, Plan
+from scs_deploy.cloud.plan import ContentChange, ContentPlan
 from scs_deploy.cloud.spec import load
 from scs_deploy.errors import CHANGES_PENDING, DeployError, UsageError
 from scs_deploy.operations.reach import reach
@@ -82,11 +82,11 @@ def setup(
         _apply(plan, access, as_json)
 
 
-def _apply(plan: Plan, access: Access, as_json: bool) -> None:
+def _apply(plan: ContentPlan, access: Access, as_json: bool) -> None:
     began = time.monotonic()
     failed: list[str] = []
 
-    def done(change: Change, error: DeployError | None) -> None:
+    def done(change: ContentChange, error: DeployError | None) -> None:
         name = f"{change.kind} {change.item.name}"
         if error:
             failed.append(name)
@@ -114,7 +114,7 @@ def _apply(plan: Plan, access: Access, as_json: bool) -> None:
         )
 
 
-def _print_plan(plan: Plan) -> None:
+def _print_plan(plan: ContentPlan) -> None:
     for change in plan.changes:
         sign, style = _SIGNS[change.op]
         if change.op == "keep":

@@ -22,7 +22,7 @@ from scs_deploy.operations.incomplete import unreachable_error
 from scs_deploy.operations.plan import Scope
 from scs_deploy.operations.reach import reach
 from scs_deploy.operations.site import Site
-from scs_deploy.operations.status import Row, drift, rows
+from scs_deploy.operations.status import StatusRow, drift, rows
 from scs_deploy.operations.store import Store
 from scs_deploy.plan.drift import Drift
 from scs_deploy.region.placement import Placed
@@ -115,7 +115,7 @@ def _drift_summary(found: Drift) -> str:
     return text + (f" Not applied yet, so no drift: {pending} change{'' if pending == 1 else 's'}." if pending else "")
 
 
-def _print_rows(found: list[Row]) -> None:
+def _print_rows(found: list[StatusRow]) -> None:
     table = Table("node", "instance", "state", "runs for", "image", "plan")
     now = time.time()
     for row in found:

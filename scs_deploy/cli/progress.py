@@ -18,7 +18,7 @@ from scs_deploy.plan.plan import Plan
 _STYLES = {"ok": "green", "failed": "red", "unreachable": "red", "blocked": "yellow", "running": "cyan"}
 
 
-class Progress:
+class ApplyProgress:
     """Listens to the event log; a context manager so that the terminal is always restored."""
 
     def __init__(self, console: Console, plan: Plan) -> None:

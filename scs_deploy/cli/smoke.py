@@ -24,7 +24,7 @@ from scs_deploy.region.region import Region
 from scs_deploy.secrets import Vault
 from scs_deploy.smoke import report as reports
 from scs_deploy.smoke import run as runs
-from scs_deploy.smoke.steps import Result
+from scs_deploy.smoke.steps import SmokeResult
 
 _STYLES = {"passed": "green", "failed": "red", "blocked": "yellow", "not deployed": "dim"}
 
@@ -70,7 +70,7 @@ def smoke(
                 access,
                 store.state,
                 lambda: _guest(site.region, lines),
-                runs.Listener(lines.say, lines.ended),
+                runs.SmokeWatcher(lines.say, lines.ended),
                 only=only or (),
                 keep=keep,
             )
@@ -109,7 +109,7 @@ class _Lines:
     def say(self, text: str) -> None:
         self._status.update(f"{escape(text)}")
 
-    def ended(self, result: Result) -> None:
+    def ended(self, result: SmokeResult) -> None:
         console = common.err if self._quiet else common.out
         style = _STYLES[result.status]
         seconds = common.duration(result.seconds) if result.seconds else ""

@@ -41,7 +41,7 @@ class Access:
         self.login, self.region, self._careless = login, region, careless
         self.names = vip_names(region)
         self._folder = tempfile.TemporaryDirectory(prefix="scs-cloud-")
-        self._clouds: list[Cloud] = []
+        self._clouds: list[CloudApi] = []
 
     def __enter__(self) -> Access:
         return self
@@ -55,19 +55,19 @@ class Access:
     def ca(self) -> Path:
         return ca_file(self.login, Path(self._folder.name))
 
-    def admin(self) -> Cloud:
+    def admin(self) -> CloudApi:
         return self.cloud(self.login)
 
-    def user(self, name: str, password: str, project: str) -> Cloud:
+    def user(self, name: str, password: str, project: str) -> CloudApi:
         return self.cloud(replace(self.login, user=name, password=password, project=project))
 
-    def cloud(self, login: Login) -> Cloud:
-        found = Cloud(login, self.names, self.ca, self._careless)
+    def cloud(self, login: Login) -> CloudApi:
+        found = CloudApi(login, self.names, self.ca, self._careless)
         self._clouds.append(found)
         return found
 
 
-class Cloud:
+class CloudApi:
     """The APIs as one user of one project. ``api`` is openstacksdk's connection, made at the first use."""
 
     def __init__(self, login: Login, names: Mapping[str, str], ca: Path, careless: bool = False) -> None:

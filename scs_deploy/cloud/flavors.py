@@ -35,7 +35,7 @@ RECOMMENDED = (
 
 
 @dataclass(frozen=True, slots=True)
-class Promise:
+class FlavorPromise:
     """What a flavor's name promises."""
 
     vcpus: int
@@ -56,7 +56,7 @@ class Flavor:
     extra_specs: dict[str, str] = field(default_factory=dict)
 
 
-def read(name: str) -> Promise | None:
+def read(name: str) -> FlavorPromise | None:
     """What an SCS name promises; None when it does not follow the standard."""
     found = _NAME.fullmatch(name)
     if not found:
@@ -66,7 +66,7 @@ def read(name: str) -> Promise | None:
         return None
     disk = int(found["disk"] or 0)
     kind = _DISK_TYPES.get(found["kind"] or "n", "") if disk else ""
-    return Promise(int(found["vcpus"]), int(ram * 1024), disk, _CPU_TYPES[found["cpu"]], kind)
+    return FlavorPromise(int(found["vcpus"]), int(ram * 1024), disk, _CPU_TYPES[found["cpu"]], kind)
 
 
 def complaint(name: str, vcpus: int, ram_mb: int, disk_gb: int) -> str:

@@ -15,7 +15,7 @@ Attrs = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class ContentInputs:
     """What the wanted content follows from."""
 
     region: Region
@@ -34,7 +34,7 @@ class World:
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class ContentItem:
     """One object. ``attrs`` are compared and shown; ``once`` only counts when it is created."""
 
     name: str
@@ -43,7 +43,7 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class ContentDifference:
     what: str
     found: Any
     wanted: Any
@@ -57,13 +57,13 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ContentChange:
     """What happens to one object; ``wrong``: it differs and only a person may decide."""
 
     kind: str
-    item: Item
+    item: ContentItem
     op: Op
-    differences: tuple[Difference, ...] = ()
+    differences: tuple[ContentDifference, ...] = ()
     current: Attrs = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
@@ -71,7 +71,7 @@ class Change:
         return {"kind": self.kind, "name": self.item.name, "op": self.op, "differences": differences}
 
 
-class Kind(ABC):
+class ContentKind(ABC):
     """Objects of one kind behind one API."""
 
     title: ClassVar[str]
@@ -84,47 +84,49 @@ class Kind(ABC):
     """Only looked at: whatever differs is wrong."""
 
     @abstractmethod
-    def wanted(self, world: World) -> Sequence[Item]:
+    def wanted(self, world: ContentInputs) -> Sequence[ContentItem]:
         """What shall be there; pure."""
 
     @abstractmethod
-    def current(self, api: Any, wanted: Sequence[Item]) -> Mapping[str, Attrs]:
+    def current(self, api: Any, wanted: Sequence[ContentItem]) -> Mapping[str, Attrs]:
         """What is there, by name; ``id`` is kept for the changes."""
 
     @abstractmethod
-    def create(self, api: Any, item: Item) -> None: ...
+    def create(self, api: Any, item: ContentItem) -> None: ...
 
-    def update(self, api: Any, change: Change) -> None:
+    def update(self, api: Any, change: ContentChange) -> None:
         """Only called for kinds whose objects can differ."""
         raise NotImplementedError(self.title)
 
-    def replace(self, api: Any, change: Change) -> None:
+    def replace(self, api: Any, change: ContentChange) -> None:
         raise NotImplementedError(self.title)
 
-    def fix(self, change: Change) -> str:
+    def fix(self, change: ContentChange) -> str:
         """What a person may do about a wrong one."""
         return f"correct {self.title} {change.item.name} by hand, or remove it and run scs-deploy cloud setup again"
 
 
-def compare(kind: Kind, wanted: Iterable[Item], current: Mapping[str, Attrs]) -> list[Change]:
+def compare(kind: ContentKind, wanted: Iterable[ContentItem], current: Mapping[str, Attrs]) -> list[ContentChange]:
     """One change for each wanted object, in order."""
     changes = []
     for item in wanted:
         there = current.get(item.name)
         if there is None:
-            differences = tuple(Difference(what, None, new) for what, new in item.attrs.items() if new is not None)
-            changes.append(Change(kind.title, item, "wrong" if kind.asserted else "create", differences))
+            differences = tuple(
+                ContentDifference(what, None, new) for what, new in item.attrs.items() if new is not None
+            )
+            changes.append(ContentChange(kind.title, item, "wrong" if kind.asserted else "create", differences))
             continue
         differences = tuple(
-            Difference(what, there.get(what), new)
+            ContentDifference(what, there.get(what), new)
             for what, new in item.attrs.items()
             if _plain(there.get(what)) != _plain(new)
         )
-        changes.append(Change(kind.title, item, _op(kind, differences), differences, there))
+        changes.append(ContentChange(kind.title, item, _op(kind, differences), differences, there))
     return changes
 
 
-def _op(kind: Kind, differences: Sequence[Difference]) -> Op:
+def _op(kind: ContentKind, differences: Sequence[ContentDifference]) -> Op:
     if not differences:
         return "keep"
     if kind.asserted:
@@ -135,10 +137,10 @@ def _op(kind: Kind, differences: Sequence[Difference]) -> Op:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ContentPlan:
     """All changes in the order in which they are made; ``left_out``: kinds without an API, and why."""
 
-    changes: tuple[Change, ...]
+    changes: tuple[ContentChange, ...]
     left_out: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -146,7 +148,7 @@ class Plan:
     def empty(self) -> bool:
         return all(change.op == "keep" for change in self.changes)
 
-    def of(self, *ops: Op) -> list[Change]:
+    def of(self, *ops: Op) -> list[ContentChange]:
         return [change for change in self.changes if change.op in ops]
 
     def summary(self) -> str:

@@ -6,40 +6,40 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from scs_deploy.cloud import flavors, imagefile
-from scs_deploy.cloud.access import Cloud, explained
+from scs_deploy.cloud.access import CloudApi, explained
 from scs_deploy.cloud.kinds import all_kinds
-from scs_deploy.cloud.plan import Change, Kind, Plan, World, compare
+from scs_deploy.cloud.plan import ContentChange, ContentInputs, ContentKind, ContentPlan, compare
 from scs_deploy.cloud.spec import FILE, CloudSection
 from scs_deploy.errors import DeployError
 from scs_deploy.region.region import Region
 
-Progress = Callable[[str], None]
-
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    change: Change
+class ContentFailure:
+    change: ContentChange
     error: DeployError
 
 
-def look(region: Region, spec: CloudSection, cloud: Cloud, progress: Progress) -> World:
+def look(region: Region, spec: CloudSection, cloud: CloudApi, progress: Callable[[str], None]) -> ContentInputs:
     """What the wanted content depends on, as far as the cloud and the world outside know it."""
     types = frozenset(kind for kind in _types() if cloud.endpoint(kind))
     extensions: frozenset[str] = frozenset()
     if "network" in types:
         with explained("the network service does not answer", cloud.endpoint("network")):
             extensions = frozenset(one.alias for one in cloud.api.network.extensions())
-    world = World(region, spec, types, extensions)
+    world = ContentInputs(region, spec, types, extensions)
     checksums = {}
     for image in world.images if "image" in types else ():
         progress(f"checksum of image {image.name}")
         checksums[image.name] = imagefile.checksum(image, region.folder)
-    return World(region, spec, types, extensions, checksums)
+    return ContentInputs(region, spec, types, extensions, checksums)
 
 
-def make_plan(world: World, cloud: Cloud, progress: Progress, kinds: Sequence[Kind] | None = None) -> Plan:
+def make_plan(
+    world: ContentInputs, cloud: CloudApi, progress: Callable[[str], None], kinds: Sequence[ContentKind] | None = None
+) -> ContentPlan:
     """Compare every kind whose API is deployed."""
-    changes: list[Change] = []
+    changes: list[ContentChange] = []
     left_out: dict[str, str] = {}
     for kind in kinds or all_kinds():
         missing = [name for name in kind.api if name not in world.types]
@@ -54,15 +54,18 @@ def make_plan(world: World, cloud: Cloud, progress: Progress, kinds: Sequence[Ki
             with explained(f"cannot read {kind.title}", cloud.endpoint(kind.api[0])):
                 current = kind.current(cloud.api, wanted)
             changes += compare(kind, wanted, current)
-    return Plan(tuple(changes), left_out, tuple(notes(world)))
+    return ContentPlan(tuple(changes), left_out, tuple(notes(world)))
 
 
 def apply(
-    plan: Plan, cloud: Cloud, done: Callable[[Change, DeployError | None], None], kinds: Sequence[Kind] | None = None
-) -> list[Failure]:
+    plan: ContentPlan,
+    cloud: CloudApi,
+    done: Callable[[ContentChange, DeployError | None], None],
+    kinds: Sequence[ContentKind] | None = None,
+) -> list[ContentFailure]:
     """Carry out the plan; ``done`` is told of each change."""
     by_title = {kind.title: kind for kind in kinds or all_kinds()}
-    failures: list[Failure] = []
+    failures: list[ContentFailure] = []
     for change in plan.changes:
         kind = by_title[change.kind]
         if change.op == "keep":
@@ -70,21 +73,21 @@ def apply(
         if change.op == "wrong":
             why = "; ".join(str(one) for one in change.differences)
             error = DeployError(f"{change.kind} {change.item.name} is not as wanted", why=why, fix=kind.fix(change))
-            failures.append(Failure(change, error))
+            failures.append(ContentFailure(change, error))
             done(change, error)
             continue
         try:
             with explained(f"cannot {change.op} {change.kind} {change.item.name}", cloud.endpoint(kind.api[0])):
                 _carry_out(kind, cloud, change)
         except DeployError as error:
-            failures.append(Failure(change, error))
+            failures.append(ContentFailure(change, error))
             done(change, error)
         else:
             done(change, None)
     return failures
 
 
-def notes(world: World) -> list[str]:
+def notes(world: ContentInputs) -> list[str]:
     """What a person should know and no API can tell."""
     found = []
     spec = world.spec
@@ -98,7 +101,7 @@ def notes(world: World) -> list[str]:
     return found
 
 
-def _carry_out(kind: Kind, cloud: Cloud, change: Change) -> None:
+def _carry_out(kind: ContentKind, cloud: CloudApi, change: ContentChange) -> None:
     if change.op == "create":
         kind.create(cloud.api, change.item)
     elif change.op == "update":

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from scs_deploy.documents.yaml_data import TAG, Builder, Loader, PathTuple, describe, show_path
+from scs_deploy.documents.yaml_data import TAG, DataReader, Loader, PathTuple, describe, show_path
 from scs_deploy.documents.yaml_syntax import explain, explain_reader, refuse
 from scs_deploy.errors import Finding, InputError, Severity
 
@@ -104,7 +104,7 @@ def parse_yaml(raw: bytes | str, name: str) -> Source:
         return _broken(explain(name, text, error))
     if root is None:
         return Source(name, None)
-    builder = Builder(name)
+    builder = DataReader(name)
     data = builder.build(root)
     return Source(name, data, root, tuple(builder.findings))
 

@@ -42,7 +42,7 @@ for _name, _pattern, _first in (
 
 
 @dataclass(slots=True)
-class Builder:
+class DataReader:
     """Turns composed nodes into plain data and notes every mistake; shared nodes are built once."""
 
     name: str

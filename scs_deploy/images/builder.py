@@ -29,7 +29,7 @@ from scs_deploy.images.script import (
     build_script,
     upgrade_script,
 )
-from scs_deploy.machine.engine import Engine
+from scs_deploy.machine.engine import EngineProgram
 
 CONTAINER_PREFIX = "scs-build"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
@@ -44,7 +44,7 @@ OnStep = Callable[[str], None]
 class Builder:
     """One build run: engine, release, caches, and the children that Ctrl-C must end. ``cache`` is a private folder."""
 
-    engine: Engine
+    engine: EngineProgram
     release: Release
     cache: Path
     sources: Mapping[str, Sequence[str]]
@@ -210,12 +210,12 @@ def process_mark(pid: int) -> str:
     return f"{pid}-{stat.rpartition(')')[2].split()[19]}"
 
 
-def build_containers(engine: Engine, prefix: str) -> list[str]:
+def build_containers(engine: EngineProgram, prefix: str) -> list[str]:
     listed = engine.run(["ps", "--all", "--filter", f"name={prefix}", "--format", "{{.Names}}"]).stdout.split()
     return [name for name in listed if name.startswith(prefix)]
 
 
-def sweep(engine: Engine) -> None:
+def sweep(engine: EngineProgram) -> None:
     """Remove containers and folders of builds whose process was killed."""
     stale = [name for name in build_containers(engine, f"{CONTAINER_PREFIX}-") if _owner_is_gone(name)]
     if stale:
@@ -225,7 +225,7 @@ def sweep(engine: Engine) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def packages_of(engine: Engine, cache: Path, image_id: str) -> dict[str, str]:
+def packages_of(engine: EngineProgram, cache: Path, image_id: str) -> dict[str, str]:
     """The packages in an image: from the cache of the build, else read out of the image once (about 0.5 s)."""
     known = cache / "packages" / f"{image_id}.json"
     if not known.is_file():

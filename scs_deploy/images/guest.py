@@ -10,8 +10,8 @@ from pathlib import Path
 from scs_deploy.catalogue.release import Release
 from scs_deploy.errors import DeployError
 from scs_deploy.images.recipe import Recipe
-from scs_deploy.images.schedule import Options, Progress, build_recipe, silent
-from scs_deploy.machine.engine import Engine, find_engine
+from scs_deploy.images.schedule import OnEvent, Options, build_recipe, silent
+from scs_deploy.machine.engine import EngineProgram, find_engine
 from scs_deploy.machine.paths import cache_dir
 
 SOURCES = Path(__file__).parent / "guest_files"
@@ -54,7 +54,7 @@ def recipe(release: Release) -> Recipe:
 
 
 def ensure(
-    release: Release, *, progress: Progress = silent, options: Options | None = None, engine: Engine | None = None
+    release: Release, *, progress: OnEvent = silent, options: Options | None = None, engine: EngineProgram | None = None
 ) -> Guest:
     """The guest's disk image in the cache folder; built when the recipe or what is below it changed (under a minute)."""
     engine = engine or find_engine()

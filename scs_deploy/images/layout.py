@@ -10,7 +10,7 @@ from typing import Any
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils import layout
 from scs_deploy.errors import DeployError
 from scs_deploy.images.lock import ImagesLock
-from scs_deploy.machine.engine import Engine, find_engine
+from scs_deploy.machine.engine import EngineProgram, find_engine
 from scs_deploy.machine.files import write_atomic
 from scs_deploy.machine.locks import locked
 from scs_deploy.machine.paths import cache_dir
@@ -76,11 +76,11 @@ def prune(folder: Path, keep: Collection[str]) -> None:
             blob.unlink()
 
 
-def _named(engine: Engine) -> Iterator[str]:
+def _named(engine: EngineProgram) -> Iterator[str]:
     return (image.id for image in engine.images() if image.references)
 
 
-def _check_stored(engine: Engine, names: Mapping[str, str], images: Collection[str]) -> None:
+def _check_stored(engine: EngineProgram, names: Mapping[str, str], images: Collection[str]) -> None:
     absent = [names.get(image, image[:12]) for image in images if not engine.image_id(image)]
     if absent:
         raise DeployError(

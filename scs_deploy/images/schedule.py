@@ -20,7 +20,7 @@ from scs_deploy.images.builder import Builder, packages_of, sweep
 from scs_deploy.images.lock import LockedImage
 from scs_deploy.images.mirror import proxies, usable_sources
 from scs_deploy.images.recipe import HasServices, Recipe, layers, recipes, with_parents
-from scs_deploy.machine.engine import Engine, StoredImage, find_engine
+from scs_deploy.machine.engine import EngineProgram, StoredImage, find_engine
 from scs_deploy.machine.locks import locked
 from scs_deploy.machine.paths import cache_dir, roles_search
 
@@ -36,7 +36,7 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class BuildResult:
     """One image after a build; ``built`` is False when it was up to date."""
 
     image: LockedImage
@@ -44,7 +44,7 @@ class Result:
     seconds: float = 0.0
 
 
-Progress = Callable[[Event], None]
+OnEvent = Callable[[Event], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +66,10 @@ def build(
     catalogue: HasServices,
     release: Release,
     *,
-    progress: Progress = silent,
+    progress: OnEvent = silent,
     options: Options | None = None,
-    engine: Engine | None = None,
-) -> dict[str, Result]:
+    engine: EngineProgram | None = None,
+) -> dict[str, BuildResult]:
     """Bring the named images (all when none is named) and their layers up to date.
 
     Raises InputError for unknown names, DeployError for the first image that fails (finished ones are kept), Interrupted.
@@ -84,9 +84,9 @@ def build_recipe(
     recipe: Recipe,
     release: Release,
     *,
-    progress: Progress = silent,
+    progress: OnEvent = silent,
     options: Options | None = None,
-    engine: Engine | None = None,
+    engine: EngineProgram | None = None,
 ) -> LockedImage:
     """One image outside the catalogue, such as a lab node's, on one of the shared layers (debian, base, openstack)."""
     below = with_parents([recipe.parent], _shared_layers(release)) if recipe.parent else {}
@@ -99,10 +99,10 @@ def build_recipes(
     wanted: Mapping[str, Recipe],
     release: Release,
     *,
-    progress: Progress = silent,
+    progress: OnEvent = silent,
     options: Options,
-    engine: Engine | None = None,
-) -> dict[str, Result]:
+    engine: EngineProgram | None = None,
+) -> dict[str, BuildResult]:
     """Bring exactly these up to date; every parent must be among them."""
     engine = engine or find_engine()
     cache = cache_dir()
@@ -124,11 +124,11 @@ def _build_missing(
     wanted: Mapping[str, Recipe],
     current: Mapping[str, str],
     release: Release,
-    engine: Engine,
+    engine: EngineProgram,
     cache: Path,
-    progress: Progress,
+    progress: OnEvent,
     options: Options,
-) -> dict[str, Result]:
+) -> dict[str, BuildResult]:
     sources = {
         suite: usable_sources(
             options.mirror or release.mirror,
@@ -142,9 +142,9 @@ def _build_missing(
     slots: queue.SimpleQueue[int] = queue.SimpleQueue()
     for number in range(options.jobs):
         slots.put(number)
-    results: dict[str, Result] = {}
+    results: dict[str, BuildResult] = {}
 
-    def work(recipe: Recipe) -> Result:
+    def work(recipe: Recipe) -> BuildResult:
         parent_id = results[recipe.parent].image.id if recipe.parent else ""
         existing = current.get(recipe.name, "")
         # A parent that was built anew makes the image stale too.
@@ -163,7 +163,7 @@ def _build_missing(
             image = builder.make(recipe, parent_id, recipe.digest(parent_id), slot, on_step)
             seconds = time.monotonic() - began
             progress(Event(recipe.name, "done", seconds=seconds))
-            return Result(image, True, seconds)
+            return BuildResult(image, True, seconds)
         finally:
             slots.put(slot)
 
@@ -179,14 +179,17 @@ def _build_missing(
 
 
 def _parents_first(
-    wanted: Mapping[str, Recipe], pool: ThreadPoolExecutor, work: Callable[[Recipe], Result], results: dict[str, Result]
+    wanted: Mapping[str, Recipe],
+    pool: ThreadPoolExecutor,
+    work: Callable[[Recipe], BuildResult],
+    results: dict[str, BuildResult],
 ) -> None:
     """Start whatever has its parent; after a failure nothing new, and the failure is raised once the others ended."""
     order = TopologicalSorter({name: {recipe.parent} if recipe.parent else set() for name, recipe in wanted.items()})
     order.prepare()
     above = Counter(recipe.parent for recipe in wanted.values())
-    running: dict[Future[Result], str] = {}
-    failed: Future[Result] | None = None
+    running: dict[Future[BuildResult], str] = {}
+    failed: Future[BuildResult] | None = None
     while order.is_active() and (running or not failed):
         if not failed:
             running |= {
@@ -208,7 +211,7 @@ def _parents_first(
         failed.result()
 
 
-def _current(wanted: Mapping[str, Recipe], release: Release, engine: Engine) -> dict[str, str]:
+def _current(wanted: Mapping[str, Recipe], release: Release, engine: EngineProgram) -> dict[str, str]:
     """Image IDs of the recipes whose image is in the store, by digest, so that two checkouts do not fight over a tag."""
     stored: dict[tuple[str, str], StoredImage] = {}
     for image in sorted(engine.images(labels.RECIPE), key=lambda image: image.labels.get(labels.CREATED, "")):
@@ -228,17 +231,17 @@ def _current(wanted: Mapping[str, Recipe], release: Release, engine: Engine) -> 
 
 
 def _all_current(
-    current: Mapping[str, str], release: Release, engine: Engine, cache: Path, progress: Progress
-) -> dict[str, Result]:
+    current: Mapping[str, str], release: Release, engine: EngineProgram, cache: Path, progress: OnEvent
+) -> dict[str, BuildResult]:
     for name in current:
         progress(Event(name, "current"))
     return {name: _result(name, image_id, release, engine, cache) for name, image_id in current.items()}
 
 
-def _result(name: str, image_id: str, release: Release, engine: Engine, cache: Path) -> Result:
+def _result(name: str, image_id: str, release: Release, engine: EngineProgram, cache: Path) -> BuildResult:
     packages = packages_of(engine, cache, image_id)
     reference = names.image_reference(name, release.name)
-    return Result(LockedImage.of(image_id, reference, packages), built=False)
+    return BuildResult(LockedImage.of(image_id, reference, packages), built=False)
 
 
 def _shared_layers(release: Release) -> dict[str, Recipe]:

@@ -28,7 +28,7 @@ from scs_deploy.machine.waiting import wait_for
 if TYPE_CHECKING:
     from scs_deploy.nodes.fleet import Fleet
 
-Progress = Callable[[str], None]
+Say = Callable[[str], None]
 
 BOOT_SECONDS = 60
 SHUTDOWN_SECONDS = 180
@@ -78,7 +78,7 @@ class Lab:
 
     # -- whole lab ---------------------------------------------------------------------------------------------------
 
-    def up(self, progress: Progress = _silent, *, private: bool = False) -> None:
+    def up(self, progress: Say = _silent, *, private: bool = False) -> None:
         """Make what is missing and repair what is broken; data of nodes that exist is kept.
 
         The bridges belong to this machine, unless their networks are taken here (or ``private``): then they live in a
@@ -137,7 +137,7 @@ class Lab:
 
     # -- one node ----------------------------------------------------------------------------------------------------
 
-    def reset(self, name: str, progress: Progress = _silent) -> None:
+    def reset(self, name: str, progress: Say = _silent) -> None:
         """A fresh node: its container, volumes and disks are made anew; its addresses and host key stay."""
         node = self.spec.node(name)
         check_machine()
@@ -231,7 +231,7 @@ class Lab:
     # -- the steps of up ---------------------------------------------------------------------------------------------
 
     def _node_up(
-        self, node: NodeSpec, public: str, reference: str, there: container.NodeContainer | None, progress: Progress
+        self, node: NodeSpec, public: str, reference: str, there: container.NodeContainer | None, progress: Say
     ) -> None:
         folder = self.files.node(node.name)
         devices = disks.attach(folder, node)
@@ -250,7 +250,7 @@ class Lab:
         elif container.repair(there, self.names):
             progress(f"{node.name}: started the node again, it was {there.state}")
 
-    def _wait(self, node: NodeSpec, progress: Progress) -> None:
+    def _wait(self, node: NodeSpec, progress: Say) -> None:
         said: list[str] = []
 
         def state() -> str | None:
@@ -278,7 +278,7 @@ class Lab:
             hosts[(node.name, *addresses)] = public.read_text()
         write_atomic(self.files.known_hosts, keys.known_hosts(hosts), sync=False)
 
-    def _remove_strangers(self, running: Mapping[str, container.NodeContainer], progress: Progress) -> None:
+    def _remove_strangers(self, running: Mapping[str, container.NodeContainer], progress: Say) -> None:
         wanted = {node.name for node in self.spec.nodes}
         for name in sorted(running.keys() - wanted):
             progress(f"{name}: removing the node, the region no longer names it")

@@ -51,7 +51,7 @@ class StoredImage:
 
 
 @dataclass(frozen=True, slots=True)
-class Engine:
+class EngineProgram:
     """The command-line program of Podman or Docker; both take the arguments used here."""
 
     kind: Literal["podman", "docker"]
@@ -128,7 +128,7 @@ class Engine:
         return Path(self.run(["info", "--format", wanted]).stdout.strip())
 
 
-def find_engine() -> Engine:
+def find_engine() -> EngineProgram:
     """``$SCS_DEPLOY_ENGINE`` (podman or docker), else Podman, else Docker. Raises DeployError when there is neither."""
     asked = os.environ.get("SCS_DEPLOY_ENGINE", "")
     if asked not in ("", "podman", "docker"):
@@ -136,7 +136,7 @@ def find_engine() -> Engine:
     kinds: tuple[Literal["podman", "docker"], ...] = ("podman", "docker")
     for kind in kinds:
         if asked in ("", kind) and (binary := shutil.which(kind)):
-            return Engine(kind, binary)
+            return EngineProgram(kind, binary)
     raise DeployError(
         f"no {asked or 'container engine'} on this machine",
         where="controller",
@@ -152,7 +152,7 @@ def podman(
     binary = shutil.which("podman")
     if not binary:
         raise DeployError("podman is not installed", where="controller", fix="apt-get install podman")
-    return Engine("podman", binary).run(args, stdin=stdin, timeout=timeout, check=check)
+    return EngineProgram("podman", binary).run(args, stdin=stdin, timeout=timeout, check=check)
 
 
 def store_path() -> Path:
@@ -208,7 +208,7 @@ def containers_conf(facts: MachineFacts) -> str:
 
 
 @contextlib.contextmanager
-def _podman_service(engine: Engine) -> Iterator[str]:
+def _podman_service(engine: EngineProgram) -> Iterator[str]:
     """A Podman API service on a socket of our own; it ends with the context, or by itself once idle for a minute."""
     # Not in the state folder: the kernel limits a socket's path to 107 bytes.
     folder = Path(tempfile.mkdtemp(prefix="scs-"))

@@ -59,7 +59,7 @@ def _free(descriptor: int, how: int) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
+class LockHolder:
     """Who holds, or held, a lock; ``since`` is ISO 8601, UTC."""
 
     user: str
@@ -72,10 +72,10 @@ class Holder:
         return f"{self.user}@{self.host}, process {self.pid}, since {self.since}: {self.command}"
 
 
-def me(command: str) -> Holder:
+def me(command: str) -> LockHolder:
     """The running process as a holder."""
     since = datetime.now(UTC).isoformat(timespec="seconds")
-    return Holder(_user(), socket.gethostname(), os.getpid(), since, command)
+    return LockHolder(_user(), socket.gethostname(), os.getpid(), since, command)
 
 
 class RegionLock:
@@ -90,7 +90,7 @@ class RegionLock:
         self._command = command
         self._descriptor = -1
 
-    def __enter__(self) -> Holder | None:
+    def __enter__(self) -> LockHolder | None:
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
@@ -118,10 +118,10 @@ def check_free(state: Path) -> None:
         raise _locked(state / FILE, holder(state))
 
 
-def holder(state: Path) -> Holder | None:
+def holder(state: Path) -> LockHolder | None:
     """Return who is written in the lock file of a region; that alone does not say whether the process is alive."""
     try:
-        return Holder(**json.loads((state / FILE).read_text(encoding="utf-8")))
+        return LockHolder(**json.loads((state / FILE).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
 
@@ -131,7 +131,7 @@ def _taken(descriptor: int) -> bool:
     return bool(wait_for(lambda: _free(descriptor, fcntl.LOCK_EX), 0.12, 0.04))
 
 
-def _locked(path: Path, holder: Holder | None) -> LockedError:
+def _locked(path: Path, holder: LockHolder | None) -> LockedError:
     return LockedError(
         "another run is changing this region",
         where=str(path),

@@ -49,7 +49,7 @@ class Waves:
         self._thread = threading.Thread(target=self._ansible, name="ansible")
 
     def __enter__(self) -> Self:
-        self._private = run_folder.Folder()
+        self._private = run_folder.RunFolder()
         self._folder = self._private.path
         for name in ("in", "out", "inventory", "tmp"):
             (self._folder / name).mkdir(mode=0o700)

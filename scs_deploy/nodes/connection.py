@@ -27,7 +27,7 @@ _CLOSED = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class CommandOutput:
     """A command that ended: its exit code and its output."""
 
     code: int
@@ -126,7 +126,7 @@ class Connection:
         command: Sequence[str],
         stdin: bytes,
         started: Callable[[subprocess.Popen[bytes]], AbstractContextManager[None]],
-    ) -> Done:
+    ) -> CommandOutput:
         """Give ``stdin`` to a command and return what it said, whatever its exit code.
 
         ``started`` surrounds the time in which the process lives, so that others can end it. Raises ``DeployError`` when the
@@ -140,7 +140,7 @@ class Connection:
         ):
             out, err = (said.decode(errors="replace") for said in process.communicate(stdin))
             self._check(process.returncode, log.read(), err if self.jump else "")
-        return Done(process.returncode, out, err)
+        return CommandOutput(process.returncode, out, err)
 
     def popen(self, command: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
         """Start a command, such as ``journalctl -f``; exit code 255 means that ssh failed, its message is on stderr."""

@@ -10,13 +10,11 @@ from typing import TypedDict
 
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils import question
 from scs_deploy.nodes import clocks, look, messages
+from scs_deploy.nodes.answers import OnNode
 from scs_deploy.nodes.connection import Connection
 from scs_deploy.region.region import Node
 from scs_deploy.render.desired import Desired
 from scs_deploy.render.digests import Sealed, seal
-
-Progress = Callable[[str, str], None]
-"""Called with a node and its state as answers come in."""
 
 
 class Known(TypedDict):
@@ -26,7 +24,7 @@ class Known(TypedDict):
     facts_digest: str
 
 
-Facts = Mapping[str, Known]
+KnownFacts = Mapping[str, Known]
 """Of the nodes that are known."""
 
 NOTHING = seal(Desired({}, (), (), {}, {}, ()), lambda name: "")
@@ -77,8 +75,8 @@ class Fleet:
         self,
         names: Collection[str],
         wanted: Sealed,
-        facts: Facts,
-        progress: Progress | None = None,
+        facts: KnownFacts,
+        progress: OnNode | None = None,
         *,
         resources: bool = True,
     ) -> Look:

@@ -38,11 +38,11 @@ with open(code, "wb", closefd=False) as stream:
     stream.write(given.read(int(given.readline())))
 sys.path.insert(0, f"/proc/self/fd/{{code}}")
 from {_PACKAGE} import wire
-from {_PACKAGE}.node import Node
+from {_PACKAGE}.node import LocalNode
 from {_PACKAGE}.observe import observe
 from {_PACKAGE}.question import Question
 asked = wire.decode(Question, given.read().decode())
-print("{_MARK}" + wire.encode(observe(asked, Node.local(asked.engine))))
+print("{_MARK}" + wire.encode(observe(asked, LocalNode.local(asked.engine))))
 """
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils import question, work
 from scs_deploy.catalogue.names import is_unit_file
 from scs_deploy.plan.plan import Step, Wave
-from scs_deploy.render.desired import Desired, File, Instance, JobRun
+from scs_deploy.render.desired import ContainerInstance, Desired, File, Instance, JobRun
 from scs_deploy.render.digests import Sealed, content
 from scs_deploy.secrets.placeholders import Resolver, resolve
 
@@ -52,7 +52,7 @@ def _expected(instance: Instance, sealed: Sealed) -> question.Expected:
         return question.HostExpected(**common, packages=instance.packages)
     return question.ContainerExpected(
         **common,
-        dirs={folder.path: question.FolderMark(folder.mode, folder.uid, folder.gid) for folder in instance.folders},
+        dirs=_dirs(instance),
         devices=instance.devices,
         probe=instance.hook("probe"),
         package=instance.one_way.package if instance.one_way else "",
@@ -67,7 +67,7 @@ def converge(
     return work.Work(run, wave.number, engine, holder, steps)
 
 
-def _step(step: Step, sealed: Sealed, resolver: Resolver, purge: bool) -> work.Step:
+def _step(step: Step, sealed: Sealed, resolver: Resolver, purge: bool) -> work.WorkStep:
     if step.kind == "image":
         return work.ImageStep(step.id, step.identity, step.subject, step.needs)
     if step.kind == "job":
@@ -108,7 +108,9 @@ def _wanted(instance: Instance, step: Step, sealed: Sealed, resolver: Resolver, 
         "name": instance.name,
         "unit": instance.unit,
         "files": [
-            work.File(file.path, content(file, sealed.desired, resolver), file.mode, file.uid, file.gid, file.verify)
+            work.FileContent(
+                file.path, content(file, sealed.desired, resolver), file.mode, file.uid, file.gid, file.verify
+            )
             for file in _unit_last(instance)
             if file.path in step.write
         ],
@@ -131,8 +133,12 @@ def _wanted(instance: Instance, step: Step, sealed: Sealed, resolver: Resolver, 
         ),
         image=instance.image,
         image_reference=instance.image_reference,
-        dirs=[work.Folder(one.path, one.mode, one.uid, one.gid) for one in instance.folders],
+        dirs=_dirs(instance),
     )
+
+
+def _dirs(instance: ContainerInstance) -> dict[str, question.FolderMark]:
+    return {folder.path: question.FolderMark(folder.mode, folder.uid, folder.gid) for folder in instance.folders}
 
 
 def _unit_last(instance: Instance) -> list[File]:

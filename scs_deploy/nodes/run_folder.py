@@ -15,7 +15,7 @@ LOCK = "lock"
 _PREFIX = "run-"
 
 
-class Folder:
+class RunFolder:
     """A new private folder, until ``remove``; making one sweeps those of killed runs."""
 
     def __init__(self) -> None:

@@ -30,7 +30,7 @@ from scs_deploy.secrets.placeholders import Resolver
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class StepReport:
     """What became of a step: ``ok``, ``failed`` or ``blocked`` (by the steps in ``by``)."""
 
     step: Step
@@ -45,7 +45,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    results: tuple[Result, ...]
+    results: tuple[StepReport, ...]
     seconds: float
 
     @property
@@ -57,7 +57,7 @@ class Report:
         """Nodes that another run holds."""
         return tuple(dict.fromkeys(result.step.node for result in self.results if result.locked))
 
-    def of(self, status: str) -> list[Result]:
+    def of(self, status: str) -> list[StepReport]:
         return [result for result in self.results if result.status == status]
 
 
@@ -113,7 +113,7 @@ def apply(site: Site, store: Store, fleet: Fleet, ready: Ready, log: EventLog) -
     Raises ``Interrupted`` on Ctrl-C.
     """
     started, planned, plan = time.monotonic(), ready.planned, ready.planned.plan
-    results: dict[str, Result] = {}
+    results: dict[str, StepReport] = {}
     lost: tuple[str, ...] = ()
     _bring_images(site, fleet, plan, log)
     log.emit("apply", region=plan.region, waves=len(plan.waves), steps=len(plan.steps), plan=plan.digest)
@@ -204,7 +204,7 @@ def _run(fleet: Fleet, waves: ansible_run.Waves, leg: Leg, ready: Ready, log: Ev
         return waves.next(payloads, on_node)
 
 
-def _possible(leg: Leg, results: dict[str, Result], lost: tuple[str, ...], log: EventLog) -> Leg:
+def _possible(leg: Leg, results: dict[str, StepReport], lost: tuple[str, ...], log: EventLog) -> Leg:
     """Leave out the steps whose needs failed earlier, which are recorded as blocked, and those that a node cannot carry out.
 
     ``lost`` is the step with which Ansible itself ended: everything that comes later needs that.
@@ -215,17 +215,17 @@ def _possible(leg: Leg, results: dict[str, Result], lost: tuple[str, ...], log: 
         by += tuple(one for group in step.enough for one in _lacking(group, results) if one not in by)
         by = by or (() if step.refused else lost)
         if by:
-            results[step.id] = Result(step, "blocked", by=by)
+            results[step.id] = StepReport(step, "blocked", by=by)
             log.emit("step", id=step.id, status="blocked", by=list(by))
         elif step.refused:
-            results[step.id] = result = Result(step, "failed", error=_refusal(step))
+            results[step.id] = result = StepReport(step, "failed", error=_refusal(step))
             log.emit("step", id=step.id, status="failed", error=dict(result.error))
         else:
             ready.append(step)
     return Leg(leg.number, tuple(ready), leg.last)
 
 
-def _lacking(group: Enough, results: Mapping[str, Result]) -> Sequence[str]:
+def _lacking(group: Enough, results: Mapping[str, StepReport]) -> Sequence[str]:
     """Return the steps that leave too few members up; none where enough are."""
     bad = [name for name in group.steps if name in results and results[name].status != "ok"]
     still = [name for name in bad if results[name].status == "blocked" and name in group.up]
@@ -241,7 +241,7 @@ def _refusal(step: Step) -> dict[str, str]:
     }
 
 
-def _result(step: Step, got: Answers[Outcome], log: EventLog) -> Result:
+def _result(step: Step, got: Answers[Outcome], log: EventLog) -> StepReport:
     answer = got.answers.get(step.node)
     if answer is None and step.node in got.lost:
         error = {
@@ -249,21 +249,21 @@ def _result(step: Step, got: Answers[Outcome], log: EventLog) -> Result:
             "why": got.lost[step.node],
             "fix": f"run the same command again: it goes on where this one stopped; see {paths.page('troubleshooting.md')}",
         }
-        result = Result(step, "failed", error=error)
+        result = StepReport(step, "failed", error=error)
     elif answer is None:
         why = got.unreachable.get(step.node) or got.failed.get(step.node, "no answer")
         error = {
             "what": "the node could not be reached" if step.node in got.unreachable else "the node gave no answer",
             "why": why,
         }
-        result = Result(step, "failed", error=error)
+        result = StepReport(step, "failed", error=error)
     elif answer.lock:
         error = {
             "what": "another run is changing this node",
             "why": f"held by {answer.lock.holder} (run {answer.lock.run})",
             "fix": "wait until it has ended, then run again",
         }
-        result = Result(step, "failed", error=error, locked=True)
+        result = StepReport(step, "failed", error=error, locked=True)
     else:
         result = _from_answer(step, answer)
     log.emit(
@@ -273,9 +273,9 @@ def _result(step: Step, got: Answers[Outcome], log: EventLog) -> Result:
     return result
 
 
-def _from_answer(step: Step, answer: Outcome) -> Result:
+def _from_answer(step: Step, answer: Outcome) -> StepReport:
     for told in answer.results:
         if told.id == step.id:
             error = asdict(told.error) if told.error else {}
-            return Result(step, told.status, told.seconds, tuple(told.done), error, tuple(told.by))
-    return Result(step, "failed", error={"what": "the node did not report this step"})
+            return StepReport(step, told.status, told.seconds, tuple(told.done), error, tuple(told.by))
+    return StepReport(step, "failed", error={"what": "the node did not report this step"})

@@ -25,7 +25,7 @@ State = Literal["good", "renewal due", "ends soon", "expired", "not issued", "ot
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class CertificateRow:
     """A certificate of an instance, or the CA or the public one, which have no node. ``days`` are left (negative: ago), rounded down."""
 
     node: str
@@ -50,7 +50,7 @@ class Row:
         return self.state in ("ends soon", "expired")
 
 
-def rows(region: Region, vault: Vault, desired: Desired) -> list[Row]:
+def rows(region: Region, vault: Vault, desired: Desired) -> list[CertificateRow]:
     """Return the CA, the public certificate and every one of nodes that were reached before; nothing is issued."""
     now, public = vault.clock(), region.public_tls
     instances = {one.id: one for group in desired.instances.values() for one in group}
@@ -59,7 +59,9 @@ def rows(region: Region, vault: Vault, desired: Desired) -> list[Row]:
     return [*own, *([_public(public, now)] if public else []), *found]
 
 
-def choose(found: Collection[Row], nodes: Collection[str], services: Collection[str], within: int | None) -> list[Row]:
+def choose(
+    found: Collection[CertificateRow], nodes: Collection[str], services: Collection[str], within: int | None
+) -> list[CertificateRow]:
     """Return the certificates of nodes and services (empty: of all) that end within some days."""
     return [
         row
@@ -70,19 +72,19 @@ def choose(found: Collection[Row], nodes: Collection[str], services: Collection[
     ]
 
 
-def strangers(plan: Plan, chosen: Collection[Row]) -> list[Step]:
+def strangers(plan: Plan, chosen: Collection[CertificateRow]) -> list[Step]:
     """Return the steps of a plan that do more than place the chosen certificates."""
     expected = {row.id for row in chosen}
     return [step for step in plan.steps if step.id not in expected or not _only_tls(step)]
 
 
-def missing(plan: Plan, chosen: Collection[Row]) -> list[str]:
+def missing(plan: Plan, chosen: Collection[CertificateRow]) -> list[str]:
     """Return the chosen certificates that a plan does not place, such as those of nodes in maintenance."""
     planned = {step.id for step in plan.steps}
     return [row.id for row in chosen if row.id not in planned]
 
 
-def check_renewal(plan: Plan, clocks_of: Mapping[str, float], chosen: Collection[Row]) -> None:
+def check_renewal(plan: Plan, clocks_of: Mapping[str, float], chosen: Collection[CertificateRow]) -> None:
     """Raise ``DeployError`` unless a plan places exactly the chosen certificates."""
     nodes = {row.node for row in chosen}
     clocks.refuse_certificates(clocks_of, pki.BACKDATED)
@@ -163,12 +165,12 @@ def _only_tls(step: Step) -> bool:
     return step.action == "update" and not step.delete and all(folder in path for path in step.write)
 
 
-def _row(vault: Vault, instance: Instance, wanted: CertificateNames, now: datetime) -> Row:
+def _row(vault: Vault, instance: Instance, wanted: CertificateNames, now: datetime) -> CertificateRow:
     request = pki.CertificateRequest(wanted.common_name, wanted.dns_names, wanted.ip_addresses)
     pem = vault.issued(instance.node, instance.name)
     seen = pki.look(pem) if pem else None
     restarts = any(names.TLS_TARGET in file.path and file.effect == "restart" for file in instance.files)
-    return Row(
+    return CertificateRow(
         instance.node,
         instance.name,
         instance.service,
@@ -182,24 +184,28 @@ def _row(vault: Vault, instance: Instance, wanted: CertificateNames, now: dateti
     )
 
 
-def _public(public: PublicCertificate, now: datetime) -> Row:
+def _public(public: PublicCertificate, now: datetime) -> CertificateRow:
     seen = pki.look(public.chain_pem)
     days = (public.ends - now).days
     state = _late(replace(seen, ends=public.ends), now) or "good"
-    return Row(
+    return CertificateRow(
         "", "public certificate", "", public.names, public.ends.isoformat(), days, seen.serial, "not here", "", state
     )
 
 
-def _authority(ca_pem: str, now: datetime) -> Row:
+def _authority(ca_pem: str, now: datetime) -> CertificateRow:
     seen = pki.look(ca_pem)
     days = (seen.ends - now).days
     state = _late(seen, now) or "good"
-    return Row("", "internal CA", "", (), seen.ends.isoformat(), days, seen.serial, "not here", "", state)
+    return CertificateRow("", "internal CA", "", (), seen.ends.isoformat(), days, seen.serial, "not here", "", state)
 
 
 def _state(
-    seen: pki.Seen | None, now: datetime, vault: Vault, instance: Instance, request: pki.CertificateRequest
+    seen: pki.CertificateDetails | None,
+    now: datetime,
+    vault: Vault,
+    instance: Instance,
+    request: pki.CertificateRequest,
 ) -> State:
     if seen is None:
         return "not issued"
@@ -212,7 +218,7 @@ def _state(
     return "renewal due" if vault.stays(instance.node, instance.name, request, chosen=()) else "other names"
 
 
-def _late(seen: pki.Seen, now: datetime) -> State | None:
+def _late(seen: pki.CertificateDetails, now: datetime) -> State | None:
     if seen.ends <= now:
         return "expired"
     return "ends soon" if seen.ends - now < pki.WARN_BEFORE else None

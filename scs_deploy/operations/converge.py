@@ -19,7 +19,7 @@ from scs_deploy.secrets import Preview, Vault, pki
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Converged:
     """A plan and, unless it was only planned, what became of it."""
 
     plan: Plan
@@ -42,7 +42,7 @@ class Outcome:
         }
 
 
-def converge(region: str, limit: Sequence[str] = (), services: Sequence[str] = (), *, check: bool = False) -> Outcome:
+def converge(region: str, limit: Sequence[str] = (), services: Sequence[str] = (), *, check: bool = False) -> Converged:
     """Observe, plan and (unless ``check``) apply a region given by name or path.
 
     Raises what the commands raise: ``InputError``, ``LockedError``, ``DeployError``.
@@ -55,13 +55,13 @@ def converge(region: str, limit: Sequence[str] = (), services: Sequence[str] = (
         scope = Scope(tuple(limit), tuple(services))
         planned = make_plan(site, store, Preview(vault, site.secrets), fleet, scope)
         if check:
-            return Outcome(planned.plan, None)
+            return Converged(planned.plan, None)
         if planned.plan.empty:
             nothing_to_do(site, store, vault, planned)
-            return Outcome(planned.plan, None)
+            return Converged(planned.plan, None)
         ready = settle(site, store, vault, planned)
         with store.events() as log:
-            return Outcome(ready.planned.plan, apply(site, store, fleet, ready, log))
+            return Converged(ready.planned.plan, apply(site, store, fleet, ready, log))
 
 
 def region_folder(inventory_source: str) -> Path:

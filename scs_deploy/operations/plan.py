@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from scs_deploy.nodes import clocks
-from scs_deploy.nodes.fleet import NOTHING, Facts, Fleet, Look, Progress
+from scs_deploy.nodes.answers import OnNode
+from scs_deploy.nodes.fleet import NOTHING, Fleet, KnownFacts, Look
 from scs_deploy.operations import certificates
 from scs_deploy.operations.site import Site
 from scs_deploy.operations.store import Store
@@ -52,7 +53,7 @@ class Planned:
 
 
 def make_plan(
-    site: Site, store: Store, preview: Preview, fleet: Fleet, scope: Scope = WHOLE, progress: Progress | None = None
+    site: Site, store: Store, preview: Preview, fleet: Fleet, scope: Scope = WHOLE, progress: OnNode | None = None
 ) -> Planned:
     """Look at every node of ``scope`` once, and once more at those whose facts were not known or have changed.
 
@@ -97,12 +98,12 @@ def desired(site: Site, store: Store, preview: Preview) -> Desired:
     return render(site, store.images(), preview, store.facts(site.nodes))
 
 
-def render(site: Site, images: Images, preview: Preview, facts: Facts) -> Desired:
+def render(site: Site, images: Images, preview: Preview, facts: KnownFacts) -> Desired:
     known = {name: one["facts"] for name, one in facts.items()}
     return Renderer(site.topology, site.templates, images, preview.keys, known, preview.standings).render()
 
 
-def wanted(site: Site, images: Images, preview: Preview, facts: Facts) -> Sealed:
+def wanted(site: Site, images: Images, preview: Preview, facts: KnownFacts) -> Sealed:
     """Desired state of the nodes whose facts are known, with its digests."""
     rendered = render(site, images, preview, facts)
     return seal(rendered, resolver(site.region, preview, rendered))

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.question import Seen
 from scs_deploy.machine.locks import check_free
-from scs_deploy.nodes.fleet import Fleet, Progress
+from scs_deploy.nodes.answers import OnNode
+from scs_deploy.nodes.fleet import Fleet
 from scs_deploy.operations.plan import Planned, Scope, make_plan
 from scs_deploy.operations.site import Site
 from scs_deploy.operations.store import Store
@@ -17,7 +18,7 @@ from scs_deploy.secrets import Preview
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class StatusRow:
     """One instance on a node; ``since`` is seconds since the epoch of its last start, 0 if it does not run."""
 
     node: str
@@ -29,7 +30,7 @@ class Row:
     pending: str
 
 
-def rows(planned: Planned) -> list[Row]:
+def rows(planned: Planned) -> list[StatusRow]:
     """Return a row per instance, in order of nodes; ``pending`` is what the plan would do to it."""
     pending = {step.id: step.action for step in planned.plan.steps if step.kind == "instance"}
     found = []
@@ -38,7 +39,7 @@ def rows(planned: Planned) -> list[Row]:
             seen = answer.instances.get(instance.name)
             running = seen.running if seen else None
             found.append(
-                Row(
+                StatusRow(
                     node,
                     instance.name,
                     instance.kind,
@@ -57,7 +58,7 @@ def drift(
     preview: Preview,
     fleet: Fleet,
     limit: Sequence[str] = (),
-    progress: Progress | None = None,
+    progress: OnNode | None = None,
 ) -> Drift:
     """Look whether somebody changed what was applied.
 

@@ -6,7 +6,7 @@ import graphlib
 from collections.abc import Iterable, Iterator, Mapping
 
 from scs_deploy.catalogue.load import Catalogue
-from scs_deploy.catalogue.service import Need, Scope
+from scs_deploy.catalogue.service import Need, NeedScope
 from scs_deploy.errors import InputError
 from scs_deploy.region.placement import Placement
 
@@ -43,8 +43,8 @@ class Order:
         self,
         graph: Graph,
         awaited: Mapping[str, frozenset[str]] | None = None,
-        said: Mapping[tuple[str, str], Scope] | None = None,
-        usual: Mapping[str, Scope] | None = None,
+        said: Mapping[tuple[str, str], NeedScope] | None = None,
+        usual: Mapping[str, NeedScope] | None = None,
     ) -> None:
         """``awaited``: what a key waits for where that changes too, without needing what that needs.
 
@@ -65,7 +65,7 @@ class Order:
             self.level[key] = max((self.level[before] + 1 for before in whole.get(key, ())), default=0)
         self._needed: dict[str, tuple[frozenset[str], frozenset[str]]] = {}
 
-    def scope(self, key: str, before: str) -> Scope:
+    def scope(self, key: str, before: str) -> NeedScope:
         """Return how much of what comes before a key must have succeeded, on all nodes together."""
         if before in self._awaited.get(key, ()):
             return "all"
@@ -130,7 +130,7 @@ def order_of(catalogue: Catalogue, placement: Placement) -> Order:
     )
 
 
-def _said(catalogue: Catalogue, services: Iterable[str]) -> Iterator[tuple[tuple[str, str], Scope]]:
+def _said(catalogue: Catalogue, services: Iterable[str]) -> Iterator[tuple[tuple[str, str], NeedScope]]:
     for service in services:
         spec = catalogue.services[service]
         needs = [(component(name), one.needs) for name, one in spec.components.items()]
@@ -138,7 +138,7 @@ def _said(catalogue: Catalogue, services: Iterable[str]) -> Iterator[tuple[tuple
             yield from (((key, component(need.component)), need.scope) for need in these if need.scope)
 
 
-def _usual(catalogue: Catalogue, name: str) -> Scope:
+def _usual(catalogue: Catalogue, name: str) -> NeedScope:
     spec = catalogue.component(name)[1]
     return "all" if spec.kind == "host" else "quorum" if spec.quorum else "any"
 

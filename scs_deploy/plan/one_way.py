@@ -9,7 +9,7 @@ from scs_deploy.ansible_collections.scs.node.plugins.module_utils.question impor
 from scs_deploy.errors import Finding
 from scs_deploy.plan.inputs import Inputs
 from scs_deploy.plan.plan import Step
-from scs_deploy.render.desired import Instance, OneWay
+from scs_deploy.render.desired import Instance, OneWayData
 
 
 def series(version: str) -> tuple[int, ...]:
@@ -53,5 +53,5 @@ def notes(steps: Iterable[Step], inputs: Inputs) -> list[str]:
     return list(found.values())
 
 
-def _said(instance: Instance) -> OneWay | None:
+def _said(instance: Instance) -> OneWayData | None:
     return instance.one_way if instance.kind == "container" else None

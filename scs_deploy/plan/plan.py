@@ -16,7 +16,7 @@ from scs_deploy.errors import Finding, InputError
 
 FORMAT = 1
 
-Kind = Literal["instance", "job", "resources", "image"]
+StepKind = Literal["instance", "job", "resources", "image"]
 Action = Literal["create", "update", "restart", "start", "reload", "remove", "run", "apply", "fetch", "prepare"]
 
 
@@ -47,7 +47,7 @@ class Step:
     """One thing done on one node; ``needs`` names steps of this plan that must have succeeded."""
 
     id: Id
-    kind: Kind
+    kind: StepKind
     node: str
     subject: str
     service: str

@@ -12,7 +12,7 @@ from scs_deploy.plan import dependencies
 from scs_deploy.plan.inputs import Inputs
 from scs_deploy.plan.plan import Change, Step
 from scs_deploy.plan.removals import last_level
-from scs_deploy.render.desired import Item, Owner
+from scs_deploy.render.desired import DesiredItem, Owner
 
 NOBODY = "nobody"
 """Whose resources those are that nothing declares any more."""
@@ -29,7 +29,7 @@ def resource_steps(
     nothing declares any more is found by the node once the owner can tell.
     """
     desired = inputs.sealed.desired
-    groups: dict[tuple[str, str], list[Item]] = {(owner, owner): [] for owner in desired.owners}
+    groups: dict[tuple[str, str], list[DesiredItem]] = {(owner, owner): [] for owner in desired.owners}
     for item in desired.items:
         groups.setdefault((item.service, item.owner), []).append(item)
     touched = {step.component for step in planned if step.kind == "instance"}
@@ -66,7 +66,7 @@ def _repaired(owner: Owner, inputs: Inputs, touched: set[str]) -> bool:
     return any(dependencies.component(name) in {key, *inputs.order.predecessors(key)} for name in touched)
 
 
-def _step(service: str, owner: Owner, items: Sequence[Item], seen: Seen | None, inputs: Inputs) -> Step | None:
+def _step(service: str, owner: Owner, items: Sequence[DesiredItem], seen: Seen | None, inputs: Inputs) -> Step | None:
     changes: list[Change] = []
     operations: list[Operation] = []
     for item in items:
@@ -117,7 +117,7 @@ def _removal(owner: Owner, seen: Seen, inputs: Inputs) -> Step | None:
     )
 
 
-def _difference(item: Item, seen: ItemSeen, wanted_secret: str) -> str:
+def _difference(item: DesiredItem, seen: ItemSeen, wanted_secret: str) -> str:
     attrs = seen.attrs
     parts = [
         f"{key}: {attrs.get(key)!r} becomes {value!r}" for key, value in item.attrs.items() if attrs.get(key) != value

@@ -53,7 +53,7 @@ def _disks(subject: Subject) -> Iterator[Finding]:
             yield subject.finding("error", f"{label} is missing", f"the node has: {there or 'no disks'}", fix)
 
 
-def _disk(subject: Subject, label: str, wanted: Disk, found: question.Disk) -> Iterator[Finding]:
+def _disk(subject: Subject, label: str, wanted: Disk, found: question.DiskFacts) -> Iterator[Finding]:
     size = found["size"] / _GIB
     media = "nvme" if found["name"].startswith("nvme") else "hdd" if found["rotational"] else "ssd"
     if wanted.path and wanted.serial and found["serial"] != wanted.serial:
@@ -64,7 +64,7 @@ def _disk(subject: Subject, label: str, wanted: Disk, found: question.Disk) -> I
         yield _disagrees(subject, f"{label}: media", wanted.media, media)
 
 
-def _find(wanted: Disk, disks: Sequence[question.Disk]) -> question.Disk | None:
+def _find(wanted: Disk, disks: Sequence[question.DiskFacts]) -> question.DiskFacts | None:
     """By kernel name, else by serial number, which is also a part of the names below /dev/disk/by-id."""
     name = (wanted.path or "").removeprefix("/dev/")
     for disk in disks:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator
 
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.question import Interface
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.question import InterfaceFacts
 from scs_deploy.errors import Finding
 from scs_deploy.preflight.subject import Subject
 
@@ -85,7 +85,7 @@ def _mtu(subject: Subject) -> Iterator[Finding]:
                 yield subject.finding("error", f"the MTU of {nic['name']} is only {nic['mtu']}", why, fix)
 
 
-def _carrier(subject: Subject, address: str) -> Interface | None:
+def _carrier(subject: Subject, address: str) -> InterfaceFacts | None:
     for nic in subject.facts["interfaces"]:
         if any(_same(one, address) for one in nic["addresses"]):
             return nic

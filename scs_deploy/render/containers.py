@@ -13,7 +13,7 @@ from scs_deploy.errors import InputError
 from scs_deploy.render.context import address_on
 from scs_deploy.render.desired import File
 from scs_deploy.render.files import ENTRY
-from scs_deploy.render.scope import ContainerScope, Scope
+from scs_deploy.render.scope import ContainerScope, InstanceScope
 
 
 def container(scope: ContainerScope, files: Iterable[File], job: bool = False) -> Container:
@@ -69,7 +69,7 @@ def _mounts(scope: ContainerScope, files: Iterable[File], job: bool) -> Iterable
         yield Mount(scope.string(mount.source), scope.string(mount.inside), mount.mode, mount.propagation)
 
 
-def health(scope: Scope) -> Health:
+def health(scope: InstanceScope) -> Health:
     """Return the question that tells whether the instance works; its timeouts are stretched by the region's patience."""
     question = _question(scope)
     settled = scope.component.health.settled
@@ -79,7 +79,7 @@ def health(scope: Scope) -> Health:
     return question
 
 
-def _question(scope: Scope) -> Health:
+def _question(scope: InstanceScope) -> Health:
     component, node, topology = scope.component, scope.node, scope.given.topology
     asked = component.health
     timeout = int(asked.timeout * topology.region.patience)
@@ -104,7 +104,7 @@ def _question(scope: Scope) -> Health:
     return Health(unit=component.kind == "container" or bool(component.unit), timeout=timeout)
 
 
-def _with_front(question: Health, scope: Scope, port: Port) -> Health:
+def _with_front(question: Health, scope: InstanceScope, port: Port) -> Health:
     """Ask also at a VIP that shows a certificate of the internal CA, where there is one; else for the public certificate itself."""
     topology = scope.given.topology
     public = topology.region.public_tls
@@ -126,7 +126,7 @@ def _port(component: Component, name: str) -> Port:
     raise InputError(f"health names the unknown port {name}", fix="correct health in service.yml")
 
 
-def reload_action(scope: Scope) -> ReloadAction | None:
+def reload_action(scope: InstanceScope) -> ReloadAction | None:
     """Return what makes the instance read its configuration again; None if only a restart does."""
     reload = scope.component.reload
     if reload is None:

@@ -52,7 +52,7 @@ class Folder:
 
 
 @dataclass(frozen=True, slots=True)
-class OneWay:
+class OneWayData:
     """The version of the package by which data goes forward only; empty when the image does not hold the package."""
 
     package: str
@@ -95,7 +95,7 @@ class ContainerInstance(_Instance):
     engine: str
     image_reference: str
     folders: tuple[Folder, ...] = ()
-    one_way: OneWay | None = None
+    one_way: OneWayData | None = None
 
     @property
     def image(self) -> str:
@@ -148,7 +148,7 @@ class JobRun:
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class DesiredItem:
     """A resource behind an API; ``secret`` is a reference, or empty."""
 
     owner: str
@@ -190,7 +190,7 @@ class Desired:
 
     instances: Mapping[str, tuple[Instance, ...]]
     jobs: tuple[JobRun, ...]
-    items: tuple[Item, ...]
+    items: tuple[DesiredItem, ...]
     owners: Mapping[str, Owner]
     certificates: Mapping[tuple[str, str], CertificateNames]
     secrets: tuple[str, ...]

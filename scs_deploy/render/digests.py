@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from scs_deploy.catalogue.ids import Id
 from scs_deploy.catalogue.names import QUADLET_ROOT, UNIT_ROOT
-from scs_deploy.render.desired import Desired, File, Instance, Item, JobRun
+from scs_deploy.render.desired import Desired, DesiredItem, File, Instance, JobRun
 from scs_deploy.secrets.placeholders import Resolver, certificate_of, find, reference, resolve
 
 
@@ -57,7 +57,7 @@ def seal(desired: Desired, resolver: Resolver) -> Sealed:
     return Sealed(desired, files, start, reload, jobs, items)
 
 
-def item_digest(item: Item, resolver: Resolver) -> str:
+def item_digest(item: DesiredItem, resolver: Resolver) -> str:
     """Return the digest of an item's secret; salted with its name, so that equal secrets do not show as equal."""
     return digest(item.id, resolve(item.secret, resolver)) if item.secret else ""
 

@@ -12,7 +12,7 @@ from scs_deploy.errors import InputError
 from scs_deploy.region import overrides
 from scs_deploy.render.context import address_on
 from scs_deploy.render.desired import CertificateNames, File, Folder
-from scs_deploy.render.scope import ContainerScope, Scope
+from scs_deploy.render.scope import ContainerScope, InstanceScope
 from scs_deploy.secrets.form import HARMLESS
 from scs_deploy.secrets.placeholders import OPEN, bare, certificate_name, reference
 
@@ -40,7 +40,7 @@ def script(job: Job) -> str:
     return f"/scs-job-{job.name}"
 
 
-def config_files(scope: Scope) -> list[File]:
+def config_files(scope: InstanceScope) -> list[File]:
     """Return entry scripts, of jobs too, rendered templates with the operator's changes, and secrets.
 
     Raises ``InputError`` for a template that fails and an unknown secret.
@@ -59,7 +59,7 @@ def config_files(scope: Scope) -> list[File]:
     return files
 
 
-def _config_file(scope: Scope, spec: ConfigFile) -> File:
+def _config_file(scope: InstanceScope, spec: ConfigFile) -> File:
     uid, gid = _owner_ids(scope, spec)
     target = scope.string(spec.target)
     text = scope.text(spec.template, spec.values)
@@ -89,7 +89,7 @@ def _config_file(scope: Scope, spec: ConfigFile) -> File:
     )
 
 
-def _with_secrets(scope: Scope, text: str, file_format: str, template: str) -> str:
+def _with_secrets(scope: InstanceScope, text: str, file_format: str, template: str) -> str:
     """Return the text; raises ``InputError`` for a secret that stands where its value could be read as something else."""
     for name, before, behind in bare(text):
         if scope.given.secret_type(name) not in HARMLESS and not FORMATS[file_format].holds_secret(before, behind):
@@ -103,7 +103,7 @@ def _with_secrets(scope: Scope, text: str, file_format: str, template: str) -> s
     return text
 
 
-def _secret_files(scope: Scope, spec: ConfigFile) -> list[File]:
+def _secret_files(scope: InstanceScope, spec: ConfigFile) -> list[File]:
     uid, gid = _owner_ids(scope, spec)
     path = scope.host_path(scope.string(spec.target))
     return [
@@ -121,7 +121,7 @@ def _secret_files(scope: Scope, spec: ConfigFile) -> list[File]:
     ]
 
 
-def _secret_texts(scope: Scope, secret: str) -> list[tuple[str, str]]:
+def _secret_texts(scope: InstanceScope, secret: str) -> list[tuple[str, str]]:
     """Return keys and references; the key is empty where the secret is one value."""
     service = scope.service
     if secret not in service.secrets:
@@ -131,7 +131,7 @@ def _secret_texts(scope: Scope, secret: str) -> list[tuple[str, str]]:
     return [(key, reference(secret)[key]) for key in scope.given.secret_keys.get(secret, ())]
 
 
-def _owner_ids(scope: Scope, spec: ConfigFile) -> tuple[int, int]:
+def _owner_ids(scope: InstanceScope, spec: ConfigFile) -> tuple[int, int]:
     users = scope.given.topology.users
     return users.uid(spec.user), users.gid(spec.group or scope.user)
 

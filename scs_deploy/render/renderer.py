@@ -14,17 +14,17 @@ from scs_deploy.render.desired import (
     CertificateNames,
     ContainerInstance,
     Desired,
+    DesiredItem,
     File,
     HostInstance,
     Instance,
-    Item,
-    OneWay,
+    OneWayData,
     Owner,
 )
 from scs_deploy.render.files import certificate_names, config_files, folders, hook_files, openssl_file, tls_files
 from scs_deploy.render.jobs import jobs
 from scs_deploy.render.resources import items_of, owner_files, owners_of
-from scs_deploy.render.scope import ContainerScope, Given, ImageChoice, Scope
+from scs_deploy.render.scope import ContainerScope, Given, ImageChoice, InstanceScope
 from scs_deploy.render.systemd_units import UNITS
 from scs_deploy.render.templates import TemplateSet
 from scs_deploy.secrets import account_names
@@ -70,7 +70,7 @@ class Renderer:
         return Desired(instances, tuple(jobs(given)), items, owners, certificates, wanted_secrets, unrendered)
 
 
-def _instance(scope: Scope, owners: Mapping[str, Owner], items: tuple[Item, ...]) -> Instance:
+def _instance(scope: InstanceScope, owners: Mapping[str, Owner], items: tuple[DesiredItem, ...]) -> Instance:
     placed, service, component = scope.placed, scope.service, scope.component
     files = config_files(scope)
     if isinstance(scope, ContainerScope):
@@ -123,8 +123,8 @@ def _instance(scope: Scope, owners: Mapping[str, Owner], items: tuple[Item, ...]
     )
 
 
-def _one_way(scope: ContainerScope) -> OneWay | None:
+def _one_way(scope: ContainerScope) -> OneWayData | None:
     said = scope.component.one_way
     if said is None:
         return None
-    return OneWay(said.package, scope.given.image(scope.component.image).packages.get(said.package, ""), said.why)
+    return OneWayData(said.package, scope.given.image(scope.component.image).packages.get(said.package, ""), said.why)

@@ -12,8 +12,8 @@ import jinja2
 from scs_deploy.catalogue.service import Resource
 from scs_deploy.errors import InputError
 from scs_deploy.render.context import FROM_FACTS
-from scs_deploy.render.desired import File, Item, Owner
-from scs_deploy.render.scope import Given, Scope
+from scs_deploy.render.desired import DesiredItem, File, Owner
+from scs_deploy.render.scope import Given, InstanceScope
 from scs_deploy.secrets import account_names
 from scs_deploy.secrets.placeholders import find, reference
 
@@ -36,13 +36,13 @@ def owners_of(given: Given) -> dict[str, Owner]:
     return owners
 
 
-def items_of(given: Given, owners: Mapping[str, Owner]) -> tuple[Item, ...]:
+def items_of(given: Given, owners: Mapping[str, Owner]) -> tuple[DesiredItem, ...]:
     """Return what services want of owners; raises ``InputError`` for a kind that nobody keeps.
 
     An item that is missing here is deleted, so what is known of nodes must not matter: the first instance of a service says
     what it wants, without facts. The items of a service stand in the order of their owner's kinds, in which they are made.
     """
-    items: list[Item] = []
+    items: list[DesiredItem] = []
     for service in given.deployed():
         if not service.resources:
             continue
@@ -53,9 +53,9 @@ def items_of(given: Given, owners: Mapping[str, Owner]) -> tuple[Item, ...]:
     return tuple(_under_their_names(items, given))
 
 
-def _under_their_names(items: Sequence[Item], given: Given) -> Iterator[Item]:
+def _under_their_names(items: Sequence[DesiredItem], given: Given) -> Iterator[DesiredItem]:
     """Name accounts as they log in now, with both names while they are rotated, and with them what hangs on an account."""
-    known: dict[tuple[str, str, str], tuple[account_names.Login, ...]] = {}
+    known: dict[tuple[str, str, str], tuple[account_names.AccountName, ...]] = {}
     for item in items:
         if item.kind in _accounts(given, item.owner):
             secret = next(find(item.secret), "")
@@ -68,8 +68,8 @@ def _under_their_names(items: Sequence[Item], given: Given) -> Iterator[Item]:
 
 
 def _hanging(
-    item: Item, given: Given, known: Mapping[tuple[str, str, str], tuple[account_names.Login, ...]]
-) -> Iterator[Item]:
+    item: DesiredItem, given: Given, known: Mapping[tuple[str, str, str], tuple[account_names.AccountName, ...]]
+) -> Iterator[DesiredItem]:
     """An item that names an account in an attribute exists once for each of its names."""
     for kind, hanging in _accounts(given, item.owner).items():
         found = known.get((item.owner, kind, str(item.attrs.get(kind)))) if item.kind in hanging else None
@@ -86,7 +86,7 @@ def _accounts(given: Given, owner: str) -> Mapping[str, tuple[str, ...]]:
     return found.accounts if found else {}
 
 
-def _expand(scope: Scope, resource: Resource, owners: Mapping[str, Owner]) -> Iterable[Item]:
+def _expand(scope: InstanceScope, resource: Resource, owners: Mapping[str, Owner]) -> Iterable[DesiredItem]:
     service, given = scope.service, scope.given
     owner, _, kind = resource.kind.partition(".")
     each = given.templates.value(service.name, resource.each, scope.context) if resource.each else [None]
@@ -102,7 +102,7 @@ def _expand(scope: Scope, resource: Resource, owners: Mapping[str, Owner]) -> It
         )
     for value in each:
         inner = replace(scope, context={**scope.context, "item": value})
-        yield Item(
+        yield DesiredItem(
             owner,
             kind,
             inner.string(resource.name),
@@ -118,7 +118,7 @@ def _owner_component(given: Given, service: str) -> str:
     return found.owns.component if found and found.owns else ""
 
 
-def _deep(scope: Scope, value: Any) -> Any:
+def _deep(scope: InstanceScope, value: Any) -> Any:
     if isinstance(value, str):
         return scope.string(value)
     if isinstance(value, Mapping):
@@ -128,7 +128,7 @@ def _deep(scope: Scope, value: Any) -> Any:
     return value
 
 
-def owner_files(scope: Scope, items: Iterable[Item]) -> list[File]:
+def owner_files(scope: InstanceScope, items: Iterable[DesiredItem]) -> list[File]:
     """Return what the home of a service's resources needs to keep them: reconcilers, their context and the wanted items."""
     service, texts = scope.service, scope.given.templates.texts
     assert service.owns  # noqa: S101 - an owner's service has it

@@ -56,7 +56,7 @@ class Given:
         placed = {one.service for one in self.topology.placement.placed}
         return [service for name, service in self.topology.catalogue.services.items() if name in placed]
 
-    def scope(self, placed: Placed) -> Scope:
+    def scope(self, placed: Placed) -> InstanceScope:
         """Return the world of one instance."""
         node = self.topology.by_name[placed.node]
         service, component = self.topology.catalogue.component(placed.component)
@@ -164,5 +164,5 @@ class HostScope(_Scope):
         return target
 
 
-Scope = ContainerScope | HostScope
+InstanceScope = ContainerScope | HostScope
 """One instance: where it is, what describes it and what its templates see."""

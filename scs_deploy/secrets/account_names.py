@@ -43,7 +43,7 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Login:
+class AccountName:
     """A name that an account has: what is added to its own, and the secret that it logs in with."""
 
     suffix: str
@@ -71,12 +71,12 @@ def read(values: Values) -> dict[str, Standing]:
     return {name: one for name, one in found.items() if one}
 
 
-def names(secret: str, standings: Standings) -> tuple[Login, ...]:
+def names(secret: str, standings: Standings) -> tuple[AccountName, ...]:
     """Return the names that an account with this secret must have: first the one that consumers log in with."""
     one = standings.get(secret, Standing())
-    current = Login(SECOND if one.second else "", secret)
+    current = AccountName(SECOND if one.second else "", secret)
     if one.phase in ("offered", "taken"):
-        return current, Login("" if one.second else SECOND, secret + OTHER)
+        return current, AccountName("" if one.second else SECOND, secret + OTHER)
     return (current,)
 
 

@@ -62,7 +62,7 @@ class Certificate:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class CertificateDetails:
     """What a certificate says of itself: serial number in hexadecimal, begin and end in UTC."""
 
     serial: str
@@ -70,13 +70,13 @@ class Seen:
     ends: datetime
 
 
-def look(cert_pem: str) -> Seen:
+def look(cert_pem: str) -> CertificateDetails:
     """Read a certificate; raises ``InputError`` when it is none."""
     try:
         cert = x509.load_pem_x509_certificate(cert_pem.encode())
     except ValueError as error:
         raise InputError("not a certificate", why=str(error), fix="restore the vault from version control") from error
-    return Seen(f"{cert.serial_number:x}", cert.not_valid_before_utc, cert.not_valid_after_utc)
+    return CertificateDetails(f"{cert.serial_number:x}", cert.not_valid_before_utc, cert.not_valid_after_utc)
 
 
 class Authority:

@@ -8,7 +8,7 @@ from typing import Any
 from scs_deploy.errors import DeployError
 from scs_deploy.smoke import reach
 from scs_deploy.smoke.bench import Bench
-from scs_deploy.smoke.steps import Step
+from scs_deploy.smoke.steps import SmokeStep
 
 SECONDS = 180
 ALGORITHMS = ("SOURCE_IP_PORT", "ROUND_ROBIN")
@@ -87,7 +87,7 @@ class _state:  # noqa: N801
 
 
 STEPS = (
-    Step(
+    SmokeStep(
         "load-balancer",
         "load balancer with two members",
         balancer,

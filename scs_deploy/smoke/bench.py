@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from scs_deploy.cloud.access import Cloud
+from scs_deploy.cloud.access import CloudApi
 from scs_deploy.errors import DeployError
 from scs_deploy.machine.waiting import wait_for
 from scs_deploy.region.region import Region
@@ -20,7 +20,7 @@ LAST_LINES = 15
 
 
 @dataclass(slots=True)
-class Server:
+class SmokeServer:
     """A server of ours and how it is reached."""
 
     id: str
@@ -34,9 +34,9 @@ class Server:
 @dataclass(slots=True)
 class Bench:
     region: Region
-    cloud: Cloud
+    cloud: CloudApi
     """As the plain user."""
-    admin: Cloud
+    admin: CloudApi
     tenant: Tenant
     guest: Callable[[], Path]
     """Gives the guest's disk image, built when there is none."""
@@ -51,8 +51,8 @@ class Bench:
     def name(self, what: str) -> str:
         return f"{self.tenant.name}-{what}"
 
-    def server(self, which: str = "server") -> Server:
-        found: Server = self.made[which]
+    def server(self, which: str = "server") -> SmokeServer:
+        found: SmokeServer = self.made[which]
         return found
 
     def wait(
@@ -91,11 +91,11 @@ class Bench:
 
         return self.wait(what, probe, seconds, state=lambda: f"its status is {last[0] or 'unknown'}", fix=fix)
 
-    def console(self, server: Server) -> str:
+    def console(self, server: SmokeServer) -> str:
         answer = self.api.compute.get_server_console_output(server.id, length=CONSOLE_LINES)
         return str(answer.get("output") or "")
 
-    def last_words(self, server: Server) -> str:
+    def last_words(self, server: SmokeServer) -> str:
         """The end of its console, for errors."""
         try:
             lines = [line.rstrip() for line in self.console(server).splitlines() if line.strip()]
@@ -104,7 +104,7 @@ class Bench:
         return "\n".join(["last lines of its console:", *lines[-LAST_LINES:]]) if lines else "its console is empty"
 
     def seen(
-        self, server: Server, pattern: str, seconds: float, what: str, fix: str = "", skip: int = 0
+        self, server: SmokeServer, pattern: str, seconds: float, what: str, fix: str = "", skip: int = 0
     ) -> re.Match[str]:
         """Wait for a line on the console, the ``skip`` first ones that match left aside."""
 
@@ -114,7 +114,7 @@ class Bench:
 
         return self.wait(what, probe, seconds, state=lambda: self.last_words(server), every=2, fix=fix)
 
-    def count(self, server: Server, pattern: str) -> int:
+    def count(self, server: SmokeServer, pattern: str) -> int:
         return len(re.findall(pattern, self.console(server), re.MULTILINE))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from scs_deploy.cloud.access import Cloud, explained, words
+from scs_deploy.cloud.access import CloudApi, explained, words
 from scs_deploy.errors import DeployError
 from scs_deploy.smoke import objects
 
@@ -31,7 +31,7 @@ class Left:
 class Cleaner:
     """Works as the project's own user. ``keep``: ids of servers, images and balancers' addresses that stay."""
 
-    def __init__(self, cloud: Cloud, patience: float, say: Say, keep: Iterable[str] = ()) -> None:
+    def __init__(self, cloud: CloudApi, patience: float, say: Say, keep: Iterable[str] = ()) -> None:
         self._cloud, self._seconds, self._say, self._keep = cloud, SECONDS * patience, say, frozenset(keep)
         self._left: list[Left] = []
 

@@ -6,9 +6,9 @@ import hashlib
 from typing import Any
 
 from scs_deploy.errors import DeployError
-from scs_deploy.smoke.bench import Bench, Server
+from scs_deploy.smoke.bench import Bench, SmokeServer
 from scs_deploy.smoke.network import page_of
-from scs_deploy.smoke.steps import Step
+from scs_deploy.smoke.steps import SmokeStep
 from scs_deploy.smoke.tenant import make_flavors
 
 BOOT_SECONDS = 240
@@ -124,7 +124,7 @@ def resize(bench: Bench) -> str:
     return f"{ram} MiB, and it answers"
 
 
-def _resized(bench: Bench, made: Server) -> Any:
+def _resized(bench: Bench, made: SmokeServer) -> Any:
     """A resize that found no host leaves the server as it was; only the list of its actions tells."""
     found = bench.api.compute.get_server(made.id)
     if found.status == "ACTIVE" and not found.task_state:
@@ -135,7 +135,7 @@ def _resized(bench: Bench, made: Server) -> Any:
     return found
 
 
-def boot(bench: Bench, which: str, **how: Any) -> Server:
+def boot(bench: Bench, which: str, **how: Any) -> SmokeServer:
     """Make a server on the project's network and wait until it runs."""
     compute = bench.api.compute
     name = bench.name(which)
@@ -147,38 +147,38 @@ def boot(bench: Bench, which: str, **how: Any) -> Server:
         security_groups=[{"name": bench.name("group")}],
         **how,
     )
-    bench.made[which] = Server(made.id, name, "", "")
+    bench.made[which] = SmokeServer(made.id, name, "", "")
     active(bench, bench.made[which])
     port = next(iter(bench.api.network.ports(device_id=made.id)))
-    bench.made[which] = Server(made.id, name, port.id, port.fixed_ips[0]["ip_address"])
+    bench.made[which] = SmokeServer(made.id, name, port.id, port.fixed_ips[0]["ip_address"])
     return bench.server(which)
 
 
-def active(bench: Bench, made: Server) -> Any:
+def active(bench: Bench, made: SmokeServer) -> Any:
     return bench.until(
         f"server {made.name}", lambda: bench.api.compute.get_server(made.id), "active", BOOT_SECONDS, NO_ROOM
     )
 
 
 STEPS = (
-    Step("image", "upload of a private image", image, ("login",), ("image",)),
-    Step("key", "SSH key", key, ("login",), ("compute",)),
-    Step(
+    SmokeStep("image", "upload of a private image", image, ("login",), ("image",)),
+    SmokeStep("key", "SSH key", key, ("login",), ("compute",)),
+    SmokeStep(
         "server",
         "server from an image",
         server,
         ("image", "key", "network", "security-group"),
         ("compute", "network", "image"),
     ),
-    Step("console", "console log", console, ("server",)),
-    Step("metadata", "metadata", metadata, ("console",)),
+    SmokeStep("console", "console log", console, ("server",)),
+    SmokeStep("metadata", "metadata", metadata, ("console",)),
 )
 SECOND = (
-    Step("second-server", "second server", neighbour, ("server", "console"), ("compute",)),
-    Step("volume-server", "server from a volume", from_volume, ("second-server",), ("block-storage",)),
-    Step("east-west", "from server to server", east_west, ("second-server",)),
+    SmokeStep("second-server", "second server", neighbour, ("server", "console"), ("compute",)),
+    SmokeStep("volume-server", "server from a volume", from_volume, ("second-server",), ("block-storage",)),
+    SmokeStep("east-west", "from server to server", east_west, ("second-server",)),
 )
 LATER = (
-    Step("snapshot", "snapshot of a server", snapshot, ("tcp",), ("image",)),
-    Step("resize", "resize of a server", resize, ("tcp",)),
+    SmokeStep("snapshot", "snapshot of a server", snapshot, ("tcp",), ("image",)),
+    SmokeStep("resize", "resize of a server", resize, ("tcp",)),
 )

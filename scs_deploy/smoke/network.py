@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from scs_deploy.errors import DeployError
 from scs_deploy.smoke import reach
-from scs_deploy.smoke.bench import Bench, Server
-from scs_deploy.smoke.steps import Step
+from scs_deploy.smoke.bench import Bench, SmokeServer
+from scs_deploy.smoke.steps import SmokeStep
 
 CIDR = "10.213.45.0/24"
 """Only where the cloud has no default subnet pool."""
@@ -111,7 +111,7 @@ def _ping(bench: Bench, address: str, seconds: float, state: Callable[[], str]) 
     return min([first, *(found for _ in range(5) if (found := reach.ping(address, next(tried))) is not None)])
 
 
-def page_of(bench: Bench, address: str, server: Server, begins: str, seconds: float = 60) -> str:
+def page_of(bench: Bench, address: str, server: SmokeServer, begins: str, seconds: float = 60) -> str:
     """The page that a server shows on port 80."""
     last = ["no answer"]
 
@@ -131,12 +131,12 @@ def page_of(bench: Bench, address: str, server: Server, begins: str, seconds: fl
 
 
 STEPS = (
-    Step("network", "network and subnet", network, ("login",), ("network",)),
-    Step("router", "router to the external network", router, ("network",), ("network",)),
-    Step("security-group", "security group", group, ("login",), ("network",)),
+    SmokeStep("network", "network and subnet", network, ("login",), ("network",)),
+    SmokeStep("router", "router to the external network", router, ("network",), ("network",)),
+    SmokeStep("security-group", "security group", group, ("login",), ("network",)),
 )
 REACH = (
-    Step("floating-ip", "floating address", floating, ("server", "router"), ("network",)),
-    Step("ping", "ping from outside", pinged, ("floating-ip", "console")),
-    Step("tcp", "TCP from outside", answered, ("floating-ip", "console")),
+    SmokeStep("floating-ip", "floating address", floating, ("server", "router"), ("network",)),
+    SmokeStep("ping", "ping from outside", pinged, ("floating-ip", "console")),
+    SmokeStep("tcp", "TCP from outside", answered, ("floating-ip", "console")),
 )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import secrets
 
-from scs_deploy.cloud.access import Cloud
+from scs_deploy.cloud.access import CloudApi
 from scs_deploy.errors import DeployError
 from scs_deploy.smoke.bench import Bench
 from scs_deploy.smoke.s3 import S3
-from scs_deploy.smoke.steps import Step
+from scs_deploy.smoke.steps import SmokeStep
 
 KIND = "passphrase"
 
@@ -41,7 +41,7 @@ def secret(bench: Bench) -> str:
     return "stored, read and deleted"
 
 
-def client(cloud: Cloud) -> S3:
+def client(cloud: CloudApi) -> S3:
     """S3 as this user, with EC2 credentials: those it has, else new ones."""
     path = f"/users/{cloud.user_id}/credentials/OS-EC2"
     found = [one for one in _listed(cloud) if one["tenant_id"] == cloud.project_id]
@@ -53,13 +53,13 @@ def client(cloud: Cloud) -> S3:
     return S3(cloud.http, url, found[0]["access"], found[0]["secret"])
 
 
-def forget(cloud: Cloud) -> None:
+def forget(cloud: CloudApi) -> None:
     """Delete the user's EC2 credentials."""
     for one in _listed(cloud):
         cloud.api.identity.delete(f"/users/{cloud.user_id}/credentials/OS-EC2/{one['access']}").raise_for_status()
 
 
-def _listed(cloud: Cloud) -> list[dict[str, str]]:
+def _listed(cloud: CloudApi) -> list[dict[str, str]]:
     answer = cloud.api.identity.get(f"/users/{cloud.user_id}/credentials/OS-EC2")
     answer.raise_for_status()
     found: list[dict[str, str]] = answer.json()["credentials"]
@@ -67,6 +67,6 @@ def _listed(cloud: Cloud) -> list[dict[str, str]]:
 
 
 STEPS = (
-    Step("s3", "S3: put and get", objects, ("login",), ("object-store-s3",)),
-    Step("secret", "secret in the key manager", secret, ("login",), ("key-manager",)),
+    SmokeStep("s3", "S3: put and get", objects, ("login",), ("object-store-s3",)),
+    SmokeStep("secret", "secret in the key manager", secret, ("login",), ("key-manager",)),
 )

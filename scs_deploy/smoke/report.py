@@ -7,24 +7,24 @@ from collections.abc import Sequence
 from typing import Any
 from xml.etree import ElementTree as Xml
 
-from scs_deploy.smoke.steps import Result, Status
+from scs_deploy.smoke.steps import SmokeResult, Status
 
 LABELS: tuple[Status, ...] = ("passed", "failed", "blocked", "not deployed")
 
 
-def summary(results: Sequence[Result], seconds: float) -> str:
+def summary(results: Sequence[SmokeResult], seconds: float) -> str:
     counts = Counter(result.status for result in results)
     shown = ", ".join(f"{counts[label]} {label}" for label in LABELS if counts[label] or label in ("passed", "failed"))
     return f"{shown} in {seconds:.0f} s"
 
 
-def green(results: Sequence[Result]) -> bool:
+def green(results: Sequence[SmokeResult]) -> bool:
     """Something passed and nothing failed; what is not deployed is no failure."""
     statuses = {result.status for result in results}
     return "passed" in statuses and not statuses & {"failed", "blocked"}
 
 
-def as_json(region: str, results: Sequence[Result], seconds: float, address: str) -> dict[str, Any]:
+def as_json(region: str, results: Sequence[SmokeResult], seconds: float, address: str) -> dict[str, Any]:
     return {
         "region": region,
         "green": green(results),
@@ -34,7 +34,7 @@ def as_json(region: str, results: Sequence[Result], seconds: float, address: str
     }
 
 
-def junit(region: str, results: Sequence[Result], seconds: float) -> str:
+def junit(region: str, results: Sequence[SmokeResult], seconds: float) -> str:
     """JUnit XML; blocked and not deployed steps are skipped ones. Two elements of it are used: too little for a dependency."""
     counts = Counter(result.status for result in results)
     skipped = counts["blocked"] + counts["not deployed"]

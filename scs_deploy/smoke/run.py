@@ -10,15 +10,15 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scs_deploy.cloud.access import Access, Cloud, explained
+from scs_deploy.cloud.access import Access, CloudApi, explained
 from scs_deploy.errors import DeployError
 from scs_deploy.machine.files import write_atomic
 from scs_deploy.region.region import Region
 from scs_deploy.smoke import balancer, compute, network, objects, tenant, volume
-from scs_deploy.smoke.bench import Bench, Server
+from scs_deploy.smoke.bench import Bench, SmokeServer
 from scs_deploy.smoke.cleanup import Cleaner
 from scs_deploy.smoke.report import green
-from scs_deploy.smoke.steps import Result, Step, in_the_way, run_step, select
+from scs_deploy.smoke.steps import SmokeResult, SmokeStep, in_the_way, run_step, select
 from scs_deploy.smoke.tenant import Tenant
 
 KEPT_FILE = "smoke-kept.json"
@@ -30,8 +30,8 @@ def _login(bench: Bench) -> str:
     return f"{bench.tenant.name}, {len(kinds)} APIs"
 
 
-STEPS: tuple[Step, ...] = (
-    Step("login", "log in as a plain user", _login),
+STEPS: tuple[SmokeStep, ...] = (
+    SmokeStep("login", "log in as a plain user", _login),
     *(*network.STEPS, *compute.STEPS, *network.REACH),
     *(*compute.SECOND, *volume.STEPS, *compute.LATER),
     *(*balancer.STEPS, *objects.STEPS),
@@ -39,8 +39,8 @@ STEPS: tuple[Step, ...] = (
 
 
 @dataclass(slots=True)
-class Report:
-    results: list[Result] = field(default_factory=list)
+class SmokeReport:
+    results: list[SmokeResult] = field(default_factory=list)
     seconds: float = 0.0
     address: str = ""
     """Of the server that --keep left running."""
@@ -51,11 +51,11 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class Listener:
+class SmokeWatcher:
     """Who watches: ``say`` is told what is going on, ``ended`` of each result."""
 
     say: Callable[[str], None]
-    ended: Callable[[Result], None]
+    ended: Callable[[SmokeResult], None]
 
 
 def run(
@@ -63,14 +63,14 @@ def run(
     access: Access,
     state: Path,
     guest: Callable[[], Path],
-    listener: Listener,
+    listener: SmokeWatcher,
     *,
     only: Collection[str] = (),
     keep: bool = False,
-) -> Report:
+) -> SmokeReport:
     """Run the chosen steps. Raises ``DeployError`` when the test cannot even begin."""
     chosen = select(STEPS, (*only, *(("tcp",) if keep and only else ())))
-    report, began = Report(), time.monotonic()
+    report, began = SmokeReport(), time.monotonic()
     admin = access.admin()
     with explained("the smoke test cannot begin", access.login.url):
         for name in clean(region, access, admin, listener.say, kept=keep):
@@ -92,7 +92,7 @@ def run(
     return report
 
 
-def clean(region: Region, access: Access, admin: Cloud, say: Callable[[str], None], *, kept: bool) -> list[str]:
+def clean(region: Region, access: Access, admin: CloudApi, say: Callable[[str], None], *, kept: bool) -> list[str]:
     """Remove what runs that were killed left; with ``kept`` also what --keep left. Returns the names of the projects."""
     removed = []
     for project in list(tenant.projects(admin)):
@@ -114,7 +114,7 @@ def kept(state: Path) -> dict[str, str]:
     return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
 
 
-def _run_steps(chosen: Sequence[Step], bench: Bench, report: Report, listener: Listener) -> None:
+def _run_steps(chosen: Sequence[SmokeStep], bench: Bench, report: SmokeReport, listener: SmokeWatcher) -> None:
     for step in chosen:
         result = in_the_way(step, report.results, lambda kind: bool(bench.cloud.endpoint(kind)))
         if result is None:
@@ -124,7 +124,7 @@ def _run_steps(chosen: Sequence[Step], bench: Bench, report: Report, listener: L
         listener.ended(result)
 
 
-def _end(bench: Bench, state: Path, keep: bool) -> Result:
+def _end(bench: Bench, state: Path, keep: bool) -> SmokeResult:
     began, title = time.monotonic(), "cleanup"
     try:
         with explained("the cleanup was refused"):
@@ -134,13 +134,13 @@ def _end(bench: Bench, state: Path, keep: bool) -> Result:
                 _remove_tenant(bench.region, bench.cloud, bench.admin, bench.tenant, bench.say)
                 detail = "nothing is left"
     except DeployError as error:
-        return Result("cleanup", title, "failed", time.monotonic() - began, error=error)
-    return Result("cleanup", title, "passed", time.monotonic() - began, detail)
+        return SmokeResult("cleanup", title, "failed", time.monotonic() - began, error=error)
+    return SmokeResult("cleanup", title, "passed", time.monotonic() - began, detail)
 
 
 def _keep(bench: Bench, state: Path) -> str:
     """Leave the first server with what it stands on."""
-    server: Server = bench.server()
+    server: SmokeServer = bench.server()
     tenant.mark_kept(bench.admin, bench.tenant)
     stays = [server.id, server.port, *(str(bench.made[what]) for what in STAYS if what in bench.made)]
     Cleaner(bench.cloud, bench.region.patience, bench.say, stays).run()
@@ -158,11 +158,11 @@ def _keep(bench: Bench, state: Path) -> str:
 STAYS = ("image", "network", "router", "group", "key", "floating")
 
 
-def _remove(region: Region, access: Access, admin: Cloud, left: Tenant, say: Callable[[str], None]) -> None:
+def _remove(region: Region, access: Access, admin: CloudApi, left: Tenant, say: Callable[[str], None]) -> None:
     _remove_tenant(region, access.user(left.name, left.password, left.name), admin, left, say)
 
 
-def _remove_tenant(region: Region, cloud: Cloud, admin: Cloud, own: Tenant, say: Callable[[str], None]) -> None:
+def _remove_tenant(region: Region, cloud: CloudApi, admin: CloudApi, own: Tenant, say: Callable[[str], None]) -> None:
     Cleaner(cloud, region.patience, say).run()
     tenant.remove(admin, own)
 

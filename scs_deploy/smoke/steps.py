@@ -18,7 +18,7 @@ Status = Literal["passed", "failed", "blocked", "not deployed"]
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class SmokeStep:
     """``run`` returns what a person likes to know, in a few words. ``needs``: steps that must have passed."""
 
     name: str
@@ -34,7 +34,7 @@ class NotDeployedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class SmokeResult:
     name: str
     title: str
     status: Status
@@ -56,7 +56,7 @@ class Result:
         return found
 
 
-def select(steps: Sequence[Step], only: Collection[str]) -> list[Step]:
+def select(steps: Sequence[SmokeStep], only: Collection[str]) -> list[SmokeStep]:
     """The named steps with everything they need, in order; all when none is named. Raises ``UsageError``."""
     known = {step.name: step for step in steps}
     wanted: set[str] = set()
@@ -72,30 +72,30 @@ def select(steps: Sequence[Step], only: Collection[str]) -> list[Step]:
     return [step for step in steps if step.name in wanted]
 
 
-def in_the_way(step: Step, done: Iterable[Result], deployed: Callable[[str], bool]) -> Result | None:
+def in_the_way(step: SmokeStep, done: Iterable[SmokeResult], deployed: Callable[[str], bool]) -> SmokeResult | None:
     """Why a step cannot run: its service, or one that it needs, is not deployed, or a step before it failed."""
     missing = [api for api in step.apis if not deployed(api)]
     if missing:
-        return Result(step.name, step.title, "not deployed", detail=f"no {', '.join(missing)} service")
+        return SmokeResult(step.name, step.title, "not deployed", detail=f"no {', '.join(missing)} service")
     status = {result.name: result.status for result in done}
     for state in ("not deployed", "failed", "blocked"):
         by = [name for name in step.needs if status.get(name) == state]
         if by:
             outcome: Status = "not deployed" if state == "not deployed" else "blocked"
-            return Result(step.name, step.title, outcome, detail=f"needs {', '.join(by)}")
+            return SmokeResult(step.name, step.title, outcome, detail=f"needs {', '.join(by)}")
     return None
 
 
-def run_step(step: Step, bench: Bench) -> Result:
+def run_step(step: SmokeStep, bench: Bench) -> SmokeResult:
     """Run one step; whatever goes wrong in it is its result. An interruption goes on its way."""
     began = time.monotonic()
     try:
         with explained(f"{step.title}: the API refused"):
             detail = step.run(bench)
     except NotDeployedError as error:
-        return Result(step.name, step.title, "not deployed", time.monotonic() - began, str(error))
+        return SmokeResult(step.name, step.title, "not deployed", time.monotonic() - began, str(error))
     except DeployError as error:
         if error.exit_code == 130:
             raise
-        return Result(step.name, step.title, "failed", time.monotonic() - began, error=error)
-    return Result(step.name, step.title, "passed", time.monotonic() - began, detail)
+        return SmokeResult(step.name, step.title, "failed", time.monotonic() - began, error=error)
+    return SmokeResult(step.name, step.title, "passed", time.monotonic() - began, detail)

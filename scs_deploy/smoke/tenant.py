@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from scs_deploy.cloud.access import Cloud
+from scs_deploy.cloud.access import CloudApi
 
 PREFIX = "scs-smoke-"
 KEPT = "Left running by scs-deploy smoke --keep"
@@ -31,7 +31,7 @@ def new_name() -> str:
     return PREFIX + secrets.token_hex(3)
 
 
-def ensure(admin: Cloud, name: str) -> Tenant:
+def ensure(admin: CloudApi, name: str) -> Tenant:
     """Make project and user, or take over what a run that was killed left: with a new password we can be its user again."""
     identity, password = admin.api.identity, secrets.token_urlsafe(24)
     project = identity.find_project(name, domain_id=DOMAIN) or identity.create_project(
@@ -47,7 +47,7 @@ def ensure(admin: Cloud, name: str) -> Tenant:
     return Tenant(name, project.id, user.id, password)
 
 
-def make_flavors(admin: Cloud, tenant: Tenant) -> dict[str, str]:
+def make_flavors(admin: CloudApi, tenant: Tenant) -> dict[str, str]:
     """Flavors as small as the guest, for this project alone; their ids."""
     found = {}
     for size, (vcpus, ram, disk) in FLAVORS.items():
@@ -58,7 +58,7 @@ def make_flavors(admin: Cloud, tenant: Tenant) -> dict[str, str]:
     return found
 
 
-def projects(admin: Cloud) -> Iterator[Any]:
+def projects(admin: CloudApi) -> Iterator[Any]:
     """Projects of smoke tests, whichever run made them."""
     for project in admin.api.identity.projects(domain_id=DOMAIN):
         if project.name.startswith(PREFIX):
@@ -69,11 +69,11 @@ def is_kept(project: Any) -> bool:
     return str(project.description or "").startswith(KEPT)
 
 
-def mark_kept(admin: Cloud, tenant: Tenant) -> None:
+def mark_kept(admin: CloudApi, tenant: Tenant) -> None:
     admin.api.identity.update_project(tenant.project_id, description=KEPT)
 
 
-def remove(admin: Cloud, tenant: Tenant) -> None:
+def remove(admin: CloudApi, tenant: Tenant) -> None:
     """Flavors, the default security group, user and project; the project must be empty by now."""
     if admin.endpoint("compute"):
         for flavor in admin.api.compute.flavors(is_public=None):
@@ -86,7 +86,7 @@ def remove(admin: Cloud, tenant: Tenant) -> None:
     admin.api.identity.delete_project(tenant.project_id)
 
 
-def orphans(admin: Cloud) -> Iterator[Any]:
+def orphans(admin: CloudApi) -> Iterator[Any]:
     """Users of ours whose project is gone."""
     names = {project.name for project in projects(admin)}
     for user in admin.api.identity.users(domain_id=DOMAIN):

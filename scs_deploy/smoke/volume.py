@@ -7,7 +7,7 @@ from typing import Any
 
 from scs_deploy.errors import DeployError
 from scs_deploy.smoke.bench import Bench
-from scs_deploy.smoke.steps import NotDeployedError, Step
+from scs_deploy.smoke.steps import NotDeployedError, SmokeStep
 
 SECONDS = 120
 GIB = 1 << 30
@@ -137,12 +137,12 @@ def _detached(bench: Bench, volume: str) -> None:
 
 
 STEPS = (
-    Step("volume", "volume", volume, ("login",), ("block-storage",)),
-    Step("attach", "volume attached to a running server", attach, ("volume", "console"), ("compute",)),
-    Step("detach", "volume detached again", detach, ("attach",)),
-    Step("volume-snapshot", "snapshot of a volume", snapshot, ("volume",)),
-    Step("extend", "attached volume extended", extend, ("attach", "volume-snapshot")),
-    Step("encrypted", "encrypted volume, extended while it is attached", encrypted, ("attach",), ("key-manager",)),
-    Step("backup", "backup of a volume", backup, ("detach",)),
-    Step("restore", "restore of a backup", restore, ("backup",)),
+    SmokeStep("volume", "volume", volume, ("login",), ("block-storage",)),
+    SmokeStep("attach", "volume attached to a running server", attach, ("volume", "console"), ("compute",)),
+    SmokeStep("detach", "volume detached again", detach, ("attach",)),
+    SmokeStep("volume-snapshot", "snapshot of a volume", snapshot, ("volume",)),
+    SmokeStep("extend", "attached volume extended", extend, ("attach", "volume-snapshot")),
+    SmokeStep("encrypted", "encrypted volume, extended while it is attached", encrypted, ("attach",), ("key-manager",)),
+    SmokeStep("backup", "backup of a volume", backup, ("detach",)),
+    SmokeStep("restore", "restore of a backup", restore, ("backup",)),
 )

@@ -12,7 +12,7 @@ import pytest
 from proofs.deployment import Cloud, until
 from scs_deploy.cloud import credentials
 from scs_deploy.cloud.access import Access
-from scs_deploy.cloud.access import Cloud as Apis
+from scs_deploy.cloud.access import CloudApi as Apis
 from scs_deploy.cloud.credentials import OWN
 
 Rule = Mapping[str, str]

@@ -17,10 +17,10 @@ from typing import Any
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils import converge as converge_module
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils import observe as observe_module
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils import wire
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.engine import Ended, Managed
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.engine import Ended, ManagedContainer
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.failure import StepError
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.host import NOT_FOUND, Done, Host
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.node import Node
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.node import LocalNode
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.paths import (
     QUADLET_ROOT,
     UNIT_ROOT,
@@ -60,13 +60,13 @@ class FakeHost(Host):
 class FakeEngine:
     """Containers appear when a unit starts; jobs end with what ``job`` says."""
 
-    containers: dict[str, Managed] = field(default_factory=dict)
+    containers: dict[str, ManagedContainer] = field(default_factory=dict)
     store: list[str] = field(default_factory=lambda: [IMAGE])
     job: Ended = field(default_factory=lambda: Ended(0, ["fine"]))
     leftover_ends: bool = True
     calls: list[str] = field(default_factory=list)
 
-    def managed(self) -> list[Managed]:
+    def managed(self) -> list[ManagedContainer]:
         return list(self.containers.values())
 
     def images(self, wanted: Iterable[str]) -> list[str]:
@@ -147,12 +147,12 @@ class FakeSystemd(Systemd):
             lines = self.host.read(labels_file(name)).splitlines()
             labels = dict(line.split("=", 1) for line in lines)
             stale = self.read[name] != self.host.read(f"{QUADLET_ROOT}/{name}.container") + "\n"
-            self.engine.containers[name] = Managed(
+            self.engine.containers[name] = ManagedContainer(
                 f"c{number}", name, "of a stale unit" if stale else IMAGE, True, labels, float(number)
             )
         elif (self.host.path(UNIT_ROOT) / unit).exists():
             labels = dict(line.split("=", 1) for line in self.host.read(labels_file(name)).splitlines())
-            self.docker.containers[name] = Managed(f"c{number}", name, IMAGE, True, labels, float(number))
+            self.docker.containers[name] = ManagedContainer(f"c{number}", name, IMAGE, True, labels, float(number))
 
     def stop(self, unit: str, timeout: float) -> None:
         """Ends what the unit that systemd knows has started; a container of another engine it does not reach."""
@@ -189,7 +189,7 @@ class FakeSystemd(Systemd):
         self.verbs.append(verb)
 
 
-class FakeNode(Node):
+class FakeNode(LocalNode):
     """All of it together."""
 
     host: FakeHost
@@ -259,7 +259,7 @@ class Wanted:
         container = {
             "image": IMAGE,
             "image_reference": f"localhost/{self.name}",
-            "dirs": [{"path": self.data, "mode": "0750", "uid": UID, "gid": GID}],
+            "dirs": {self.data: ["0750", UID, GID]},
         }
         host = {"packages": self.packages, "apply": self.apply}
         instance = {
@@ -308,12 +308,12 @@ def wave(*steps: dict[str, Any]) -> dict[str, Any]:
     return {"run": "r", "wave": 1, "engine": "podman", "holder": "me@here", "steps": list(steps)}
 
 
-def observe(question: dict[str, Any], node: Node) -> dict[str, Any]:
+def observe(question: dict[str, Any], node: LocalNode) -> dict[str, Any]:
     asked = wire.decode(Question, wire.encode(wire.load(Question, question)))
     return sent(Answer, observe_module.observe(asked, node))
 
 
-def converge(work: dict[str, Any], node: Node) -> dict[str, Any]:
+def converge(work: dict[str, Any], node: LocalNode) -> dict[str, Any]:
     asked = wire.decode(Work, wire.encode(wire.load(Work, work)))
     return sent(Outcome, converge_module.converge(asked, node))
 

@@ -17,7 +17,7 @@ from scs_deploy.region.placement import place
 from scs_deploy.render import Given
 from scs_deploy.render.context import Topology
 from scs_deploy.render.files import hook_files
-from scs_deploy.render.scope import Scope
+from scs_deploy.render.scope import InstanceScope
 from scs_deploy.render.templates import TemplateSet
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +36,7 @@ PROGRAMS = {
 
 
 @cache
-def scope(name: str) -> Scope:
+def scope(name: str) -> InstanceScope:
     """The world of the first monitor of a region."""
     folder = ROOT / "inventories" / name
     catalogue = load_catalogue([ROOT / "roles"])

@@ -22,7 +22,7 @@ from scs_deploy.machine.locks import RegionLock
 from scs_deploy.nodes import look
 from scs_deploy.nodes.answers import Answers
 from scs_deploy.operations import preflight, site
-from scs_deploy.operations.apply import Report, Result
+from scs_deploy.operations.apply import Report, StepReport
 from scs_deploy.plan.plan import saved
 from scs_deploy.secrets import Vault
 
@@ -96,7 +96,7 @@ def done(monkeypatch):
         made.plans.append((plan, ready.planned.scope.purge))
         error = {"what": "it broke", "why": "test", "fix": "mend it", "log": ["last words"]}
         results = [
-            Result(step, made.status, error={} if made.status == "ok" else error, locked=made.locked)
+            StepReport(step, made.status, error={} if made.status == "ok" else error, locked=made.locked)
             for step in plan.steps
         ]
         return Report(tuple(results), 1.0)

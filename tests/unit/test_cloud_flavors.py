@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from scs_deploy.cloud import flavors
-from scs_deploy.cloud.flavors import Promise, complaint, read, scs_specs, standard
+from scs_deploy.cloud.flavors import FlavorPromise, complaint, read, scs_specs, standard
 
 
 def test_the_standard_lists_have_their_sizes_and_all_names_parse() -> None:
@@ -43,13 +43,13 @@ def test_numbers_and_extra_specs_follow_from_the_name(
 @pytest.mark.parametrize(
     ("name", "promise"),
     [
-        ("SCS-4Ci-1.5uo-3x10n_kvm_hwv_i3h_GNa-14h_ib", Promise(4, 1536, 10, "dedicated-core", "network")),
-        ("SCS-2T-0.5", Promise(2, 512, 0, "dedicated-thread", "")),
-        ("SCS-8C-32-500p_kvm", Promise(8, 32768, 500, "dedicated-core", "nvme")),
-        ("SCS-16T-64-3x10s_GNa-64_ib", Promise(16, 65536, 10, "dedicated-thread", "ssd")),
+        ("SCS-4Ci-1.5uo-3x10n_kvm_hwv_i3h_GNa-14h_ib", FlavorPromise(4, 1536, 10, "dedicated-core", "network")),
+        ("SCS-2T-0.5", FlavorPromise(2, 512, 0, "dedicated-thread", "")),
+        ("SCS-8C-32-500p_kvm", FlavorPromise(8, 32768, 500, "dedicated-core", "nvme")),
+        ("SCS-16T-64-3x10s_GNa-64_ib", FlavorPromise(16, 65536, 10, "dedicated-thread", "ssd")),
     ],
 )
-def test_names_with_everything(name: str, promise: Promise) -> None:
+def test_names_with_everything(name: str, promise: FlavorPromise) -> None:
     assert read(name) == promise
 
 

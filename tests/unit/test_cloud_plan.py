@@ -13,7 +13,7 @@ from scs_deploy.cloud.kinds import all_kinds
 from scs_deploy.cloud.kinds.compute import Flavors
 from scs_deploy.cloud.kinds.network import ExternalNetworks, ExternalSubnets, SecurityRules, SubnetPools, pool_v6
 from scs_deploy.cloud.kinds.volume import VolumeTypes
-from scs_deploy.cloud.plan import Plan, World, compare
+from scs_deploy.cloud.plan import ContentInputs, ContentPlan, compare
 from scs_deploy.cloud.spec import CloudSection, of_source
 from scs_deploy.documents.source import parse_yaml
 from scs_deploy.errors import DeployError
@@ -21,8 +21,8 @@ from scs_deploy.errors import DeployError
 TYPES = frozenset({"identity", "compute", "network", "image", "block-storage", "key-manager"})
 
 
-def world(cloud: str = "format: 1", types: frozenset[str] = TYPES, extensions: tuple[str, ...] = ()) -> World:
-    return World(parse(BASE), of_source(parse_yaml(cloud, "cloud.yml")), types, frozenset(extensions))
+def world(cloud: str = "format: 1", types: frozenset[str] = TYPES, extensions: tuple[str, ...] = ()) -> ContentInputs:
+    return ContentInputs(parse(BASE), of_source(parse_yaml(cloud, "cloud.yml")), types, frozenset(extensions))
 
 
 def test_what_is_there_and_right_is_kept() -> None:
@@ -30,7 +30,7 @@ def test_what_is_there_and_right_is_kept() -> None:
     wanted = kind.wanted(world())
     there = {item.name: {**item.attrs, "id": item.name} for item in wanted}
     assert {change.op for change in compare(kind, wanted, there)} == {"keep"}
-    assert Plan(tuple(compare(kind, wanted, there))).empty
+    assert ContentPlan(tuple(compare(kind, wanted, there))).empty
 
 
 def test_a_missing_flavor_is_created_a_wrong_spec_updated_wrong_numbers_made_anew() -> None:
@@ -41,7 +41,7 @@ def test_a_missing_flavor_is_created_a_wrong_spec_updated_wrong_numbers_made_ane
     there["SCS-2V-8"]["scs:cpu-type"] = "dedicated-core"
     there["SCS-4V-16"]["scs:disk0-type"] = "ssd"
     there["SCS-8V-32"]["ram"] = 1
-    plan = Plan(tuple(compare(kind, wanted, there)))
+    plan = ContentPlan(tuple(compare(kind, wanted, there)))
     assert {change.item.name: change.op for change in plan.changes if change.op != "keep"} == {
         "SCS-1V-4": "create",
         "SCS-2V-8": "update",
@@ -153,7 +153,7 @@ def test_one_failure_does_not_keep_the_others() -> None:
     kind = all_kinds()[0]
     changes = compare(kind, kind.wanted(world()), {})
     cloud: Any = SimpleNamespace(endpoint=lambda name: "https://x", api=SimpleNamespace(identity=Api()))
-    failures = setup.apply(Plan(tuple(changes)), cloud, lambda change, error: None)
+    failures = setup.apply(ContentPlan(tuple(changes)), cloud, lambda change, error: None)
     assert [failure.change.item.name for failure in failures] == ["manager"]
     assert made == ["admin", "member", "reader", "service"]
 

@@ -7,7 +7,7 @@ import pytest
 
 from scs_deploy.errors import DeployError
 from scs_deploy.machine import engine
-from scs_deploy.machine.engine import Engine, MachineFacts
+from scs_deploy.machine.engine import EngineProgram, MachineFacts
 
 SERVER = MachineFacts(unified_cgroups=True, systemd=True, runc="", nofile=1048576, nproc=-1)
 SMALL = MachineFacts(unified_cgroups=False, systemd=False, runc="/usr/sbin/runc", nofile=20000, nproc=-1)
@@ -46,7 +46,7 @@ def test_a_failed_command_carries_the_engines_words(tmp_path: Path) -> None:
     fake.write_text("#!/bin/sh\necho no such thing: $2 >&2\nexit 125\n")
     fake.chmod(0o755)
     with pytest.raises(DeployError) as caught:
-        Engine("docker", str(fake)).run(["inspect", "x1"])
+        EngineProgram("docker", str(fake)).run(["inspect", "x1"])
     assert caught.value.what == "docker inspect failed with exit code 125"
     assert caught.value.why == "no such thing: x1"
 
@@ -58,7 +58,7 @@ def test_images_are_told_apart_by_id_without_prefix(tmp_path: Path) -> None:
         'echo \'[{"Id": "sha256:aa", "RepoTags": null, "Config": {"Labels": {"k": "v"}}, "Created": "now"}]\'\n'
     )
     fake.chmod(0o755)
-    (image,) = Engine("docker", str(fake)).images()
+    (image,) = EngineProgram("docker", str(fake)).images()
     assert (image.id, image.references, image.labels) == ("aa", (), {"k": "v"})
 
 

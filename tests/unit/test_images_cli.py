@@ -12,7 +12,7 @@ from scs_deploy.catalogue.users import system_users
 from scs_deploy.cli import image as cli
 from scs_deploy.errors import DeployError
 from scs_deploy.images import LockedImage, read_lock
-from scs_deploy.images.schedule import Options, Result
+from scs_deploy.images.schedule import BuildResult, Options
 
 SERVICE = Service(
     format=1,
@@ -39,7 +39,7 @@ def region(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def fake_build(seen: list[Options]):  # type: ignore[no-untyped-def]
     def build(names, catalogue, release, *, progress, options):  # type: ignore[no-untyped-def]
         seen.append(options)
-        return {"memcached": Result(LOCKED, True, 1.0)}
+        return {"memcached": BuildResult(LOCKED, True, 1.0)}
 
     return build
 

@@ -13,7 +13,7 @@ from scs_deploy.images.builder import Builder
 from scs_deploy.images.process import Children, Output
 from scs_deploy.images.recipe import Recipe
 from scs_deploy.images.script import PACKAGES, STEP
-from scs_deploy.machine.engine import Engine
+from scs_deploy.machine.engine import EngineProgram
 
 
 def run(script: str, children: Children | None = None) -> tuple[Output, list[str]]:
@@ -54,7 +54,7 @@ def test_stop_ends_children_that_ignore_sigterm_and_starts_no_more(monkeypatch: 
 def test_a_failure_says_what_to_do(tmp_path, words: str, advice: str) -> None:  # type: ignore[no-untyped-def]
     output = Output(step="packages: keyston", code=100)
     output.tail.append(words)
-    builder = Builder(Engine("podman", ""), load_release("2025.1"), tmp_path, {}, {})
+    builder = Builder(EngineProgram("podman", ""), load_release("2025.1"), tmp_path, {}, {})
     with pytest.raises(DeployError) as caught:
         builder._check(Recipe("keystone", "base"), output.step, output)
     assert "image keystone failed at step `packages: keyston`" in caught.value.what
@@ -66,7 +66,7 @@ def test_a_failure_says_what_to_do(tmp_path, words: str, advice: str) -> None:  
     ("version", "fits"), [("2:27.0.0-3", True), ("27.1-1", True), ("2:270-1", False), ("28-1", False)]
 )
 def test_a_package_of_another_series_stops_the_build(tmp_path, version: str, fits: bool) -> None:  # type: ignore[no-untyped-def]
-    builder = Builder(Engine("podman", ""), load_release("2025.1"), tmp_path, {}, {})
+    builder = Builder(EngineProgram("podman", ""), load_release("2025.1"), tmp_path, {}, {})
     recipe = Recipe("keystone", "base", ("keystone",))
     if fits:
         builder._check_series(recipe, {"keystone": version})

@@ -12,8 +12,8 @@ from scs_deploy.images import schedule as module
 from scs_deploy.images.builder import Builder, process_mark
 from scs_deploy.images.lock import LockedImage
 from scs_deploy.images.recipe import Recipe
-from scs_deploy.images.schedule import Options, Result, build_recipes
-from scs_deploy.machine.engine import Engine, StoredImage
+from scs_deploy.images.schedule import BuildResult, Options, build_recipes
+from scs_deploy.machine.engine import EngineProgram, StoredImage
 
 RELEASE = load_release("2025.1")
 CHAIN = {
@@ -25,7 +25,7 @@ CHAIN = {
 }
 
 
-class Store(Engine):
+class Store(EngineProgram):
     """An engine whose store is a dict; Builder.make of the test puts images into it."""
 
     stored: dict[str, StoredImage]
@@ -59,7 +59,7 @@ class World:
             self.engine.stored[image_id] = StoredImage(image_id, (reference,), put, "")
         return LockedImage.of(image_id, reference, {})
 
-    def build(self, recipes: dict[str, Recipe] | None = None, **options: object) -> dict[str, Result]:
+    def build(self, recipes: dict[str, Recipe] | None = None, **options: object) -> dict[str, BuildResult]:
         self.made.clear()
         return build_recipes(recipes or CHAIN, RELEASE, options=Options(**options), engine=self.engine)  # type: ignore[arg-type]
 

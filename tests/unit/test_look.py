@@ -42,7 +42,7 @@ def observe(asked, node):
     return Answer(None, asked.facts_digest, Live(1, node, {}, []), None, EngineSeen("ok"), {}, Unexpected(), {}, {}, left)
 """
 NODE = """
-class Node:
+class LocalNode:
     @staticmethod
     def local(engine):
         return engine

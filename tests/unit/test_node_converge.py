@@ -19,7 +19,7 @@ import pytest
 from node_fakes import IMAGE, FakeNode, Wanted, converge, job_container, looked, observe, wave
 
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils import files
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.engine import Ended, Managed
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.engine import Ended, ManagedContainer
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.host import Done
 
 CONF = "/etc/scs-deploy/cache/etc/cache.conf"
@@ -183,7 +183,7 @@ def test_whoever_else_has_the_port_is_named_and_not_taken_for_the_instance(node:
 def test_a_container_that_somebody_made_by_its_name_is_replaced_although_it_has_the_port(node: FakeNode) -> None:
     with socket.create_server(("127.0.0.1", 0)) as squatter:
         wanted = Wanted(health={"tcp": ["127.0.0.1", squatter.getsockname()[1]], "timeout": 5})
-        node.fake.containers["cache"] = Managed("by hand", "", IMAGE, True, {}, 0.0)
+        node.fake.containers["cache"] = ManagedContainer("by hand", "", IMAGE, True, {}, 0.0)
         node.host.answers["ss"] = Done(0, 'LISTEN 0 5 127.0.0.1:1 0.0.0.0:* users:(("nc",pid=4711,fd=3))', "")
         (result,) = apply(node, wanted.step("create"))
     assert result["status"] == "ok", result

@@ -499,7 +499,8 @@ def test_missing_and_silent_engines_differ(tmp_path: Path, monkeypatch: pytest.M
 def test_a_bug_in_one_step_is_its_own_result(tmp_path: Path) -> None:
     node = FakeNode(tmp_path)
     broken = Wanted("broken").step()
-    broken["instance"]["dirs"][0]["mode"] = "rwx"
+    (folder,) = broken["instance"]["dirs"].values()
+    folder[0] = "rwx"
     results = converge(wave(broken, Wanted().step("create")), node)["results"]
     assert [result["status"] for result in results] == ["failed", "ok"]
     assert "bug" in results[0]["error"]["fix"]
@@ -570,7 +571,7 @@ def observe(context, wanted):
 LOOK = """
 import json, sys
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils import node, owners, question, wire
-here = node.Node.local("podman")
+here = node.LocalNode.local("podman")
 answer, _ = owners.observe_owner(here.host, "o", question.OwnerAsked(sys.argv[1], ["thing"]))
 print(wire.dumps([answer, here.host.run(["env"]).out]))
 """

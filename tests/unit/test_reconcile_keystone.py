@@ -256,7 +256,7 @@ def look(context: dict[str, Any], tmp_path: Path) -> Look:
     folder = tmp_path / "resources"
     shutil.copytree(FOLDER, folder, ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "context.json").write_text(json.dumps(context))
-    host = node.Node.local("podman").host
+    host = node.LocalNode.local("podman").host
 
     def ask(wanted: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
         listed = [{**one, "kind": kind} for kind, items in wanted.items() for one in items]

@@ -101,6 +101,23 @@ def test_what_runs_on_nodes_brings_all_that_it_imports():
             assert not [name for name in names if name.startswith("ansible_collections.") and ".scs.node." not in name]
 
 
+NAMESAKES = {
+    "ActionModule": "what Ansible calls the class of an action",
+}
+"""Names that several classes have, each with its reason."""
+
+
+def test_a_class_shares_its_name_with_no_other():
+    """A newcomer who meets a word again has met the same thing."""
+    found: dict[str, list[str]] = {}
+    for path in tracked("scs_deploy/*.py", "roles/*.py", "proofs/*.py", "bench/*.py", "tools/*.py"):
+        for one in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(one, ast.ClassDef) and not one.name.startswith("_"):
+                found.setdefault(one.name, []).append(str(path.relative_to(ROOT)))
+    several = {name: where for name, where in found.items() if len(where) > 1}
+    assert several.keys() == NAMESAKES.keys(), several
+
+
 def test_one_module_starts_ansible():
     found = [
         str(path.relative_to(ROOT))

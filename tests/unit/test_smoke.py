@@ -14,17 +14,17 @@ from scs_deploy.errors import DeployError, Interrupted, UsageError
 from scs_deploy.smoke import reach, report, s3
 from scs_deploy.smoke.bench import Bench
 from scs_deploy.smoke.run import STEPS
-from scs_deploy.smoke.steps import NotDeployedError, Result, Step, in_the_way, run_step, select
+from scs_deploy.smoke.steps import NotDeployedError, SmokeResult, SmokeStep, in_the_way, run_step, select
 
 NO_BENCH = cast(Bench, None)
 
 
-def step(name: str, *needs: str, apis: tuple[str, ...] = (), run: Any = lambda bench: "fine") -> Step:
-    return Step(name, name.upper(), run, needs, apis)
+def step(name: str, *needs: str, apis: tuple[str, ...] = (), run: Any = lambda bench: "fine") -> SmokeStep:
+    return SmokeStep(name, name.upper(), run, needs, apis)
 
 
-def result(name: str, status: Any) -> Result:
-    return Result(name, name, status)
+def result(name: str, status: Any) -> SmokeResult:
+    return SmokeResult(name, name, status)
 
 
 def test_every_step_comes_after_what_it_needs_and_has_a_name_of_its_own() -> None:
@@ -58,7 +58,7 @@ def test_an_unknown_step_is_a_usage_error_with_the_likely_one() -> None:
         ([result("a", "not deployed"), result("z", "failed")], "not deployed", "needs a"),
     ],
 )
-def test_what_is_in_the_way(done: list[Result], status: str | None, detail: str) -> None:
+def test_what_is_in_the_way(done: list[SmokeResult], status: str | None, detail: str) -> None:
     found = in_the_way(step("b", "a", "z"), done, lambda api: True)
     assert (found.status if found else None) == status
     assert (found.detail if found else "") == detail
@@ -118,10 +118,10 @@ def test_green_means_passed_and_nothing_failed() -> None:
 def test_junit_and_json_tell_the_same() -> None:
     error = DeployError("broken", where="here", why="console: \x1b[31mred\x00", fix="mend it")
     results = [
-        Result("a", "A", "passed", 1.25, "10.0.0.5"),
-        Result("b", "B", "failed", 2.0, error=error),
-        Result("c", "C", "blocked", detail="needs b"),
-        Result("d", "D", "not deployed", detail="no image service"),
+        SmokeResult("a", "A", "passed", 1.25, "10.0.0.5"),
+        SmokeResult("b", "B", "failed", 2.0, error=error),
+        SmokeResult("c", "C", "blocked", detail="needs b"),
+        SmokeResult("d", "D", "not deployed", detail="no image service"),
     ]
     suite = Xml.fromstring(report.junit("box", results, 3.5)).find("testsuite")  # noqa: S314 - our own
     assert suite is not None

@@ -16,7 +16,7 @@ from scs_deploy.region.load import parse_region
 from scs_deploy.region.placement import place
 from scs_deploy.render import Given
 from scs_deploy.render.context import Topology
-from scs_deploy.render.desired import Item
+from scs_deploy.render.desired import DesiredItem
 from scs_deploy.render.resources import items_of, owners_of
 from scs_deploy.render.templates import TemplateSet
 
@@ -111,7 +111,7 @@ def test_the_real_roles_want_the_same_while_no_compute_node_is_known():
     topology = Topology(region, roles, place(region, roles, {}))
     control = [node.name for node in region.nodes if "control" in node.groups]
 
-    def items(nodes: list[str]) -> tuple[Item, ...]:
+    def items(nodes: list[str]) -> tuple[DesiredItem, ...]:
         given = Given(topology, TemplateSet.load(roles), {}, {}, {name: {} for name in nodes})
         return items_of(given, owners_of(given))
 

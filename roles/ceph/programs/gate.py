@@ -46,7 +46,7 @@ def login() -> tuple[str, pathlib.Path]:
     return "client.admin", ETC / "ceph.client.admin.keyring"
 
 
-class Cluster:
+class Monitors:
     def __init__(self) -> None:
         name, keyring = login()
         options = {"keyring": str(keyring), "client_mount_timeout": "15", "rados_mon_op_timeout": "15"}
@@ -87,7 +87,7 @@ def tell(what: list[str]) -> None:
         sys.exit(", ".join(what))
 
 
-def until_whole(cluster: Cluster) -> dict:
+def until_whole(cluster: Monitors) -> dict:
     began, patience = time.monotonic(), setting("patience")
     while what := missing(status := cluster.ask("status")):
         if time.monotonic() - began > patience:
@@ -96,7 +96,7 @@ def until_whole(cluster: Cluster) -> dict:
     return status
 
 
-def before_osds(cluster: Cluster) -> None:
+def before_osds(cluster: Monitors) -> None:
     if not cluster.ask("status")["osdmap"]["num_osds"]:
         return
     mine = own()
@@ -117,7 +117,7 @@ def before_osds(cluster: Cluster) -> None:
     )
 
 
-def release(cluster: Cluster) -> None:
+def release(cluster: Monitors) -> None:
     osds = cluster.ask("osd dump")
     if osds["osds"]:
         require(cluster, osds.get("require_osd_release", ""))
@@ -129,7 +129,7 @@ def release(cluster: Cluster) -> None:
             cluster.ask("health mute", code=code, sticky=True)
 
 
-def require(cluster: Cluster, needed: str) -> None:
+def require(cluster: Monitors, needed: str) -> None:
     mine = own()
     name = re.search(r"\) (\w+) \(", mine).group(1)
     if needed == name:
@@ -162,4 +162,4 @@ GATES = {
 }
 
 if __name__ == "__main__":
-    GATES[sys.argv[1]](Cluster())
+    GATES[sys.argv[1]](Monitors())

@@ -33,7 +33,7 @@ def same(client: Client, value: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Kind:
+class ObjectKind:
     """``identity`` gives the fields that find an object; ``fields`` maps attributes to API field and translation."""
 
     collection: str
@@ -51,7 +51,7 @@ class Kind:
     """The item's name that an object of ours carries, or nothing."""
 
 
-def observe(kind: Kind, context: dict[str, Any], wanted: Sequence[WantedItem]) -> list[Item]:
+def observe(kind: ObjectKind, context: dict[str, Any], wanted: Sequence[WantedItem]) -> list[Item]:
     """Return wanted objects that exist and marked ones that nobody wants."""
     client = look(context)
     found = client.all(kind.collection)
@@ -77,7 +77,9 @@ def observe(kind: Kind, context: dict[str, Any], wanted: Sequence[WantedItem]) -
     return items
 
 
-def apply(kind: Kind, context: dict[str, Any], changes: Sequence[ItemChange], secret_field: str = "") -> list[str]:
+def apply(
+    kind: ObjectKind, context: dict[str, Any], changes: Sequence[ItemChange], secret_field: str = ""
+) -> list[str]:
     """Carry out changes; raises what the client raises."""
     client, done = Client(context), []
     found = client.all(kind.collection)
@@ -109,7 +111,7 @@ def apply(kind: Kind, context: dict[str, Any], changes: Sequence[ItemChange], se
     return done
 
 
-def find(kind: Kind, client: Client, item: WantedItem) -> dict[str, Any] | None:
+def find(kind: ObjectKind, client: Client, item: WantedItem) -> dict[str, Any] | None:
     """Return the object of an item."""
     return _find(client.all(kind.collection), kind.identity(client, item["name"], item["attrs"]))
 
@@ -126,7 +128,7 @@ def _find(found: list[dict[str, Any]], identity: Mapping[str, Any]) -> dict[str,
     return None
 
 
-def _attrs(kind: Kind, client: Client, wanted: Mapping[str, Any], current: Mapping[str, Any]) -> dict[str, Any]:
+def _attrs(kind: ObjectKind, client: Client, wanted: Mapping[str, Any], current: Mapping[str, Any]) -> dict[str, Any]:
     """Return the wanted attributes with the values that they have: the wanted value where both agree."""
     shown = {key: wanted[key] for key in wanted if key in kind.identifying}
     for key, (field, value) in kind.fields.items():
@@ -139,7 +141,7 @@ def _attrs(kind: Kind, client: Client, wanted: Mapping[str, Any], current: Mappi
     return shown
 
 
-def _flaws(kind: Kind, wanted: Mapping[str, Any], current: Mapping[str, Any]) -> list[tuple[Difference, Fields]]:
+def _flaws(kind: ObjectKind, wanted: Mapping[str, Any], current: Mapping[str, Any]) -> list[tuple[Difference, Fields]]:
     """Return differences beyond the wanted attributes, each with the fields that put it right: somebody switched an object off, or
     took an option.
     """
@@ -151,5 +153,5 @@ def _flaws(kind: Kind, wanted: Mapping[str, Any], current: Mapping[str, Any]) ->
     return found + [({"what": name, "is": "off", "wanted": "on"}, _options(kind)) for name in missing]
 
 
-def _options(kind: Kind) -> dict[str, Any]:
+def _options(kind: ObjectKind) -> dict[str, Any]:
     return {"options": dict.fromkeys(kind.options, True)} if kind.options else {}

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 TAG = "scs-deploy"
 
-KIND = _objects.Kind(
+KIND = _objects.ObjectKind(
     "domains",
     "domain",
     lambda client, name, attrs: {"name": name},

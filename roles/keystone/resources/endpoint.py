@@ -22,7 +22,7 @@ def _label(client: Client, one: Mapping[str, Any]) -> str:
     return ""
 
 
-KIND = _objects.Kind(
+KIND = _objects.ObjectKind(
     "endpoints",
     "endpoint",
     lambda client, name, attrs: {

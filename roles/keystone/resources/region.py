@@ -11,7 +11,7 @@ from ._client import Client
 if TYPE_CHECKING:
     from scs_deploy.ansible_collections.scs.node.plugins.module_utils.resource import Item, ItemChange, WantedItem
 
-KIND = _objects.Kind(
+KIND = _objects.ObjectKind(
     "regions",
     "region",
     lambda client, name, attrs: {"id": name},

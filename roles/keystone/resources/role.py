@@ -10,7 +10,7 @@ from . import _objects
 if TYPE_CHECKING:
     from scs_deploy.ansible_collections.scs.node.plugins.module_utils.resource import Item, ItemChange, WantedItem
 
-KIND = _objects.Kind(
+KIND = _objects.ObjectKind(
     "roles",
     "role",
     lambda client, name, attrs: {"name": name, "domain_id": None},

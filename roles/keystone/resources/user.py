@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 LOGINS = 4
 """Logins at a time: Keystone hashes each password for about 0.35 s of CPU (bcrypt, 12 rounds)."""
 
-KIND = _objects.Kind(
+KIND = _objects.ObjectKind(
     "users",
     "user",
     lambda client, name, attrs: {

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from scs_deploy.cloud import imagefile
-from scs_deploy.cloud.plan import Attrs, Change, Item, Kind, World
+from scs_deploy.cloud.plan import Attrs, ContentChange, ContentInputs, ContentItem, ContentKind
 from scs_deploy.cloud.spec import ImageSection
 
 CHECKSUM = "scs_source_checksum"
@@ -18,19 +18,21 @@ CHECKSUM = "scs_source_checksum"
 MANAGED_TAG = "managed_by_scs-deploy"
 
 
-class Images(Kind):
+class Images(ContentKind):
     title = "image"
     api = ("image",)
     fixed = frozenset({CHECKSUM, "disk_format"})
     replaceable = True
 
-    def wanted(self, world: World) -> Sequence[Item]:
+    def wanted(self, world: ContentInputs) -> Sequence[ContentItem]:
         return [
-            Item(one.name, attrs(one, world.checksums[one.name]), {"section": one, "folder": world.region.folder})
+            ContentItem(
+                one.name, attrs(one, world.checksums[one.name]), {"section": one, "folder": world.region.folder}
+            )
             for one in world.images
         ]
 
-    def current(self, api: Any, wanted: Sequence[Item]) -> Mapping[str, Attrs]:
+    def current(self, api: Any, wanted: Sequence[ContentItem]) -> Mapping[str, Attrs]:
         found: dict[str, Attrs] = {}
         for item in wanted:
             for one in _listed(api, item.name):
@@ -38,7 +40,7 @@ class Images(Kind):
                     found[item.name] = one
         return found
 
-    def create(self, api: Any, item: Item) -> None:
+    def create(self, api: Any, item: ContentItem) -> None:
         for one in _listed(api, item.name):
             if one["status"] in ("queued", "saving") and MANAGED_TAG in one["tags"]:
                 _delete(api, one["id"])  # left by a run that was killed
@@ -59,10 +61,10 @@ class Images(Kind):
                 _delete(api, image["id"])
             raise
 
-    def update(self, api: Any, change: Change) -> None:
+    def update(self, api: Any, change: ContentChange) -> None:
         _patch(api, change.current["id"], {one.what: one.wanted for one in change.differences}, change.current)
 
-    def replace(self, api: Any, change: Change) -> None:
+    def replace(self, api: Any, change: ContentChange) -> None:
         old = change.current
         self.create(api, change.item)
         built = re.sub(r"\D", "", str(old.get("image_build_date", "")))[:8]

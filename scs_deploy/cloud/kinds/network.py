@@ -7,7 +7,7 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from scs_deploy.cloud.plan import Attrs, Change, Item, Kind, World
+from scs_deploy.cloud.plan import Attrs, ContentChange, ContentInputs, ContentItem, ContentKind
 from scs_deploy.region.region import Region
 
 DEFAULT_NETWORK = "auto-allocated-topology"
@@ -17,23 +17,23 @@ POOLS_V4 = tuple(f"10.{number}.0.0/16" for number in range(200, 240))
 """Of which the first is taken that none of the region's networks overlaps."""
 
 
-class SecurityRules(Kind):
+class SecurityRules(ContentKind):
     """What scs-0115 demands, and the network service ships: nobody gets in but members of the same default group."""
 
     title = "default security rule"
     api = ("network",)
     asserted = True
 
-    def wanted(self, world: World) -> Sequence[Item]:
+    def wanted(self, world: ContentInputs) -> Sequence[ContentItem]:
         rules = [
             *(("ingress", version, "PARENT", True, False) for version in ("IPv4", "IPv6")),
             *(("egress", version, "", True, True) for version in ("IPv4", "IPv6")),
         ]
-        return [Item(_rule(*rule), {"allowed": True}) for rule in rules] + [
-            Item("no other way in", {"allowed": False, "rules": []})
+        return [ContentItem(_rule(*rule), {"allowed": True}) for rule in rules] + [
+            ContentItem("no other way in", {"allowed": False, "rules": []})
         ]
 
-    def current(self, api: Any, wanted: Sequence[Item]) -> Mapping[str, Attrs]:
+    def current(self, api: Any, wanted: Sequence[ContentItem]) -> Mapping[str, Attrs]:
         found: dict[str, Attrs] = {}
         others = []
         for one in api.network.default_security_group_rules():
@@ -47,28 +47,28 @@ class SecurityRules(Kind):
         found["no other way in"] = {"allowed": bool(others), "rules": others}
         return found
 
-    def create(self, api: Any, item: Item) -> None:
+    def create(self, api: Any, item: ContentItem) -> None:
         raise NotImplementedError("rules are only looked at")
 
-    def fix(self, change: Change) -> str:
+    def fix(self, change: ContentChange) -> str:
         return "openstack default security group rule list; then create or delete by hand what differs (scs-0115)"
 
 
-class ExternalNetworks(Kind):
+class ExternalNetworks(ContentKind):
     title = "external network"
     api = ("network",)
     fixed = frozenset({"type", "physical_network"})
 
-    def wanted(self, world: World) -> Sequence[Item]:
+    def wanted(self, world: ContentInputs) -> Sequence[ContentItem]:
         network = world.region.networks.get("external")
         if not network:
             return []
         attrs: dict[str, Any] = {"type": "flat", "physical_network": world.spec.external.physical_network}
         attrs |= {"external": True, "shared": False, "mtu": network.mtu}
         attrs |= {"default": True} if DEFAULT_NETWORK in world.extensions else {}
-        return [Item(world.spec.external.name, attrs)]
+        return [ContentItem(world.spec.external.name, attrs)]
 
-    def current(self, api: Any, wanted: Sequence[Item]) -> Mapping[str, Attrs]:
+    def current(self, api: Any, wanted: Sequence[ContentItem]) -> Mapping[str, Attrs]:
         return {
             one.name: {
                 "id": one.id,
@@ -82,7 +82,7 @@ class ExternalNetworks(Kind):
             for one in api.network.networks()
         }
 
-    def create(self, api: Any, item: Item) -> None:
+    def create(self, api: Any, item: ContentItem) -> None:
         api.network.create_network(
             name=item.name,
             provider_network_type=item.attrs["type"],
@@ -90,16 +90,16 @@ class ExternalNetworks(Kind):
             **_network(item.attrs),
         )
 
-    def update(self, api: Any, change: Change) -> None:
+    def update(self, api: Any, change: ContentChange) -> None:
         api.network.update_network(change.current["id"], **_network(change.item.attrs))
 
 
-class ExternalSubnets(Kind):
+class ExternalSubnets(ContentKind):
     title = "external subnet"
     api = ("network",)
     fixed = frozenset({"cidr"})
 
-    def wanted(self, world: World) -> Sequence[Item]:
+    def wanted(self, world: ContentInputs) -> Sequence[ContentItem]:
         network = world.region.networks.get("external")
         if not network:
             return []
@@ -110,10 +110,12 @@ class ExternalSubnets(Kind):
                 ranges = [(str(one.start), str(one.end)) for one in network.ranges if one.start in cidr]
                 attrs = {"cidr": str(cidr), "gateway": str(gateway or ""), "dhcp": False}
                 attrs |= {"ranges": ranges} if ranges else {}
-                found.append(Item(f"{name}-ipv{cidr.version}", attrs, {"network": name, "version": cidr.version}))
+                found.append(
+                    ContentItem(f"{name}-ipv{cidr.version}", attrs, {"network": name, "version": cidr.version})
+                )
         return found
 
-    def current(self, api: Any, wanted: Sequence[Item]) -> Mapping[str, Attrs]:
+    def current(self, api: Any, wanted: Sequence[ContentItem]) -> Mapping[str, Attrs]:
         return {
             one.name: {
                 "id": one.id,
@@ -125,7 +127,7 @@ class ExternalSubnets(Kind):
             for one in api.network.subnets()
         }
 
-    def create(self, api: Any, item: Item) -> None:
+    def create(self, api: Any, item: ContentItem) -> None:
         network = api.network.find_network(item.once["network"], ignore_missing=False)
         more = {"ipv6_ra_mode": None, "ipv6_address_mode": None} if item.once["version"] == 6 else {}
         api.network.create_subnet(
@@ -137,26 +139,26 @@ class ExternalSubnets(Kind):
             **more,
         )
 
-    def update(self, api: Any, change: Change) -> None:
+    def update(self, api: Any, change: ContentChange) -> None:
         api.network.update_subnet(change.current["id"], **_subnet(change.item.attrs))
 
 
-class SubnetPools(Kind):
+class SubnetPools(ContentKind):
     title = "subnet pool"
     api = ("network",)
     fixed = frozenset({"shared"})
 
-    def wanted(self, world: World) -> Sequence[Item]:
+    def wanted(self, world: ContentInputs) -> Sequence[ContentItem]:
         spec, found = world.spec.subnet_pools, []
         v4 = pool_v4(world.region) if spec.ipv4 is None else [str(one) for one in spec.ipv4]
         v6 = [pool_v6(world.region)] if spec.ipv6 is None else [str(one) for one in spec.ipv6]
         for name, prefixes, length in (("ipv4", v4, spec.ipv4_length), ("ipv6", v6, spec.ipv6_length)):
             if prefixes:
                 attrs = {"prefixes": prefixes, "length": length, "shared": True, "default": True}
-                found.append(Item(name, attrs))
+                found.append(ContentItem(name, attrs))
         return found
 
-    def current(self, api: Any, wanted: Sequence[Item]) -> Mapping[str, Attrs]:
+    def current(self, api: Any, wanted: Sequence[ContentItem]) -> Mapping[str, Attrs]:
         return {
             one.name: {
                 "id": one.id,
@@ -168,10 +170,10 @@ class SubnetPools(Kind):
             for one in api.network.subnet_pools()
         }
 
-    def create(self, api: Any, item: Item) -> None:
+    def create(self, api: Any, item: ContentItem) -> None:
         api.network.create_subnet_pool(name=item.name, is_shared=True, **_pool(item.attrs))
 
-    def update(self, api: Any, change: Change) -> None:
+    def update(self, api: Any, change: ContentChange) -> None:
         api.network.update_subnet_pool(change.current["id"], **_pool(change.item.attrs))
 
 

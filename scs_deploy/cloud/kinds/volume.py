@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from scs_deploy.cloud.plan import Attrs, Change, Item, Kind, World
+from scs_deploy.cloud.plan import Attrs, ContentChange, ContentInputs, ContentItem, ContentKind
 from scs_deploy.cloud.spec import VolumeTypeSection
 
 LUKS = {"provider": "luks", "cipher": "aes-xts-plain64", "key_size": 256, "control_location": "front-end"}
 
 
-class VolumeTypes(Kind):
+class VolumeTypes(ContentKind):
     title = "volume type"
     api = ("block-storage",)
 
-    def wanted(self, world: World) -> Sequence[Item]:
+    def wanted(self, world: ContentInputs) -> Sequence[ContentItem]:
         types = world.spec.volume_types
         return [_item(one) for one in (default_types(world) if types is None else types)]
 
-    def current(self, api: Any, wanted: Sequence[Item]) -> Mapping[str, Attrs]:
+    def current(self, api: Any, wanted: Sequence[ContentItem]) -> Mapping[str, Attrs]:
         found: dict[str, Attrs] = {}
         names = {item.name for item in wanted}
         for one in api.block_storage.types(is_public="None"):
@@ -28,7 +28,7 @@ class VolumeTypes(Kind):
                 found[one.name] = attrs | _encryption(api, one.id) | dict(one.extra_specs or {})
         return found
 
-    def create(self, api: Any, item: Item) -> None:
+    def create(self, api: Any, item: ContentItem) -> None:
         attrs = item.attrs
         made = api.block_storage.create_type(
             name=item.name, description=attrs["description"], is_public=attrs["public"], extra_specs=_specs(attrs)
@@ -36,7 +36,7 @@ class VolumeTypes(Kind):
         if attrs["provider"]:
             api.block_storage.create_type_encryption(made, **{key: attrs[key] for key in LUKS})
 
-    def update(self, api: Any, change: Change) -> None:
+    def update(self, api: Any, change: ContentChange) -> None:
         kind, attrs = change.current["id"], change.item.attrs
         differing = {one.what for one in change.differences}
         if differing & {"description", "public"}:
@@ -51,25 +51,25 @@ class VolumeTypes(Kind):
                 api.block_storage.create_type_encryption(kind, **{key: attrs[key] for key in LUKS})
 
 
-class VolumeQuotas(Kind):
+class VolumeQuotas(ContentKind):
     title = "default quotas of volumes"
     api = ("block-storage",)
 
-    def wanted(self, world: World) -> Sequence[Item]:
+    def wanted(self, world: ContentInputs) -> Sequence[ContentItem]:
         quotas: dict[str, Any] = {str(key): value for key, value in world.spec.quotas.volume.items()}
-        return [Item("volume", quotas)] if quotas else []
+        return [ContentItem("volume", quotas)] if quotas else []
 
-    def current(self, api: Any, wanted: Sequence[Item]) -> Mapping[str, Attrs]:
+    def current(self, api: Any, wanted: Sequence[ContentItem]) -> Mapping[str, Attrs]:
         return {"volume": api.block_storage.get_quota_class_set("default").to_dict()} if wanted else {}
 
-    def create(self, api: Any, item: Item) -> None:
+    def create(self, api: Any, item: ContentItem) -> None:
         raise NotImplementedError("default quotas are always there")
 
-    def update(self, api: Any, change: Change) -> None:
+    def update(self, api: Any, change: ContentChange) -> None:
         api.block_storage.update_quota_class_set("default", **{one.what: one.wanted for one in change.differences})
 
 
-def default_types(world: World) -> list[VolumeTypeSection]:
+def default_types(world: ContentInputs) -> list[VolumeTypeSection]:
     """A standard type, and an encrypted one where keys have a home. One storage node alone replicates nothing."""
     storage = [node for node in world.region.nodes if "storage" in node.groups and node.state != "absent"]
     replicated = len(storage) > 1
@@ -86,11 +86,11 @@ def tag(replicated: bool, encrypted: bool) -> str:
     return f"[scs:{', '.join(aspects)}]" if aspects else ""
 
 
-def _item(one: VolumeTypeSection) -> Item:
+def _item(one: VolumeTypeSection) -> ContentItem:
     description = f"{tag(one.replicated, one.encrypted)} {one.description}".strip()
     attrs: dict[str, Any] = {"description": description, "public": one.public}
     attrs |= LUKS if one.encrypted else dict.fromkeys(LUKS)
-    return Item(one.name, attrs | dict(one.extra_specs))
+    return ContentItem(one.name, attrs | dict(one.extra_specs))
 
 
 def _specs(attrs: Attrs) -> dict[str, Any]:

@@ -10,18 +10,18 @@ from . import instances, jobs, owners, progress
 from .engine import EngineError
 from .failure import StepError, from_os_error
 from .lock import Locked, node_lock
-from .node import Node, engine_failure
-from .work import Failure, ImageStep, InstanceStep, JobStep, Outcome, RemoveStep, ResourcesStep, Result, Step, Work
+from .node import LocalNode, engine_failure
+from .work import Failure, ImageStep, InstanceStep, JobStep, Outcome, RemoveStep, ResourcesStep, Result, Work, WorkStep
 
 Finish = Callable[[], None]
 """What is left of a step once it has begun: waiting until the instance is healthy, the job has ended, or the owner has taken all."""
 
 
-def converge(work: Work, node: Node) -> Outcome:
+def converge(work: Work, node: LocalNode) -> Outcome:
     """Carry out work; what goes wrong on the node is data in its outcome."""
     try:
         with node_lock(node.host, work.holder, work.run), _Lanes() as lanes:
-            run = _Run(node, progress.Progress(node.host, work.progress), lanes)
+            run = _Run(node, progress.ProgressFile(node.host, work.progress), lanes)
             return Outcome(run.all(work.steps))
     except Locked as locked:
         return Outcome([Result(step.id, "skipped") for step in work.steps], locked.holder)
@@ -51,12 +51,12 @@ class _Lanes:
 class _Run:
     """The steps of one payload. Instances become healthy, jobs run and owners are told side by side; whoever needs one waits for it."""
 
-    def __init__(self, node: Node, told: progress.Progress, lanes: _Lanes) -> None:
+    def __init__(self, node: LocalNode, told: progress.ProgressFile, lanes: _Lanes) -> None:
         self._node, self._told, self._lanes = node, told, lanes
         self._results: dict[str, Result] = {}
         self._waiting: dict[str, Callable[[], Result]] = {}
 
-    def all(self, steps: Sequence[Step]) -> list[Result]:
+    def all(self, steps: Sequence[WorkStep]) -> list[Result]:
         for step in steps:
             for need in step.needs:
                 self._settle(need)
@@ -69,7 +69,7 @@ class _Run:
             self._settle(name)
         return [self._results[step.id] for step in steps]
 
-    def _begin(self, step: Step) -> None:
+    def _begin(self, step: WorkStep) -> None:
         began, done, finish = self._node.host.now(), list[str](), list[Finish]()
         error = _attempt(lambda: finish.extend(_carry_out(self._node, step, done, self._lanes)))
 
@@ -113,7 +113,7 @@ def _attempt(action: Callable[[], None]) -> Failure | None:
     return None
 
 
-def _carry_out(node: Node, step: Step, done: list[str], lanes: _Lanes) -> list[Finish]:
+def _carry_out(node: LocalNode, step: WorkStep, done: list[str], lanes: _Lanes) -> list[Finish]:
     """Make the changes of a step; return what is left to wait for."""
     match step:
         case InstanceStep():
@@ -129,6 +129,6 @@ def _carry_out(node: Node, step: Step, done: list[str], lanes: _Lanes) -> list[F
     return []
 
 
-def _blocked(step: Step, needs: list[str]) -> Result:
+def _blocked(step: WorkStep, needs: list[str]) -> Result:
     error = StepError("not tried", why=f"it needs {', '.join(needs)}", fix="see the error there").told()
     return Result(step.id, "blocked", error=error, by=needs)

@@ -29,7 +29,7 @@ class EngineMissingError(EngineError):
 
 
 @dataclass(frozen=True, slots=True)
-class Managed:
+class ManagedContainer:
     """A container with our label; ``image`` is an image ID without ``sha256:``, ``since`` seconds of the epoch."""
 
     id: str
@@ -60,7 +60,7 @@ class Ended:
 class Engine(Protocol):
     """What observe and converge need; every method raises EngineError."""
 
-    def managed(self) -> list[Managed]:
+    def managed(self) -> list[ManagedContainer]:
         """All containers with the instance label, running or not."""
 
     def images(self, wanted: Iterable[str]) -> list[str]:

@@ -15,7 +15,7 @@ import docker.types
 import requests
 
 from .docker_words import docker_security, docker_tmpfs
-from .engine import API_TIMEOUT, LOAD_TIMEOUT, Managed
+from .engine import API_TIMEOUT, LOAD_TIMEOUT, ManagedContainer
 from .engine_sdk import SdkEngine, ulimits
 from .paths import LABEL_INSTANCE
 from .work import Container, Mount
@@ -32,7 +32,7 @@ class DockerEngine(SdkEngine):
         with self.speaking():  # it asks dockerd for its version at once
             self.client = docker.DockerClient(base_url=self.url, timeout=API_TIMEOUT)
 
-    def managed(self) -> list[Managed]:
+    def managed(self) -> list[ManagedContainer]:
         with self.speaking():
             found = self.client.containers.list(all=True, filters={"label": LABEL_INSTANCE}, ignore_removed=True)
         return [self._managed(container.attrs) for container in found]
@@ -53,10 +53,10 @@ class DockerEngine(SdkEngine):
             patient.images.load(archive)
 
     @staticmethod
-    def _managed(attrs: dict[str, Any]) -> Managed:
+    def _managed(attrs: dict[str, Any]) -> ManagedContainer:
         labels = attrs["Config"].get("Labels") or {}
         started = attrs["State"].get("StartedAt", "")
-        return Managed(
+        return ManagedContainer(
             id=attrs["Id"],
             instance=labels.get(LABEL_INSTANCE, ""),
             image=attrs.get("Image", "").removeprefix("sha256:"),

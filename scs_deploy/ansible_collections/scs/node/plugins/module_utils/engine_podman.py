@@ -9,7 +9,7 @@ import podman
 import podman.errors
 import requests
 
-from .engine import API_TIMEOUT, LOAD_TIMEOUT, Managed
+from .engine import API_TIMEOUT, LOAD_TIMEOUT, ManagedContainer
 from .engine_sdk import SdkEngine, split_security, ulimits
 from .paths import LABEL_INSTANCE
 from .work import Container, Mount
@@ -25,7 +25,7 @@ class PodmanEngine(SdkEngine):
         self.url = f"http+unix://{socket}"
         self.client = podman.PodmanClient(base_url=self.url, timeout=API_TIMEOUT)
 
-    def managed(self) -> list[Managed]:
+    def managed(self) -> list[ManagedContainer]:
         with self.speaking():
             found = self.client.containers.list(all=True, filters={"label": LABEL_INSTANCE}, ignore_removed=True)
         return [self._managed(container.attrs) for container in found]
@@ -44,9 +44,9 @@ class PodmanEngine(SdkEngine):
             patient.images.load(archive)  # type: ignore[arg-type]  # the SDK asks for bytes and sends pieces on
 
     @staticmethod
-    def _managed(attrs: dict[str, Any]) -> Managed:
+    def _managed(attrs: dict[str, Any]) -> ManagedContainer:
         labels = attrs.get("Labels") or {}
-        return Managed(
+        return ManagedContainer(
             id=attrs["Id"],
             instance=labels.get(LABEL_INSTANCE, ""),
             image=attrs.get("ImageID", "").removeprefix("sha256:"),

@@ -11,7 +11,7 @@ import resource
 from typing import Any, Literal
 
 from .host import Host
-from .question import Cgroup, Cpu, Disk, Facts, Interface, System
+from .question import Cgroup, Cpu, DiskFacts, Facts, InterfaceFacts, System
 from .systemd import Unit
 
 ENGINE_PACKAGES = (
@@ -105,7 +105,7 @@ def _memory(host: Host) -> int:
     return int(found.group(1)) // 1024 // _MEMORY_STEP * _MEMORY_STEP if found else 0
 
 
-def _disks(host: Host) -> list[Disk]:
+def _disks(host: Host) -> list[DiskFacts]:
     columns = "NAME,TYPE,SIZE,SERIAL,MODEL,ROTA,FSTYPE,MOUNTPOINTS,MAJ:MIN"
     done = host.run(["lsblk", "--json", "--bytes", f"--output={columns}"])
     devices = _by_node(host, json.loads(done.out)["blockdevices"]) if done.ok else []
@@ -148,7 +148,7 @@ def _in_use(device: dict[str, Any]) -> bool:
     return mounted or bool(device.get("fstype")) or bool(device.get("children"))
 
 
-def _interfaces(host: Host) -> list[Interface]:
+def _interfaces(host: Host) -> list[InterfaceFacts]:
     done = host.run(["ip", "-json", "-details", "address", "show"])
     links = json.loads(done.out or "[]") if done.ok else []
     return [

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from . import mask
 from .question import FileMark, FileSeen, FolderMark, FolderSeen
-from .work import File
+from .work import FileContent
 
 TEXT_LIMIT = 256 * 1024
 """Bytes: content above this is never sent back for a diff."""
@@ -42,7 +42,7 @@ def write(path: Path, content: bytes, mode: int, uid: int, gid: int) -> None:
     sync_folder(path.parent)
 
 
-def write_wanted(path: Path, wanted: File) -> None:
+def write_wanted(path: Path, wanted: FileContent) -> None:
     """Write one file of a converge step."""
     write(path, wanted.text.encode(), int(wanted.mode, 8), wanted.uid, wanted.gid)
 

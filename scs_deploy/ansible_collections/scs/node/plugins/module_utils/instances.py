@@ -15,17 +15,17 @@ from pathlib import Path
 from . import files, health, originals, packages, records
 from .engine import EngineError, EngineMissingError
 from .failure import StepError
-from .node import Node, engine_failure
+from .node import LocalNode, engine_failure
 from .paths import CONFIG_ROOT, DATA_ROOT, QUADLET_ROOT, UNIT_ROOT, instance_folder
 from .question import Recorded
 from .systemd import Unit
-from .work import ContainerWanted, File, InstanceStep, ReloadAction, RemoveStep, Wanted
+from .work import ContainerWanted, FileContent, InstanceStep, ReloadAction, RemoveStep, Wanted
 
 _MARGIN = 60.0
 """Seconds that systemd gets for a restart beyond the unit's own stop and start times."""
 
 
-def converge_instance(node: Node, step: InstanceStep, done: list[str]) -> Callable[[], None]:
+def converge_instance(node: LocalNode, step: InstanceStep, done: list[str]) -> Callable[[], None]:
     """Create or update an instance (``prepare``: only its files, for a job that needs them).
 
     Returns what waits until it is healthy and then settles its record. Raises StepError, EngineError or OSError, after which the
@@ -80,7 +80,7 @@ def converge_instance(node: Node, step: InstanceStep, done: list[str]) -> Callab
     return finish
 
 
-def remove_instance(node: Node, step: RemoveStep, done: list[str]) -> None:
+def remove_instance(node: LocalNode, step: RemoveStep, done: list[str]) -> None:
     """Stop and remove an instance; its data folders stay unless ``purge``."""
     host, name, entry = node.host, step.name, step.manifest
     unit, known = entry.unit, records.manifest(host).get(name, Recorded())
@@ -113,7 +113,7 @@ def _applies(wanted: Wanted) -> Sequence[str]:
     return wanted.apply if wanted.kind == "host" else ()
 
 
-def _leave_engines(node: Node, wanted: ContainerWanted, done: list[str]) -> None:
+def _leave_engines(node: LocalNode, wanted: ContainerWanted, done: list[str]) -> None:
     """End an instance under an engine that the node is to have no longer, while systemd still has the unit that started it."""
     name, unit = wanted.name, wanted.unit
     for kind in node.engines_with(name, wanted.delete):
@@ -128,7 +128,7 @@ def _leave_engines(node: Node, wanted: ContainerWanted, done: list[str]) -> None
         _remove_container(node, kind, name, done)
 
 
-def _remove_container(node: Node, kind: str, name: str, done: list[str]) -> None:
+def _remove_container(node: LocalNode, kind: str, name: str, done: list[str]) -> None:
     try:
         if node.engine_of(kind).remove(name):
             done.append(f"removed container {name} of {kind}")
@@ -136,12 +136,12 @@ def _remove_container(node: Node, kind: str, name: str, done: list[str]) -> None
         pass
 
 
-def _put_files(node: Node, wanted: Wanted, done: list[str]) -> bool:
+def _put_files(node: LocalNode, wanted: Wanted, done: list[str]) -> bool:
     """Folders, files, deletions; tell whether a unit file was among them."""
     host = node.host
-    for folder in wanted.dirs if wanted.kind == "container" else ():
-        if files.make_folder(host.path(folder.path), int(folder.mode, 8), folder.uid, folder.gid):
-            done.append(f"made {folder.path}")
+    for path, folder in wanted.dirs.items() if wanted.kind == "container" else ():
+        if files.make_folder(host.path(path), int(folder.mode, 8), folder.uid, folder.gid):
+            done.append(f"made {path}")
     for file in wanted.files:
         _verify(node, file, wanted.name)
         files.write_wanted(host.path(file.path), file)
@@ -153,7 +153,7 @@ def _put_files(node: Node, wanted: Wanted, done: list[str]) -> bool:
     return any(path.startswith((f"{QUADLET_ROOT}/", f"{UNIT_ROOT}/")) for path in touched)
 
 
-def _verify(node: Node, file: File, name: str) -> None:
+def _verify(node: LocalNode, file: FileContent, name: str) -> None:
     """Let whoever reads a file say what it has against it while the one that there is still stands."""
     if not file.verify:
         return
@@ -174,7 +174,7 @@ def _starts(step: InstanceStep, state: Unit) -> bool:
     return step.restart or (step.start_if_stopped and not state.running)
 
 
-def _prepare_unit(node: Node, unit: str, state: Unit, reload_systemd: bool, done: list[str]) -> Unit:
+def _prepare_unit(node: LocalNode, unit: str, state: Unit, reload_systemd: bool, done: list[str]) -> Unit:
     """Let systemd read its units where they may be newer than what it knows; enable the unit."""
     if reload_systemd:
         node.systemd.daemon_reload()
@@ -198,7 +198,7 @@ def _prepare_unit(node: Node, unit: str, state: Unit, reload_systemd: bool, done
     return state
 
 
-def _bring_into_force(node: Node, step: InstanceStep, state: Unit | None, done: list[str]) -> bool:
+def _bring_into_force(node: LocalNode, step: InstanceStep, state: Unit | None, done: list[str]) -> bool:
     """Restart, reload or start as the step says, and record it; tell whether anything was done."""
     wanted = step.instance
     name, unit = wanted.name, wanted.unit
@@ -228,7 +228,7 @@ def _bring_into_force(node: Node, step: InstanceStep, state: Unit | None, done: 
     return False
 
 
-def _refuse_taken(node: Node, wanted: Wanted, running: bool) -> None:
+def _refuse_taken(node: LocalNode, wanted: Wanted, running: bool) -> None:
     """Whoever else listens where this instance is to would pass for it, and be believed healthy.
 
     A container of its name, also one that somebody made by hand, is replaced by the start.
@@ -244,7 +244,7 @@ def _refuse_taken(node: Node, wanted: Wanted, running: bool) -> None:
         )
 
 
-def _reload(node: Node, wanted: Wanted) -> None:
+def _reload(node: LocalNode, wanted: Wanted) -> None:
     action, name = wanted.reload_action or ReloadAction(), wanted.name
     if action.command:
         done = node.executor(name, wanted.kind)(action.command)
@@ -263,7 +263,7 @@ def _reload(node: Node, wanted: Wanted) -> None:
         node.systemd.reload(wanted.unit)
 
 
-def _command(node: Node, argv: Sequence[str], name: str) -> None:
+def _command(node: LocalNode, argv: Sequence[str], name: str) -> None:
     done = node.host.run(argv, timeout=300)
     if not done.ok:
         raise StepError(
@@ -274,7 +274,7 @@ def _command(node: Node, argv: Sequence[str], name: str) -> None:
         )
 
 
-def _record_start(node: Node, wanted: Wanted) -> None:
+def _record_start(node: LocalNode, wanted: Wanted) -> None:
     """A container carries its start digest as a label; for the node's own units the record does."""
     if wanted.kind == "container":
         records.write_record(node.host, wanted.name, records.Start())
@@ -283,7 +283,7 @@ def _record_start(node: Node, wanted: Wanted) -> None:
     records.write_record(node.host, wanted.name, records.Start(id=invocation, start=wanted.start, reload=wanted.reload))
 
 
-def _record_reload(node: Node, wanted: Wanted) -> None:
+def _record_reload(node: LocalNode, wanted: Wanted) -> None:
     name, found = wanted.name, records.record(node.host, wanted.name)
     if wanted.kind == "container":
         try:
@@ -294,7 +294,7 @@ def _record_reload(node: Node, wanted: Wanted) -> None:
     records.write_record(node.host, name, replace(found, reload=wanted.reload))
 
 
-def _purge(node: Node, path: str, done: list[str]) -> None:
+def _purge(node: LocalNode, path: str, done: list[str]) -> None:
     folder, top = node.host.path(path), node.host.path(DATA_ROOT)
     if top not in folder.resolve().parents:
         raise StepError(

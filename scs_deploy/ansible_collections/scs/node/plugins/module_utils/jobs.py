@@ -8,12 +8,12 @@ from collections.abc import Callable
 from . import records
 from .engine import Ended, EngineError
 from .failure import StepError
-from .node import Node, engine_failure
+from .node import LocalNode, engine_failure
 from .paths import LABEL_JOB
 from .work import JobStep
 
 
-def start_job(node: Node, step: JobStep, done: list[str]) -> Callable[[], None]:
+def start_job(node: LocalNode, step: JobStep, done: list[str]) -> Callable[[], None]:
     """Begin a job step; return what waits for its end and records it, raising StepError with the job's last log lines."""
     name, container, timeout = step.name, step.container, step.timeout
     node.need_image(container.image, container.image)
@@ -64,7 +64,7 @@ def _cause(log: list[str]) -> list[str]:
     return [match.group() for match in found if match][:1]
 
 
-def pids_limit(node: Node) -> int | None:
+def pids_limit(node: LocalNode) -> int | None:
     """0 (no limit) where the node's cgroups have no pids controller: a limit would stop the container from starting."""
     controllers = node.host.read("/sys/fs/cgroup/cgroup.controllers").split()
     return None if "pids" in controllers else 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from . import layout
-from .engine import Engine, EngineError, Managed
+from .engine import Engine, EngineError, ManagedContainer
 from .engine_open import open_engine
 from .failure import StepError
 from .host import Done, Host, settle
@@ -13,7 +13,7 @@ from .paths import ENGINE_SOCKETS, IMAGES_ROOT, unit_file
 from .systemd import Systemd
 
 
-class Node:
+class LocalNode:
     """What observe and converge work on; ``opener`` gives an engine of a kind or raises EngineError, ``kind`` is the wanted one."""
 
     def __init__(self, host: Host, systemd: Systemd, opener: Callable[[str], Engine], kind: str) -> None:
@@ -21,7 +21,7 @@ class Node:
         self._engines: dict[str, Engine] = {}
 
     @classmethod
-    def local(cls, engine: str) -> Node:
+    def local(cls, engine: str) -> LocalNode:
         settle()
         host = Host()
         return cls(host, Systemd(host), lambda kind: open_engine(kind, host), engine)
@@ -41,7 +41,7 @@ class Node:
         units, known = {kind: unit_file(kind, name) for kind in ENGINE_SOCKETS}, set(files)
         return [kind for kind, path in units.items() if path in known and self.host.exists(path)]
 
-    def container(self, instance: str) -> Managed | None:
+    def container(self, instance: str) -> ManagedContainer | None:
         """Return the running container of an instance; raise EngineError."""
         return next((found for found in self.engine.managed() if found.instance == instance and found.running), None)
 

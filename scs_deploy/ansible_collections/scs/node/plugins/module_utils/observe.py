@@ -12,9 +12,9 @@ from typing import Literal
 
 from . import facts, files, health, live, lock, owners, packages, records, wire
 from .engine import EngineError, EngineMissingError
-from .engine import Managed as ManagedContainer
+from .engine import ManagedContainer as ManagedContainer
 from .host import Host
-from .node import Node
+from .node import LocalNode
 from .paths import CONFIG_ROOT, DATA_ROOT
 from .question import (
     Answer,
@@ -48,7 +48,7 @@ _ASKING = 16
 class _Engine:
     """What an engine said, or why it said nothing; asked in the background, since importing an SDK costs 0.1 s."""
 
-    def __init__(self, node: Node, kind: str, wanted: Sequence[str]) -> None:
+    def __init__(self, node: LocalNode, kind: str, wanted: Sequence[str]) -> None:
         self.managed: list[ManagedContainer] = []
         self.images: list[str] = []
         self.state: Literal["ok", "missing", "unreachable"] = "ok"
@@ -69,7 +69,7 @@ class _Engine:
 class _Engines:
     """The wanted engine, and those that instances still have a unit for because another one was wanted when they were started."""
 
-    def __init__(self, node: Node, manifest: Mapping[str, Recorded], images: Sequence[str]) -> None:
+    def __init__(self, node: LocalNode, manifest: Mapping[str, Recorded], images: Sequence[str]) -> None:
         containers = {name: entry.files for name, entry in manifest.items() if entry.kind == "container"}
         used = {kind for name, known in containers.items() for kind in node.engines_with(name, known)}
         others = sorted(used - {node.kind})
@@ -95,7 +95,7 @@ class _Engines:
         return next(((kind, one) for kind, one in found if one.instance == instance and one.running), None)
 
 
-def observe(question: Question, node: Node) -> Answer:
+def observe(question: Question, node: LocalNode) -> Answer:
     host, expected = node.host, question.instances
     manifest = records.manifest(host)
     engines = _Engines(node, manifest, question.images)
@@ -151,7 +151,7 @@ def _patiently(host: Host, name: str, asked: OwnerAsked, found: tuple[OwnerSeen,
 _Differences = tuple[dict[str, FileSeen], dict[str, FolderSeen]]
 
 
-def _differences(node: Node, instance: Expected) -> _Differences:
+def _differences(node: LocalNode, instance: Expected) -> _Differences:
     opaque = set(instance.opaque)
     found_files = {
         path: files.compare_file(node.host.path(path), wanted, instance.mask.get(path, ()), path in opaque)
@@ -166,7 +166,7 @@ def _differences(node: Node, instance: Expected) -> _Differences:
 
 
 def _instance(
-    node: Node,
+    node: LocalNode,
     name: str,
     instance: Expected,
     differences: _Differences,
@@ -206,7 +206,7 @@ def _instance(
     )
 
 
-def _probe(node: Node, name: str, instance: ContainerExpected) -> ClusterSeen:
+def _probe(node: LocalNode, name: str, instance: ContainerExpected) -> ClusterSeen:
     """What a member of a cluster that is not healthy holds: its hook tells; one that was never here holds nothing."""
     if not node.host.exists(instance.probe):
         folders = [path for path in instance.dirs if path.startswith(f"{DATA_ROOT}/{name}/")]
@@ -219,7 +219,7 @@ def _probe(node: Node, name: str, instance: ContainerExpected) -> ClusterSeen:
 
 
 def _version(
-    node: Node,
+    node: LocalNode,
     name: str,
     instance: ContainerExpected,
     running: Running | None,
@@ -235,7 +235,7 @@ def _version(
     return found[1] if done.ok and found else ""
 
 
-def _running(node: Node, name: str, instance: Expected, unit: Unit | None, engines: _Engines) -> Running | None:
+def _running(node: LocalNode, name: str, instance: Expected, unit: Unit | None, engines: _Engines) -> Running | None:
     """Tell from what input the process was started; an empty ``start`` means that an announced restart is still to be done."""
     record = records.record(node.host, name)
     due = records.restart_due(record, unit.invocation if unit else "")
@@ -259,7 +259,7 @@ def _running(node: Node, name: str, instance: Expected, unit: Unit | None, engin
     )
 
 
-def _extra(node: Node, name: str, instance: Expected, manifest: Mapping[str, Recorded]) -> list[str]:
+def _extra(node: LocalNode, name: str, instance: Expected, manifest: Mapping[str, Recorded]) -> list[str]:
     """Files that an expected instance no longer has, and what a killed run left half-written, wherever they lie."""
     wanted = set(instance.files)
     no_longer = set(manifest.get(name, Recorded()).files) - wanted
@@ -267,7 +267,7 @@ def _extra(node: Node, name: str, instance: Expected, manifest: Mapping[str, Rec
     return sorted(path for path in no_longer | half if _there(node.host.path(path)))
 
 
-def _unexpected(node: Node, expected: Mapping[str, Expected], manifest: Mapping[str, Recorded]) -> Unexpected:
+def _unexpected(node: LocalNode, expected: Mapping[str, Expected], manifest: Mapping[str, Recorded]) -> Unexpected:
     """What nobody asked for: instances of the manifest that are not expected, and files below CONFIG_ROOT."""
     host = node.host
     gone = {name: entry for name, entry in manifest.items() if name not in expected}

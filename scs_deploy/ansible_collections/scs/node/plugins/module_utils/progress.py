@@ -8,7 +8,7 @@ from .host import Host
 from .work import Result
 
 
-class Progress:
+class ProgressFile:
     """Appends to ``path``, below /run; an empty path tells nobody. Nobody may depend on it, so failing to write is no error."""
 
     def __init__(self, host: Host, path: str) -> None:

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple, TypedDict
 
 from .resource import ItemSeen
 
-Kind = Literal["container", "host"]
+InstanceKind = Literal["container", "host"]
 
 # -- health: how an instance is asked from outside whether it works ------------------------------------------------------
 
@@ -147,7 +147,7 @@ class Cpu(TypedDict):
     flags: Sequence[str]
 
 
-class Disk(TypedDict):
+class DiskFacts(TypedDict):
     name: str
     path: str
     size: int
@@ -157,7 +157,7 @@ class Disk(TypedDict):
     in_use: bool
 
 
-class Interface(TypedDict):
+class InterfaceFacts(TypedDict):
     """``vlan`` and ``parent`` of a VLAN; ``addresses`` with their prefix length."""
 
     name: str
@@ -175,7 +175,7 @@ class Cgroup(TypedDict):
     controllers: Sequence[str]
 
 
-class Limits(TypedDict):
+class LimitFacts(TypedDict):
     nofile: int
     nproc: int
 
@@ -191,8 +191,8 @@ class Facts(TypedDict):
     cpu: Cpu
     memory_mib: int
     """Rounded down to 64."""
-    disks: Sequence[Disk]
-    interfaces: Sequence[Interface]
+    disks: Sequence[DiskFacts]
+    interfaces: Sequence[InterfaceFacts]
     """Without addresses that are VIPs (/32, /128), and without interfaces of guests and containers."""
     resolvers: Sequence[str]
     """That other machines can ask too."""
@@ -203,7 +203,7 @@ class Facts(TypedDict):
     ntp: Mapping[str, str]
     """Time service -> state of its unit."""
     virtualization: str
-    limits: Limits
+    limits: LimitFacts
     clock_settable: bool
 
 
@@ -326,7 +326,7 @@ class Managed:
     """The node's record of an instance: all its files and data folders."""
 
     unit: str = ""
-    kind: Kind = "container"
+    kind: InstanceKind = "container"
     files: Sequence[str] = ()
     data: Sequence[str] = ()
 

@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from .question import Health, Holder, Managed, Recorded
+from .question import FolderMark, Health, Holder, Managed, Recorded
 from .resource import Operation
 
 
 @dataclass(frozen=True, slots=True)
-class File:
+class FileContent:
     path: str
     text: str
     mode: str
@@ -22,14 +22,6 @@ class File:
     gid: int
     verify: Sequence[str] = ()
     """A command that is given a copy's path; where it fails, nothing is replaced."""
-
-
-@dataclass(frozen=True, slots=True)
-class Folder:
-    path: str
-    mode: str
-    uid: int
-    gid: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +36,7 @@ class _Wanted:
 
     name: str
     unit: str
-    files: Sequence[File]
+    files: Sequence[FileContent]
     delete: Sequence[str]
     manifest: Recorded
     start: str
@@ -59,7 +51,7 @@ class ContainerWanted(_Wanted):
     kind: Literal["container"] = "container"
     image: str
     image_reference: str
-    dirs: Sequence[Folder] = ()
+    dirs: Mapping[str, FolderMark] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +155,7 @@ class ImageStep:
     kind: Literal["image"] = "image"
 
 
-Step = InstanceStep | RemoveStep | JobStep | ResourcesStep | ImageStep
+WorkStep = InstanceStep | RemoveStep | JobStep | ResourcesStep | ImageStep
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +166,7 @@ class Work:
     wave: int
     engine: str
     holder: str
-    steps: Sequence[Step]
+    steps: Sequence[WorkStep]
     progress: str = ""
 
 

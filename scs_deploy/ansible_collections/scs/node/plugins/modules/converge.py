@@ -35,7 +35,7 @@ from ansible.module_utils.basic import AnsibleModule  # noqa: E402
 
 from ..module_utils import wire  # noqa: E402
 from ..module_utils.converge import converge  # noqa: E402
-from ..module_utils.node import Node  # noqa: E402
+from ..module_utils.node import LocalNode  # noqa: E402
 from ..module_utils.work import Work  # noqa: E402
 
 
@@ -47,7 +47,7 @@ def main() -> None:
         work = wire.decode(Work, module.params["payload"])
     except wire.WireError as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=False, result=wire.encode(converge(work, Node.local(work.engine))))
+    module.exit_json(changed=False, result=wire.encode(converge(work, LocalNode.local(work.engine))))
 
 
 if __name__ == "__main__":
