@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from typing import Any
 
 import rados
 
@@ -53,26 +54,26 @@ class Monitors:
         self._cluster = rados.Rados(name=name, conffile=str(ETC / "ceph.conf"), conf=options)
         self._cluster.connect()
 
-    def ask(self, prefix: str, **arguments: object) -> dict:
+    def ask(self, prefix: str, **arguments: object) -> Any:
         code, text, why = self._cluster.mon_command(json.dumps({"prefix": prefix, "format": "json", **arguments}), b"")
         if code:
             sys.exit(f"{prefix}: {why or code}")
         return json.loads(text) if text.strip() else {}
 
 
-def absent(status: dict) -> list[str]:
+def absent(status: dict[str, Any]) -> list[str]:
     """The monitors that are missing; ``status`` is the answer of the others."""
     number = status["monmap"]["num_mons"] - len(status["quorum_names"])
     return [f"{number} of {status['monmap']['num_mons']} monitors are not in quorum"] if number else []
 
 
-def missing(status: dict) -> list[str]:
+def missing(status: dict[str, Any]) -> list[str]:
     """What a restart must not be added to."""
     found = absent(status)
     osds = status["osdmap"]
     if osds["num_up_osds"] < osds["num_in_osds"]:
         found.append(f"{osds['num_in_osds'] - osds['num_up_osds']} of {osds['num_in_osds']} OSDs are down")
-    groups = Counter()
+    groups: Counter[str] = Counter()
     for one in status["pgmap"]["pgs_by_state"]:
         groups["clean" if {"active", "clean"} <= set(one["state_name"].split("+")) else one["state_name"]] += one[
             "count"
@@ -87,8 +88,9 @@ def tell(what: list[str]) -> None:
         sys.exit(", ".join(what))
 
 
-def until_whole(cluster: Monitors) -> dict:
+def until_whole(cluster: Monitors) -> dict[str, Any]:
     began, patience = time.monotonic(), setting("patience")
+    status: dict[str, Any]
     while what := missing(status := cluster.ask("status")):
         if time.monotonic() - began > patience:
             sys.exit(f"after {patience} s still: {', '.join(what)}")
@@ -131,7 +133,7 @@ def release(cluster: Monitors) -> None:
 
 def require(cluster: Monitors, needed: str) -> None:
     mine = own()
-    name = re.search(r"\) (\w+) \(", mine).group(1)
+    (name,) = re.findall(r"\) (\w+) \(", mine)
     if needed == name:
         return
     for one in cluster.ask("osd metadata"):  # of those that are down too, as they were last up
@@ -151,7 +153,7 @@ def own() -> str:
 
 def version(text: str) -> tuple[int, ...]:
     """(20, 2, 4) of ``ceph version 20.2.4 (…) tentacle (stable)``."""
-    return tuple(int(number) for number in re.search(r"(\d+)\.(\d+)\.(\d+)", text).groups())
+    return tuple(int(number) for number in re.findall(r"(\d+)\.(\d+)\.(\d+)", text)[0])
 
 
 GATES = {

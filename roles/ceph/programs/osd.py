@@ -18,6 +18,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable
+from typing import Any, NoReturn
 
 DISK = os.environ["SCS_DISK"]
 STABLE = set(json.loads(os.environ["SCS_STABLE"]))
@@ -53,7 +54,7 @@ def become_ceph() -> None:
     os.environ["HOME"] = "/tmp"
 
 
-def label() -> dict:
+def label() -> dict[str, Any]:
     """What BlueStore wrote to the beginning of the disk; empty if it is not BlueStore's."""
     done = subprocess.run(
         ["ceph-bluestore-tool", "show-label", "--dev", DEVICE], capture_output=True, text=True, check=False
@@ -61,7 +62,7 @@ def label() -> dict:
     return next(iter(json.loads(done.stdout).values())) if not done.returncode else {}
 
 
-def contents(found: dict) -> str:
+def contents(found: dict[str, Any]) -> str:
     """Whatever a tool would know by its signature, in words."""
     if found:
         number = f" {found['whoami']}" if "whoami" in found else ""
@@ -96,7 +97,7 @@ def may_wipe() -> bool:
     return bool({"_".join(one.split()) for one in allowed} & {"_".join(one.split()) for one in names})
 
 
-def verdict(found: dict, holds: str, identity: str, fsid: str, wipe: Callable[[], bool]) -> str:
+def verdict(found: dict[str, Any], holds: str, identity: str, fsid: str, wipe: Callable[[], bool]) -> str:
     """What to do with a disk: start, make, wipe and make, or leave alone because it is foreign, ours or unreadable.
 
     ``found`` is its label, ``holds`` tells in words what is on it, and ``wipe`` whether its data may be lost. It never may if
@@ -114,7 +115,7 @@ def verdict(found: dict, holds: str, identity: str, fsid: str, wipe: Callable[[]
     return "wipe" if wipe() else "foreign"
 
 
-def refuse(why: str, holds: str) -> None:
+def refuse(why: str, holds: str) -> NoReturn:
     say(f"refusing the disk {DISK}: it holds {holds}")
     by_hand = (
         "empty the disk by hand on the node: wipefs --all DISK && dd if=/dev/zero of=DISK bs=1M count=16 conv=fsync"
@@ -182,7 +183,8 @@ def start(number: str, identity: str) -> None:
 
 def main() -> None:
     become_ceph()
-    fsid = str(uuid.UUID(re.search(r"^fsid = (.*)$", (ETC / "ceph.conf").read_text(), re.M).group(1)))
+    (said,) = re.findall(r"^fsid = (.*)$", (ETC / "ceph.conf").read_text(), re.M)
+    fsid = str(uuid.UUID(said))
     identity = str(uuid.uuid5(uuid.UUID(fsid), PLACE))
     found = label()
     holds = contents(found)

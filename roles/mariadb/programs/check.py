@@ -13,6 +13,7 @@ import ssl
 import sys
 import threading
 import time
+from typing import Any
 
 PERIOD = 1.0
 """Seconds between two questions."""
@@ -26,7 +27,7 @@ QUESTIONS = (
 STATES = {"1": "joining", "2": "donor", "3": "joined, not synced", "4": "synced"}
 
 
-def judge(found):
+def judge(found: dict[str, str]) -> str:
     """Return why a member that says this of itself must not be used; empty if it may. A donor serves: its copy is a backup."""
     if found.get("wsrep_cluster_status") != "Primary":
         return f"the member is not in a cluster with a majority ({found.get('wsrep_cluster_status', 'unknown')})"
@@ -45,14 +46,14 @@ def judge(found):
 class Verdict:
     """What is known of the member, told by one thread and read by another."""
 
-    def __init__(self, limit):
+    def __init__(self, limit: float) -> None:
         self.limit = limit
         self._now = ("nothing is known yet", 0.0)
 
-    def tell(self, why):
+    def tell(self, why: str) -> None:
         self._now = (why, time.monotonic())
 
-    def why(self):
+    def why(self) -> str:
         """Return why the member must not be used; empty if it may."""
         why, when = self._now
         age = time.monotonic() - when
@@ -61,9 +62,9 @@ class Verdict:
         return why
 
 
-def watch(settings, password, verdict):
+def watch(settings: dict[str, Any], password: str, verdict: Verdict) -> None:
     """Ask for ever."""
-    said = None
+    said: str | None = None
     while True:
         try:
             import pymysql
@@ -79,7 +80,7 @@ def watch(settings, password, verdict):
             )
             try:
                 while True:
-                    found = {}
+                    found: dict[str, str] = {}
                     with connection.cursor() as cursor:
                         for question in QUESTIONS:
                             cursor.execute(question)
@@ -94,22 +95,23 @@ def watch(settings, password, verdict):
             time.sleep(PERIOD)
 
 
-def told(verdict, why, before):
+def told(verdict: Verdict, why: str, before: str | None) -> str:
     verdict.tell(why)
     if why != before:
         print(why or "the member takes queries", flush=True)
     return why
 
 
-async def serve(settings, verdict):
+async def serve(settings: dict[str, Any], verdict: Verdict) -> None:
     """Answer until SIGTERM; SIGHUP takes a new certificate."""
-    loop, done, clients = asyncio.get_running_loop(), asyncio.Event(), set()
+    loop, done = asyncio.get_running_loop(), asyncio.Event()
+    clients: set[asyncio.StreamWriter] = set()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 
-    def certificate():
+    def certificate() -> None:
         context.load_cert_chain(settings["cert"], settings["key"])
 
-    async def answer(reader, writer):
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         clients.add(writer)
         try:
             if len(clients) <= CLIENTS:
@@ -138,7 +140,7 @@ async def serve(settings, verdict):
     await done.wait()
 
 
-def main(folder):
+def main(folder: pathlib.Path) -> None:
     settings = json.loads((folder / "check.json").read_text())
     verdict = Verdict(settings["limit_seconds"])
     password = (folder / "password").read_text()

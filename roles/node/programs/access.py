@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 SUDOERS, KEYS, SSHD = (
     "/etc/sudoers.d/scs-deploy",
@@ -26,36 +27,44 @@ class Refused(Exception):
     pass
 
 
-def run(*argv, check=True, what=""):
+class Visitor(NamedTuple):
+    user: str
+    address: str
+    port: str
+    here: str
+    own_port: str
+
+
+def run(*argv: str, check: bool = True, what: str = "") -> str:
     done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False)
     if check and done.returncode:
         raise Refused(f"{what or ' '.join(argv)}: {(done.stderr or done.stdout).strip()}")
     return done.stdout if done.returncode == 0 else ""
 
 
-def visitor(pid=None, proc=Path("/proc")):
-    """User, client address and port, own address and port of the SSH connection that this process came by, or None."""
+def visitor(pid: int | None = None, proc: Path = Path("/proc")) -> Visitor | None:
+    """Of the SSH connection that this process came by, or None."""
     pid = pid or os.getpid()
     while pid > 1:
         pairs = (proc / str(pid) / "environ").read_text(errors="replace").split("\0")
         env = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
         if env.get("SSH_CONNECTION") and env.get("USER"):
-            return (env["USER"], *env["SSH_CONNECTION"].split())
-        pid = int(re.search(r"^PPid:\s+(\d+)", (proc / str(pid) / "status").read_text(), re.M).group(1))
+            return Visitor(env["USER"], *env["SSH_CONNECTION"].split())
+        (pid,) = map(int, re.findall(r"^PPid:\s+(\d+)", (proc / str(pid) / "status").read_text(), re.M))
     return None
 
 
-def effective(user, address, port, here, own_port):
+def effective(who: Visitor) -> dict[str, list[str]]:
     """What sshd, with the files as they are now, would hold true for a connection like this one."""
-    place = f"user={user},host={address},addr={address},laddr={here},lport={own_port}"
-    found = {}
+    place = f"user={who.user},host={who.address},addr={who.address},laddr={who.here},lport={who.own_port}"
+    found: dict[str, list[str]] = {}
     for line in run("sshd", "-T", "-C", place).splitlines():
         key, _, value = line.partition(" ")
         found.setdefault(key, []).append(value)
     return found
 
 
-def account_refused(settings, user, address, groups):
+def account_refused(settings: dict[str, list[str]], user: str, address: str, groups: list[str]) -> str:
     """Why sshd would refuse an account at once, or nothing."""
     first = {key: values[0] for key, values in settings.items()}
     if first.get("pubkeyauthentication") != "yes":
@@ -78,12 +87,12 @@ def account_refused(settings, user, address, groups):
     return ""
 
 
-def _matches(pattern, word, address):
+def _matches(pattern: str, word: str, address: str) -> bool:
     name, _, place = pattern.partition("@")
     return fnmatch.fnmatchcase(word, name) and (not place or fnmatch.fnmatchcase(address, place))
 
 
-def key_in_use(user, address, port):
+def key_in_use(user: str, address: str, port: str) -> str:
     """Fingerprint of the key that the connection was opened with, as sshd logged it, or nothing when the log is gone."""
     what = f"Accepted publickey for {re.escape(user)} from {re.escape(address)} port {port} "
     said = run(
@@ -93,7 +102,7 @@ def key_in_use(user, address, port):
     return found.group() if found else ""
 
 
-def keys_of(user, settings, home):
+def keys_of(user: str, settings: dict[str, list[str]], home: str) -> set[str]:
     """Fingerprints that sshd would accept for a user: of the files it reads, and of our own list."""
     texts = []
     for name in " ".join(settings.get("authorizedkeysfile", [])).split():
@@ -108,7 +117,7 @@ def keys_of(user, settings, home):
         return set(re.findall(r"SHA256:\S+", run("ssh-keygen", "-l", "-f", file.name, check=False)))
 
 
-def check():
+def check() -> None:
     """Raise Refused when a file is wrong, or when the present visitor could not come again."""
     run("visudo", "--check", f"--file={SUDOERS}")
     run("sshd", "-t")
@@ -118,7 +127,7 @@ def check():
     user, address, port = who[:3]
     account = pwd.getpwnam(user)
     groups = [grp.getgrgid(number).gr_name for number in os.getgrouplist(user, account.pw_gid)]
-    settings = effective(*who)
+    settings = effective(who)
     if why := account_refused(settings, user, address, groups):
         raise Refused(f"{user} from {address}, who applies this, would not get in again: {why}")
     if settings.get("trustedusercakeys", ["none"]) == ["none"]:
@@ -141,7 +150,7 @@ def check():
         )
 
 
-def put_back():
+def put_back() -> None:
     """Without a copy from before, rules of sshd go, and accounts and keys stay: more of those lock nobody out."""
     for name in FILES:
         kept = LAST_GOOD / Path(name).name
@@ -151,7 +160,7 @@ def put_back():
             Path(name).unlink(missing_ok=True)
 
 
-def main():
+def main() -> int:
     SSHD_RUN.mkdir(exist_ok=True)
     run("systemd-sysusers", "/etc/sysusers.d/scs-deploy.conf")
     run("systemd-tmpfiles", "--create", "/etc/tmpfiles.d/scs-deploy-homes.conf")

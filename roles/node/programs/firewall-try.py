@@ -14,15 +14,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-def run(*argv):
+
+def run(*argv: str) -> str:
     done = subprocess.run(argv, capture_output=True, text=True)
     if done.returncode:
         sys.exit(done.stderr.strip() or f"{argv[0]}: exit code {done.returncode}")
     return done.stdout
 
 
-def connection():
+def connection() -> tuple[Address, Address, int] | None:
     """Address of the client, address and port of this node, as sshd told a process that this one descends from."""
     pid = os.getpid()
     while pid > 1:
@@ -35,19 +37,24 @@ def connection():
                 ipaddress.ip_address(server.partition("%")[0]),
                 int(port),
             )
-        pid = int(re.search(r"^PPid:\s+(\d+)", (process / "status").read_text(), re.MULTILINE)[1])
+        (pid,) = map(int, re.findall(r"^PPid:\s+(\d+)", (process / "status").read_text(), re.MULTILINE))
     return None
 
 
-def holder(address):
+def holder(address: Address) -> str:
     """The interface that has an address."""
     found = re.search(r"^\d+: (\S+)", run("ip", "-o", "address", "show", "to", str(address)))
     return found[1] if found else ""
 
 
-def client_side(client, server, port, ready, go):
+def leave() -> None:
+    """Into a network namespace of its own: nodes have the Python that can."""
+    os.unshare(os.CLONE_NEWNET)  # type: ignore[attr-defined, unused-ignore]
+
+
+def client_side(client: Address, server: Address, port: int, ready: int, go: int) -> int:
     """In a namespace of its own: tell that it is there, wait for the cable, try to connect; the exit code says whether it works."""
-    os.unshare(os.CLONE_NEWNET)
+    leave()
     os.write(ready, b".")
     if not os.read(go, 1):
         return 2
@@ -61,11 +68,11 @@ def client_side(client, server, port, ready, go):
     return 0
 
 
-def no_delay(address):
+def no_delay(address: Address) -> tuple[str, ...]:
     return ("nodad",) if address.version == 6 else ()
 
 
-def lets_in(file, client, server, port, device):
+def lets_in(file: Path, client: Address, server: Address, port: int, device: str) -> bool:
     named = [name for _, name in socket.if_nameindex() if name not in ("lo", device) and name in file.read_text()]
     is_there, ready = os.pipe()
     wait, go = os.pipe()
@@ -79,7 +86,7 @@ def lets_in(file, client, server, port, device):
             os._exit(code)
     os.close(ready)
     os.read(is_there, 1)
-    os.unshare(os.CLONE_NEWNET)
+    leave()
     try:
         run("ip", "link", "set", "lo", "up")
         run("ip", "link", "add", device, "type", "veth", "peer", "name", "cable", "netns", str(other))
@@ -99,7 +106,7 @@ def lets_in(file, client, server, port, device):
         raise
 
 
-def main():
+def main() -> None:
     signal.alarm(30)  # whatever hangs: the file is refused
     file = Path(sys.argv[1])
     run("nft", "--check", "--file", str(file))
