@@ -13,6 +13,7 @@ from scs_deploy.ansible_collections.scs.node.plugins.module_utils.resource impor
 from scs_deploy.catalogue.ids import Id
 from scs_deploy.catalogue.names import component_of
 from scs_deploy.errors import Finding, InputError
+from scs_deploy.secrets.placeholders import named
 
 FORMAT = 1
 
@@ -70,7 +71,7 @@ class Step:
     identity: str = ""
     """Digest of the wanted end state, so that a saved plan notices every change of input."""
     operations: tuple[Operation, ...] = ()
-    """Resource steps: what is done, with references instead of secrets."""
+    """Resource steps: what is done, with references instead of secrets, and with their names in a digest and in JSON."""
     removed: Managed | None = None
     """Removals: the node's record of what goes."""
     refused: tuple[Finding, ...] = ()
@@ -87,7 +88,8 @@ class Step:
         return component_of(self.subject)
 
     def as_json(self) -> dict[str, Any]:
-        return {**asdict(self), "removed": asdict(self.removed) if self.removed else {}}
+        operations = [{**asdict(one), "secret": named(one.secret)} for one in self.operations]
+        return {**asdict(self), "operations": operations, "removed": asdict(self.removed) if self.removed else {}}
 
 
 @dataclass(frozen=True, slots=True)

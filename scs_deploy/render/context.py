@@ -14,7 +14,6 @@ from scs_deploy.errors import InputError
 from scs_deploy.region import vips
 from scs_deploy.region.placement import Placed, Placement
 from scs_deploy.region.region import FALLBACK_TO_API, Network, Node, Region
-from scs_deploy.secrets.placeholders import Reference, reference
 
 SHARED = frozenset(
     {
@@ -258,8 +257,6 @@ def context_for(
         "vip": topology.vip,
         "vip_name": topology.vip_name,
         "vips": vips.vips(topology.region, facts, node),
-        "secret": secret,
-        "secret_hash": reference,
         "uid": topology.users.uid,
         "gid": topology.users.gid,
         "tls": names.TLS_TARGET,
@@ -267,8 +264,3 @@ def context_for(
         "data_path": data_path,
         "run_root": names.RUN_ROOT,
     }
-
-
-def secret(name: str) -> Reference:
-    """Return a reference to a secret."""
-    return reference(name)

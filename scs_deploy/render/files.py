@@ -14,7 +14,7 @@ from scs_deploy.render.context import address_on
 from scs_deploy.render.desired import CertificateNames, File, Folder
 from scs_deploy.render.scope import ContainerScope, InstanceScope
 from scs_deploy.secrets.form import HARMLESS
-from scs_deploy.secrets.placeholders import OPEN, bare, certificate_name, reference
+from scs_deploy.secrets.placeholders import OPEN, bare
 
 ENTRY = "/scs-entry"
 """Where an entry script is mounted."""
@@ -127,8 +127,8 @@ def _secret_texts(scope: InstanceScope, secret: str) -> list[tuple[str, str]]:
     if secret not in service.secrets:
         raise InputError(f"service {service.name} has no secret {secret}", where=f"roles/{service.name}/service.yml")
     if not scope.is_mapping(secret):
-        return [("", reference(secret))]
-    return [(key, reference(secret)[key]) for key in scope.given.secret_keys.get(secret, ())]
+        return [("", scope.secret(secret))]
+    return [(key, scope.secret(secret)[key]) for key in scope.given.secret_keys.get(secret, ())]
 
 
 def _owner_ids(scope: InstanceScope, spec: ConfigFile) -> tuple[int, int]:
@@ -162,7 +162,7 @@ def tls_files(scope: ContainerScope) -> list[File]:
     owner = tls.user or scope.user
     uid, gid = users.uid(owner), users.gid(owner)
     folder = f"{scope.folder}{names.TLS_TARGET}"
-    value = reference(certificate_name(scope.node.name, scope.placed.name))
+    value = scope.certificate()
     return [
         File(f"{folder}/ca.pem", value["ca"], "0644", 0, 0, tls.effect),
         File(f"{folder}/cert.pem", value["cert"], "0644", uid, gid, tls.effect),

@@ -37,6 +37,7 @@ def _job(scope: ContainerScope, job: Job) -> JobRun:
         material.append(choice.packages_digest)
     environment = {**home.environment, **{key: scope.string(value) for key, value in job.environment.items()}}
     material += [f"{key}={environment[key]}" for key in sorted(job.environment)]
+    scope.check([*command, *material, *environment.values()])
     run = replace(
         home,
         name=job.name,

@@ -78,6 +78,7 @@ def _instance(scope: InstanceScope, owners: Mapping[str, Owner], items: tuple[De
     owner = owners.get(placed.service)
     if owner and (owner.node, owner.instance) == (scope.node.name, placed.name):
         files += owner_files(scope, items)
+    scope.check(file.text for file in files)
     common: dict[str, Any] = {
         "node": scope.node.name,
         "name": placed.name,

@@ -49,6 +49,12 @@ def items_of(given: Given, owners: Mapping[str, Owner]) -> tuple[DesiredItem, ..
         scope = given.scope(next(one for one in given.topology.placement.placed if one.service == service.name))
         scope = replace(scope, context={**scope.context, **dict.fromkeys(FROM_FACTS, _NO_FACTS)})
         own = [item for resource in service.resources for item in _expand(scope, resource, owners)]
+        if scope.asked:
+            raise InputError(
+                f"a resource has a secret beside its password: {', '.join(sorted(scope.asked))}",
+                where=f"roles/{service.name}/service.yml",
+                fix="name it as secret:, or leave it out",
+            )
         items += sorted(own, key=lambda item: owners[item.owner].kinds.index(item.kind))
     return tuple(_under_their_names(items, given))
 
@@ -134,11 +140,9 @@ def owner_files(scope: InstanceScope, items: Iterable[DesiredItem]) -> list[File
     assert service.owns  # noqa: S101 - an owner's service has it
     folder = f"{scope.folder}/resources"
     given = {key: scope.string(value) for key, value in service.owns.context.items()}
-    wanted = [
-        {"kind": item.kind, "name": item.name, "attrs": item.attrs, "secret": item.secret}
-        for item in items
-        if item.owner == service.name
-    ]
+    own = [item for item in items if item.owner == service.name]
+    scope.asked.update(name for item in own for name in find(item.secret))
+    wanted = [{"kind": item.kind, "name": item.name, "attrs": item.attrs, "secret": item.secret} for item in own]
 
     def code(name: str, text: str) -> File:
         return File(f"{folder}/{name}", text, "0644", 0, 0, "none", bookkeeping=True)

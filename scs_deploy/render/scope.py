@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,8 @@ from scs_deploy.region.region import Node
 from scs_deploy.render.context import SHARED, Topology, context_for
 from scs_deploy.render.templates import TemplateSet
 from scs_deploy.secrets import account_names
+from scs_deploy.secrets.placeholders import Reference, certificate_name, find, reference
+from scs_deploy.secrets.vault import PUBLIC_KEY
 
 SECRET_MAPPINGS = {"fernet", "ssh-key"}
 """Types of secrets whose value is a mapping: such a secret becomes a folder of files."""
@@ -43,8 +45,9 @@ class Given:
     """Node -> facts, of the nodes whose facts are known."""
     standings: account_names.Standings = field(default_factory=dict)
     """Secret -> under which of its two names its account logs in."""
-    _first: dict[tuple[str, str], str] = field(default_factory=dict, repr=False, compare=False)
-    """Service and template -> what it was for the first instance: only a second one makes it worth to find out what it uses."""
+    _first: dict[tuple[str, str], tuple[str, frozenset[str]]] = field(default_factory=dict, repr=False, compare=False)
+    """Service and template -> what it was for the first instance, and the secrets that it asked for: only a second one makes it worth
+    to find out what it uses."""
 
     def secret_type(self, name: str) -> str:
         """Return the type of a secret; empty where no service declares it."""
@@ -61,10 +64,13 @@ class Given:
         node = self.topology.by_name[placed.node]
         service, component = self.topology.catalogue.component(placed.component)
         context = context_for(self.topology, node, placed, component, self.facts.get(node.name, {}))
-        context["login_name"] = self.login_name
+        scope: Scope
         if component.kind == "host":
-            return HostScope(self, node, placed, service, component, context)
-        return ContainerScope(self, node, placed, service, component, context)
+            scope = HostScope(self, node, placed, service, component, context)
+        else:
+            scope = ContainerScope(self, node, placed, service, component, context)
+        context |= {"login_name": self.login_name, "secret": scope.secret, "secret_hash": scope.secret}
+        return scope
 
     def login_name(self, name: str, secret: str) -> str:
         """Return the name under which consumers log in: ``name``, or its second name while that has the valid password."""
@@ -85,13 +91,20 @@ class Given:
         """Return ``uid:gid`` of a user."""
         return f"{self.topology.users.uid(name)}:{self.topology.users.gid(name)}"
 
-    def text(self, service: str, name: str, context: Mapping[str, Any]) -> str:
-        """Render a template, once where every instance would get the same text: /etc/hosts has a line per node on every node."""
+    def text(self, service: str, name: str, context: Mapping[str, Any], asked: set[str]) -> str:
+        """Render a template, once where every instance would get the same text: /etc/hosts has a line per node on every node.
+
+        The secrets that it asks for are added to ``asked``.
+        """
         first = self._first.get((service, name))
         if first is not None and (used := self.templates.uses(service, name)) is not None and used <= SHARED:
-            return first
+            asked |= first[1]
+            return first[0]
+        before = frozenset(asked)
+        asked.clear()
         text = self.templates.file(service, name, context)
-        self._first.setdefault((service, name), text)
+        self._first.setdefault((service, name), (text, frozenset(asked)))
+        asked |= before
         return text
 
 
@@ -103,6 +116,35 @@ class _Scope:
     service: Service
     component: ContainerComponent | HostComponent
     context: Mapping[str, Any]
+    asked: set[str] = field(default_factory=set)
+    """Secrets that were asked for while something was rendered for it: it is given these and no others."""
+
+    def secret(self, name: str, derivation: str = "") -> Reference:
+        """Return a reference to a secret, or to a value derived from it; raises ``InputError`` for one that no service declares."""
+        if name != PUBLIC_KEY and not self.given.secret_type(name):
+            raise InputError(
+                f"no service declares the secret {name}",
+                where=f"roles/{self.service.name}",
+                fix="add it to secrets in a service.yml, or correct the name",
+            )
+        self.asked.add(name)
+        return reference(name, derivation)
+
+    def certificate(self) -> Reference:
+        """Return a reference to its certificate."""
+        name = certificate_name(self.node.name, self.placed.name)
+        self.asked.add(name)
+        return reference(name)
+
+    def check(self, texts: Iterable[str]) -> None:
+        """Raise ``InputError`` where a text refers to a secret that was not asked for: it came in from somewhere else."""
+        strange = {name.partition("/")[0] for text in texts for name in find(text)} - self.asked
+        if strange:
+            raise InputError(
+                f"{self.placed.name} on {self.node.name} would get secrets that nothing asked for: {', '.join(sorted(strange))}",
+                where=f"roles/{self.service.name}",
+                fix="print them with secret(...) where they are needed",
+            )
 
     @property
     def folder(self) -> str:
@@ -124,7 +166,7 @@ class _Scope:
             if values
             else self.context
         )
-        return self.given.text(owner, name, context)
+        return self.given.text(owner, name, context, self.asked)
 
     def _value(self, value: Any) -> Any:
         return self.string(value) if isinstance(value, str) else value

@@ -1,9 +1,9 @@
 """Secret references: what stands in rendered text instead of a value, and how the value enters when a payload is made.
 
-A reference is printed by a template and looks like ``\\ue000name\\ue001``; private-use characters cannot occur in configuration
-files by accident, and a reference that leaks into a file on a node would be visible at once. References of mappings carry the
-key (``name/key``), derived values carry the derivation (``name|sha256-rabbit``, ``name|url``). The value is spelled for the file's
-format (``scs_deploy.documents.config_formats``).
+A reference is printed by a template and looks like ``\\ue000nonce-name\\ue001``. The nonce is of this process, so that no text from
+outside can be a reference; what outlives the process has the names instead (``named``). References of mappings carry the key
+(``name/key``), derived values carry the derivation (``name|sha256-rabbit``, ``name|url``). The value is spelled for the file's format
+(``scs_deploy.documents.config_formats``).
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 
 from scs_deploy.documents.config_formats import FORMATS, UnfitError, url
 from scs_deploy.errors import InputError
 
-OPEN, CLOSE = "\ue000", "\ue001"
+OPEN, CLOSE = f"\ue000{secrets.token_hex(8)}-", "\ue001"
 _CERTIFICATE = "cert"
 _PATTERN = re.compile(f"{OPEN}([^{CLOSE}]+){CLOSE}")
 
@@ -31,11 +32,11 @@ class Reference(str):
     def __getitem__(self, key: object) -> str:
         if not isinstance(key, str):
             raise TypeError("a secret is only printed, never sliced or compared")
-        return Reference(f"{OPEN}{self.strip(OPEN + CLOSE)}/{key}{CLOSE}")
+        return reference(f"{named(self)}/{key}")
 
     def derived(self, derivation: str) -> Reference:
         """Return the reference of a value derived from this one."""
-        return reference(self.strip(OPEN + CLOSE), derivation)
+        return reference(named(self), derivation)
 
 
 def reference(name: str, derivation: str = "") -> Reference:
@@ -58,6 +59,11 @@ def certificate_of(name: str) -> tuple[str, str] | None:
 def find(text: str) -> Iterator[str]:
     """Yield the names (with ``/key``) of all secrets that a text refers to, whatever is derived from them."""
     return (match.group(1).partition("|")[0] for match in _PATTERN.finditer(text))
+
+
+def named(text: str) -> str:
+    """Return a text with the names of secrets instead of references: the same in every process."""
+    return _PATTERN.sub(r"\1", str(text))
 
 
 def bare(text: str) -> Iterator[tuple[str, str, str]]:
