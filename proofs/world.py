@@ -62,7 +62,7 @@ def facts(address: str, memory: int = 4096) -> dict:
         ],
         "resolvers": [],
         "engines": {},
-        "kernel_features": {},
+        "kernel_features": dict.fromkeys(FEATURES, True),
         "ntp": {},
         "virtualization": "none",
         "limits": {"nofile": 1 << 20, "nproc": 1 << 20},

@@ -122,7 +122,12 @@ def _print_rows(found: list[StatusRow]) -> None:
         style = _STYLES.get(row.state, "red")
         since = common.duration(max(0.0, now - row.since)) if row.since else ""
         table.add_row(
-            row.node, row.instance, f"[{style}]{escape(row.state)}[/{style}]", since, row.image[:12], row.pending
+            row.node,
+            row.instance,
+            f"[{style}]{escape(row.state)}[/{style}]",
+            since,
+            escape(row.image[:12]),
+            row.pending,
         )
     common.out.print(table)
 
@@ -146,7 +151,7 @@ def logs(
     command += ["--follow"] if follow else []
     command += [f"--since={since}"] if since else []
     with reach(site.region) as fleet:
-        raise typer.Exit(fleet.connections[placed.node].run(command, tty=follow))
+        raise typer.Exit(fleet.connections[placed.node].lines(command, lambda line: common.out.out(line, end="")))
 
 
 def exec_command(
@@ -156,6 +161,8 @@ def exec_command(
     interactive: Annotated[bool, typer.Option("--tty", "-t", help="With a terminal.")] = False,
 ) -> None:
     """Run a command inside the container of an instance.
+
+    What it prints reaches the terminal as it is.
 
     Example:  scs-deploy exec -t mariadb -- mariadb
     """

@@ -54,6 +54,9 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+    except Exception:  # noqa: BLE001 - a mistake of ours: its words may be those of a node, and go the way of all others
+        common.err.print_exception()
+        sys.exit(1)
 
 
 def _interrupt(number: int, frame: object) -> NoReturn:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import jinja2
 
+from scs_deploy.cli.common import printable
 from scs_deploy.cli.plan_text import title
 from scs_deploy.plan.plan import Plan, Step
 
@@ -18,6 +19,7 @@ def page(plan: Plan, made: datetime.datetime) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
+        finalize=lambda value: printable(value) if isinstance(value, str) else value,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -67,7 +67,7 @@ class ApplyProgress:
         text = self._titles.get(event["id"], event["id"])
         seconds = f" {duration(event['seconds'])}" if event.get("seconds") else ""
         by = f" (by {', '.join(event['by'])})" if event.get("by") else ""
-        self._say(f"  [{style}]{status:8}[/{style}] {escape(text)}{seconds}{escape(by)}")
+        self._say(f"  [{style}]{escape(status):8}[/{style}] {escape(text)}{seconds}{escape(by)}")
 
     def _say(self, text: str) -> None:
         elapsed = duration(time.monotonic() - self._started)

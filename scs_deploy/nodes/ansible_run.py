@@ -223,7 +223,7 @@ class _Collected:
                 try:
                     answers[name] = wire.decode(Outcome, path.read_text())
                 except wire.WireError as error:
-                    failed[name] = str(error)
+                    failed[name] = f"sent nonsense: {error}"
             elif name in self._waiting:
                 lost[name] = last_words
             elif name not in self._unreachable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -9,6 +10,7 @@ import shlex
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,10 @@ from scs_deploy.region.rack import Node
 _PERSIST_SECONDS = 300  # as in ansible.cfg, whose connections are the same ones
 _UNREACHABLE = 255  # ssh's own exit code for everything that is not the remote command's
 _SOCKET_LIMIT = 107  # bytes of sun_path without its end; ssh adds a dot and 16 characters while it opens the socket
+LINE = 64 * 1024
+"""Characters of one line that a node may say at a time."""
+SAID = 65 * 1024 * 1024
+"""Bytes that a node may answer: a text of the wire, and what a login shell says before it."""
 _CLOSED = re.compile(
     r"^(Shared c|C)onnection to \S+ closed\.\r?$|^Pseudo-terminal will not be allocated|^Killed by signal"
 )
@@ -106,6 +112,23 @@ class Connection:
             raise self._failed(command, code, "")
         return code
 
+    def lines(self, command: Sequence[str], told: Callable[[str], object]) -> int:
+        """Run a command, tell each line of its output, also on stderr, as it comes, and return the exit code.
+
+        A line that is longer than 64 KiB is told in parts. Raises ``DeployError`` when the node cannot be reached.
+        """
+        said: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "errors": "replace"}
+        with _log() as log:
+            with subprocess.Popen(self.argv(command, log=log.name), stdin=subprocess.DEVNULL, **said) as process:
+                try:
+                    while process.stdout and (line := process.stdout.readline(LINE)):
+                        told(line)
+                except BaseException:
+                    process.kill()
+                    raise
+            self._check(process.returncode, log.read())
+        return process.returncode
+
     def output(self, command: Sequence[str], *, timeout: float | None = None) -> str:
         """Return the standard output of a command; raises ``DeployError`` when it fails, or takes more than ``timeout`` seconds."""
         with _log() as log:
@@ -138,8 +161,8 @@ class Connection:
             subprocess.Popen(self.argv(command, log=log.name), stdin=pipe, stdout=pipe, stderr=pipe) as process,
             started(process),
         ):
-            out, err = (said.decode(errors="replace") for said in process.communicate(stdin))
-            self._check(process.returncode, log.read(), err if self.jump else "")
+            out, err = (said.decode(errors="replace") for said in _said(process, stdin))
+            self._check(process.wait(), log.read(), err if self.jump else "")
         return CommandOutput(process.returncode, out, err)
 
     def popen(self, command: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
@@ -238,6 +261,25 @@ class Connection:
         if "refused" in message:
             return f"the node answers, but nothing listens on port {self.port}: start sshd, or correct ssh.port"
         return "check that the node is on and its address is right; or set it to 'state: maintenance'"
+
+
+def _said(process: subprocess.Popen[bytes], given: bytes) -> list[bytes]:
+    """Give a process its input and return its stdout and stderr; one that says more than ``SAID`` on either is killed."""
+
+    def read(stream: IO[bytes] | None) -> bytes:
+        assert stream  # noqa: S101 - a pipe
+        said = stream.read(SAID)
+        if len(said) == SAID:
+            process.kill()
+            stream.close()  # which ends what else writes to it
+        return said
+
+    with ThreadPoolExecutor(2) as pool:
+        reading = [pool.submit(read, stream) for stream in (process.stdout, process.stderr)]
+        assert process.stdin  # noqa: S101 - a pipe
+        with contextlib.suppress(BrokenPipeError), process.stdin as stdin:
+            stdin.write(given)
+        return [one.result() for one in reading]
 
 
 def _absolute(folder: Path | None, path: str) -> str:

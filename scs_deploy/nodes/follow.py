@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from scs_deploy.nodes.connection import Connection
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils import wire
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.work import Told
+from scs_deploy.nodes.connection import LINE, Connection
 
 FOLDER = "/run/scs-deploy-progress"
 
 _FAREWELL = 5
 """Seconds that the watcher gets to end by itself."""
 
-Told = Callable[[dict[str, Any]], None]
-"""Called, from another thread, with ``id``, ``status`` and ``seconds`` of a step that ended."""
-
 
 class Watch:
     """A context manager. Seeing progress is a comfort: when it fails, the run goes on without it.
 
-    ``name`` is of this one call of the module: who finds another one's file would tell its steps again.
+    ``name`` is of this one call of the module: who finds another one's file would tell its steps again. ``told`` is called from another
+    thread, once for each of the ``steps``; what else the node says is left aside.
     """
 
-    def __init__(self, connection: Connection, name: str, told: Told) -> None:
+    def __init__(self, connection: Connection, name: str, steps: Collection[str], told: Callable[[Told], None]) -> None:
         self.path = f"{FOLDER}/{name}"
-        self._connection, self._told = connection, told
+        self._connection, self._waiting, self._told = connection, set(steps), told
         self._process: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._read, daemon=True)
 
@@ -62,8 +61,11 @@ class Watch:
     def _read(self) -> None:
         if self._process is None or self._process.stdout is None:
             return
-        for line in self._process.stdout:
+        while line := self._process.stdout.readline(LINE):
             try:
-                self._told(json.loads(line))
-            except ValueError:
-                return
+                told = wire.load(Told, wire.loads(line))
+            except (ValueError, RecursionError):
+                continue
+            if told.id in self._waiting:
+                self._waiting.remove(told.id)
+                self._told(told)

@@ -101,7 +101,7 @@ class _Talks:
                 try:
                     return wire.decode(Answer, line.removeprefix(_MARK))
                 except wire.WireError as error:
-                    raise _NoAnswerError(str(error)) from error
+                    raise _NoAnswerError(f"sent nonsense: {error}") from error
         said = [line.strip() for line in done.err.splitlines() if line.strip()][-_LAST_LINES:]
         raise _NoAnswerError("; ".join(said) or f"exit code {done.code}, and it said nothing")
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from scs_deploy.ansible_collections.scs.node.plugins.module_utils.work import Outcome
+from scs_deploy.ansible_collections.scs.node.plugins.module_utils.work import Outcome, Told
 from scs_deploy.images import layout, read_lock
 from scs_deploy.machine import paths
 from scs_deploy.machine.engine import find_engine
@@ -199,7 +199,12 @@ def _run(fleet: Fleet, waves: ansible_run.Waves, leg: Leg, ready: Ready, log: Ev
     if len(leg.nodes) > 1 or len(leg.steps) == 1:
         return waves.next(payloads, on_node)
     (only,) = leg.nodes
-    with Watch(fleet.connections[only], f"{log.run}-{leg.number}", lambda told: log.emit("told", **told)) as watch:
+
+    def on_step(told: Told) -> None:
+        log.emit("told", id=told.id, status=told.status, seconds=told.seconds)
+
+    steps = [step.id for step in leg.steps]
+    with Watch(fleet.connections[only], f"{log.run}-{leg.number}", steps, on_step) as watch:
         payloads[only] = replace(payloads[only], progress=watch.path)
         return waves.next(payloads, on_node)
 

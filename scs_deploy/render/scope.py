@@ -64,7 +64,7 @@ class Given:
         node = self.topology.by_name[placed.node]
         service, component = self.topology.catalogue.component(placed.component)
         context = context_for(self.topology, node, placed, component, self.facts.get(node.name, {}))
-        scope: Scope
+        scope: InstanceScope
         if component.kind == "host":
             scope = HostScope(self, node, placed, service, component, context)
         else:

@@ -40,7 +40,7 @@ class Region:
         self.watched: list[str] = []
         monkeypatch.setattr(module, "Watch", self.watch)
 
-    def watch(self, connection, name, told):
+    def watch(self, connection, name, steps, told):
         self.watched.append(name)
         return _Watch()
 

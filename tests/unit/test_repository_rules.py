@@ -31,6 +31,7 @@ NAMED = {
     "scs_deploy/region/reference.py": "the example region of the generated reference",
     "scs_deploy/preflight/machine.py": "the kernel module openvswitch",
     f"{NODE_SIDE}scs/node/plugins/module_utils/facts.py": "the kernel module openvswitch",
+    f"{NODE_SIDE}scs/node/plugins/module_utils/question.py": "the kernel module openvswitch",
 }
 """Shared modules that may name a service, each with its reason."""
 

@@ -28,6 +28,7 @@ import real
 from scs_deploy.machine import paths
 from scs_deploy.images.recipe import recipes
 from scs_deploy.catalogue.release import load_release
+from scs_deploy.secrets.placeholders import named
 real.ROOT = paths.share_dir()
 made = real.desired(real.region(real.data("box"))).on("n1")
 print(json.dumps({
@@ -35,7 +36,7 @@ print(json.dumps({
     "services": sorted(real.catalogue().services),
     "recipes": {name: one.digest("") for name, one in recipes(real.catalogue(), load_release("2025.1")).items()},
     "files": {
-        f"{one.name}{file.path}": hashlib.sha256((file.text or "").encode()).hexdigest() for one in made for file in one.files
+        f"{one.name}{file.path}": hashlib.sha256(named(file.text).encode()).hexdigest() for one in made for file in one.files
     },
 }))
 """

@@ -11,7 +11,7 @@ import resource
 from typing import Any, Literal
 
 from .host import Host
-from .question import Cgroup, Cpu, DiskFacts, Facts, InterfaceFacts, System
+from .question import Cgroup, Cpu, DiskFacts, Facts, Features, InterfaceFacts, System
 from .systemd import Unit
 
 ENGINE_PACKAGES = (
@@ -213,8 +213,7 @@ def _cgroup(host: Host) -> Cgroup:
     return {"mode": mode, "controllers": sorted(line[0] for line in lines if line[-1] == "1")}
 
 
-def _features(host: Host) -> dict[str, bool]:
-    """By existence: loaded, built in, or loadable from the node's modules folder."""
+def _features(host: Host) -> Features:
     modules = f"/lib/modules/{platform.release()}"
     listed = host.read(f"{modules}/modules.builtin") + host.read(f"{modules}/modules.dep")
     loaded = host.read("/proc/modules")

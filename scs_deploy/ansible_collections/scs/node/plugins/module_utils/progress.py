@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
+from . import wire
 from .host import Host
-from .work import Result
+from .work import Result, Told
 
 
 class ProgressFile:
@@ -26,7 +25,7 @@ class ProgressFile:
     def tell(self, result: Result) -> None:
         if self._file is None:
             return
-        line = json.dumps({"id": result.id, "status": result.status, "seconds": result.seconds})
+        line = wire.dumps(Told(result.id, result.status, result.seconds))
         try:
             with self._file.open("a", encoding="utf-8") as stream:
                 stream.write(line + "\n")

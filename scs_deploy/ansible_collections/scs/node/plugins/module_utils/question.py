@@ -5,11 +5,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import ipaddress
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, TypedDict
+from functools import partial
+from typing import Annotated, Literal, NamedTuple, TypedDict
 
 from .resource import ItemSeen
+from .wire import Rule
 
 InstanceKind = Literal["container", "host"]
 
@@ -134,25 +138,50 @@ class Question:
 # -- the answer ----------------------------------------------------------------------------------------------------------
 
 
+# What templates print of a node is in these forms, so that it stays what it is printed as.
+
+
+def _parsed(parse: Callable[[str], object], text: str) -> bool:
+    try:
+        return bool(re.fullmatch(r"[0-9a-fA-F:./]+", text) and parse(text))
+    except ValueError:
+        return False
+
+
+def _lines(texts: Iterable[str]) -> bool:
+    return all(len(one) <= 255 and one.isprintable() for one in texts)
+
+
+Line = Annotated[str, Rule(lambda text: _lines([text]), "a line of at most 255 printable characters")]
+Word = Annotated[str, Rule(re.compile(r"[a-z0-9._-]{0,64}").fullmatch, "a word as os-release(5) has them")]
+Device = Annotated[str, Rule(re.compile(r"/[!-~]{1,254}").fullmatch, "the path of a device")]
+Nic = Annotated[str, Rule(re.compile(r"[!-.0-9;-~]{0,15}").fullmatch, "the name of a network interface")]
+Prefixed = Annotated[str, Rule(partial(_parsed, ipaddress.ip_interface), "an address with its prefix length")]
+Resolver = Annotated[str, Rule(partial(_parsed, ipaddress.ip_address), "an address")]
+Count = Annotated[int, Rule(lambda number: 0 <= number < 1 << 53, "a count")]
+Named = Rule(lambda data: len(data) <= 64 and _lines(data), "a mapping of at most 64 names")
+Few = Rule(lambda data: len(data) <= 4096, "a list of at most 4096")
+
+
 class System(TypedDict):
-    id: str
-    version: str
-    codename: str
+    id: Word
+    version: Word
+    codename: Word
 
 
 class Cpu(TypedDict):
-    model: str
-    count: int
-    threads_per_core: int
-    flags: Sequence[str]
+    model: Line
+    count: Annotated[int, Rule(lambda number: 1 <= number < 1 << 20, "a number of processors")]
+    threads_per_core: Annotated[int, Rule(lambda number: 1 <= number < 1 << 10, "a number of threads")]
+    flags: Annotated[Sequence[Line], Few]
 
 
 class DiskFacts(TypedDict):
-    name: str
-    path: str
-    size: int
-    serial: str
-    model: str
+    name: Line
+    path: Device
+    size: Count
+    serial: Line
+    model: Line
     rotational: bool
     in_use: bool
 
@@ -160,19 +189,19 @@ class DiskFacts(TypedDict):
 class InterfaceFacts(TypedDict):
     """``vlan`` and ``parent`` of a VLAN; ``addresses`` with their prefix length."""
 
-    name: str
-    mac: str
+    name: Nic
+    mac: Line
     mtu: int
-    kind: str
+    kind: Line
     vlan: int | None
-    parent: str
+    parent: Nic
     speed: int
-    addresses: Sequence[str]
+    addresses: Annotated[Sequence[Prefixed], Few]
 
 
 class Cgroup(TypedDict):
     mode: Literal["v2", "hybrid", "v1"]
-    controllers: Sequence[str]
+    controllers: Annotated[Sequence[Line], Few]
 
 
 class LimitFacts(TypedDict):
@@ -180,29 +209,45 @@ class LimitFacts(TypedDict):
     nproc: int
 
 
+class Features(TypedDict):
+    """By existence: loaded, built in, or loadable from the node's modules folder."""
+
+    openvswitch: bool
+    geneve: bool
+    vxlan: bool
+    bonding: bool
+    vlan: bool
+    rbd: bool
+    nbd: bool
+    dm: bool
+    vhost: bool
+    kvm: bool
+    tun: bool
+
+
 class Facts(TypedDict):
     """What stays the same from look to look; templates see it as it is on the wire."""
 
     os: System
-    kernel: str
-    architecture: str
-    hostname: str
-    python: str
+    kernel: Line
+    architecture: Line
+    hostname: Line
+    python: Line
     cpu: Cpu
-    memory_mib: int
+    memory_mib: Count
     """Rounded down to 64."""
-    disks: Sequence[DiskFacts]
-    interfaces: Sequence[InterfaceFacts]
+    disks: Annotated[Sequence[DiskFacts], Few]
+    interfaces: Annotated[Sequence[InterfaceFacts], Few]
     """Without addresses that are VIPs (/32, /128), and without interfaces of guests and containers."""
-    resolvers: Sequence[str]
+    resolvers: Annotated[Sequence[Resolver], Few]
     """That other machines can ask too."""
     cgroup: Cgroup
-    engines: Mapping[str, str]
+    engines: Annotated[Mapping[str, Line], Named]
     """Debian package -> version."""
-    kernel_features: Mapping[str, bool]
-    ntp: Mapping[str, str]
+    kernel_features: Features
+    ntp: Annotated[Mapping[str, Line], Named]
     """Time service -> state of its unit."""
-    virtualization: str
+    virtualization: Line
     limits: LimitFacts
     clock_settable: bool
 
@@ -317,7 +362,7 @@ class Seen:
     extra: Sequence[str] = ()
     """Files that it no longer has, or that a killed run left half-written, wherever they lie."""
     cluster: ClusterSeen | None = None
-    version: str = ""
+    version: Annotated[str, Rule(re.compile(r"[A-Za-z0-9.+:~-]{0,100}").fullmatch, "a Debian version")] = ""
     """By which version of ``ContainerExpected.package`` its data was written last, where anybody knows."""
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
+
+from .wire import Rule
 
 Difference = TypedDict("Difference", {"what": str, "is": str, "wanted": str})
 """What ``apply`` would put right beyond the wanted attributes: texts for people, as in ``tags: administrator, wanted none``."""
@@ -35,12 +37,17 @@ class ItemChange(WantedItem):
     op: Literal["create", "update", "delete"]
 
 
+def _shallow(data: Any, levels: int = 8) -> bool:
+    inner = data.values() if isinstance(data, dict) else data if isinstance(data, list) else ()
+    return levels > 0 and all(type(one) not in (dict, list) or _shallow(one, levels - 1) for one in inner)
+
+
 @dataclass(frozen=True, slots=True)
 class ItemSeen:
     """A resource behind an API, as its reconciler tells it."""
 
     name: str
-    attrs: Mapping[str, Any] = field(default_factory=dict)
+    attrs: Annotated[Mapping[str, Any], Rule(_shallow, "attributes of a few levels")] = field(default_factory=dict)
     differences: Sequence[Difference] = ()
     secret: str = ""
     """The wanted digest where the backend accepts the wanted secret; else ``differs``, ``unknown``, or nothing."""

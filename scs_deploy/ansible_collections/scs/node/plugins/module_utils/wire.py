@@ -14,14 +14,16 @@ import types
 import typing
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache
-from typing import Any, Literal, NoReturn, TypeVar, cast
+from typing import Annotated, Any, Literal, NoReturn, TypeVar, cast
 
 VERSION = 2
 
 LIMIT = 64 * 1024 * 1024
-"""Bytes of JSON in one text."""
+"""Bytes of JSON in one text, and characters of the text."""
+LARGEST = 1 << 63
+"""No number is larger, and none is infinite."""
 
 T = TypeVar("T")
 Convert = Callable[[Any], Any]
@@ -38,6 +40,14 @@ _JSON: dict[Any, frozenset[type]] = {
     _NONE: frozenset({_NONE}),
     Any: frozenset({str, int, float, bool, list, dict, _NONE}),
 }
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a value must be beyond its type, as ``Annotated[str, Rule(...)]``; ``words`` say it to people."""
+
+    holds: Callable[[Any], object]
+    words: str
 
 
 class WireError(ValueError):
@@ -64,12 +74,14 @@ def encode(message: object) -> str:
 
 def decode(kind: type[T], text: str) -> T:
     """Return the message in ``text``; raise WireError when it is damaged, of another version or of another shape."""
+    if len(text) > LIMIT:
+        raise WireError("the payload is larger than allowed")
     try:
         unpacking = zlib.decompressobj(wbits=_GZIP)
         content = unpacking.decompress(base64.b64decode(text, validate=True), LIMIT)
         if not unpacking.eof:
             raise WireError("the payload is larger than allowed, or not complete")
-        data = json.loads(content, parse_constant=_no_number)
+        data = loads(content)
     except WireError:
         raise
     except (binascii.Error, zlib.error, ValueError, RecursionError) as error:
@@ -85,6 +97,11 @@ def decode(kind: type[T], text: str) -> T:
 def load(kind: type[T], data: object) -> T:
     """Return what JSON data stands for; raise WireError with the path of what is of another shape."""
     return cast(T, _checked(data, *_reader(cast(Any, kind))))
+
+
+def loads(text: bytes | str) -> Any:
+    """Return the data of a JSON text; raises ``ValueError``, and ``RecursionError`` for one that is too deep."""
+    return json.loads(text, parse_constant=_no_number, parse_float=_float, parse_int=_int)
 
 
 def _checked(data: Any, accepted: frozenset[type], convert: Convert | None) -> Any:
@@ -120,6 +137,16 @@ def _no_number(text: str) -> NoReturn:
     raise ValueError(f"{text} is no number of JSON")
 
 
+def _int(text: str) -> int:
+    number = int(text)
+    return number if abs(number) < LARGEST else _no_number("a number of that size")
+
+
+def _float(text: str) -> float:
+    number = float(text)
+    return number if abs(number) < LARGEST else _no_number("a number of that size")
+
+
 # Readers are made once per type. One names the JSON types that a value may have, and what makes of such a value what it stands for;
 # none: it is taken as it is. So whole objects are checked with a look at the types of their values, without a call per field.
 
@@ -129,6 +156,9 @@ def _reader(kind: Any) -> tuple[frozenset[type], Convert | None]:
     if kind in _JSON:
         return _JSON[kind], None
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Annotated:
+        accepted, convert = _reader(inner[0])
+        return accepted, _ruled(convert, inner[1])
     if origin is Literal:
         return frozenset({str}), _one_of(frozenset(inner))
     if origin in (types.UnionType, typing.Union):
@@ -168,6 +198,15 @@ def _one_of(choices: frozenset[str]) -> Convert:
         return value
 
     return convert
+
+
+def _ruled(convert: Convert | None, rule: Rule) -> Convert:
+    def ruled(value: Any) -> Any:
+        if not rule.holds(value):
+            raise WireError(f"is not {rule.words}")
+        return convert(value) if convert else value
+
+    return ruled
 
 
 def _optional(kind: Any) -> tuple[frozenset[type], Convert | None]:
@@ -251,7 +290,7 @@ def _tuple(kind: Any) -> Convert:
 
 def _object(kind: Any, required: Iterable[str], make: Callable[..., Any] | None) -> Convert:
     """``make`` is called with the fields that there are; None: the data itself stands for the object."""
-    hints = typing.get_type_hints(kind)
+    hints = typing.get_type_hints(kind, include_extras=True)
     readers = {name: _reader(hint) for name, hint in hints.items()}
     shapes: dict[tuple[Any, ...], list[tuple[str, Convert]]] = {}
     """Names and JSON types of the fields of an object that was checked -> its fields that stand for something else."""

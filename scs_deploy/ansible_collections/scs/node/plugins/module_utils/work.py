@@ -160,7 +160,7 @@ WorkStep = InstanceStep | RemoveStep | JobStep | ResourcesStep | ImageStep
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """``progress``: file on the node to which one JSON line (id, status, seconds) is appended as each step ends."""
+    """``progress``: file on the node to which one line, the JSON of a ``Told``, is appended as each step ends."""
 
     run: str
     wave: int
@@ -183,12 +183,24 @@ class Failure:
     log: Sequence[str] = ()
 
 
+Status = Literal["ok", "failed", "blocked", "skipped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A step that ended while others go on."""
+
+    id: str
+    status: Status
+    seconds: float
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """``by``: the steps that a blocked one waited for."""
 
     id: str
-    status: Literal["ok", "failed", "blocked", "skipped"]
+    status: Status
     done: Sequence[str] = ()
     seconds: float = 0.0
     error: Failure | None = None
