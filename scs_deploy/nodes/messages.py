@@ -45,8 +45,7 @@ def _expected(instance: Instance, sealed: Sealed) -> question.Expected:
         "health": replace(instance.health, settled=None),
         "start": sealed.start[instance.id],
         "reload": sealed.reload[instance.id],
-        "mask": {file.path: file.masked for file in instance.files if file.masked},
-        "opaque": [file.path for file in instance.files if file.opaque],
+        **_hidden(instance),
     }
     if instance.kind == "host":
         return question.HostExpected(**common, packages=instance.packages)
@@ -57,6 +56,14 @@ def _expected(instance: Instance, sealed: Sealed) -> question.Expected:
         probe=instance.hook("probe"),
         package=instance.one_way.package if instance.one_way else "",
     )
+
+
+def _hidden(instance: Instance) -> dict[str, Any]:
+    """What is never shown of its files."""
+    return {
+        "mask": {file.path: file.masked for file in instance.files if file.masked},
+        "opaque": [file.path for file in instance.files if file.opaque],
+    }
 
 
 def converge(
@@ -103,7 +110,8 @@ def _instance(step: Step, sealed: Sealed, resolver: Resolver) -> work.InstanceSt
 
 def _wanted(instance: Instance, step: Step, sealed: Sealed, resolver: Resolver, prepare: bool) -> work.Wanted:
     health = instance.health if step.interrupts else replace(instance.health, settled=None)
-    manifest = question.Recorded(instance.unit, instance.kind, [file.path for file in instance.files])
+    paths = [file.path for file in instance.files]
+    manifest = question.Recorded(instance.unit, instance.kind, paths, **_hidden(instance))
     common: dict[str, Any] = {
         "name": instance.name,
         "unit": instance.unit,

@@ -163,8 +163,16 @@ NONSENSE = {
     "depth": printed(
         owners={"x": {"state": "ok", "items": {"y": [{"name": "z", "attrs": {"a": json.loads("[" * 90 + "]" * 90)}}]}}}
     ),
+    "text": printed(
+        instances={
+            "app": {
+                "unit": {}, "running": None, "healthy": None, "recorded": True,
+                "files": {"/a": {"state": "differs", "text": "\r" * 300_000}},
+            }
+        }
+    ),
     "damaged": printed().replace("H4sI", "AAAA", 1),
-}
+}  # fmt: skip
 
 
 def test_nonsense_makes_its_node_unknown_and_no_other(tmp_path: Path):

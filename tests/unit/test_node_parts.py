@@ -116,7 +116,7 @@ def test_a_small_text_cannot_become_a_large_message(monkeypatch: pytest.MonkeyPa
         ("password: 'hunter2'\n", "password: ***\n"),
         ('{"a": 1, "password": "hun\\"ter2", "b": 2}', '{"a": 1, "password": "***", "b": 2}'),
         ("PASSWORD=hunter2", "PASSWORD=***"),
-        ("old_password = hunter2", "old_password = hunter2"),
+        ("old_password = hunter2", "old_password = ***"),
         ("password =\n    hunter2\nport = 1", "password =\n    ***\nport = 1"),
         ("password: |\n  hunter2\n  hunter3\nport: 1", "password: ***\n  ***\n  ***\nport: 1"),
         ("url = mysql://nova:hunter2@10.0.0.1/nova", "url = mysql://nova:***@10.0.0.1/nova"),

@@ -10,11 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import mask
-from .question import FileMark, FileSeen, FolderMark, FolderSeen
+from .question import LINES_LIMIT, TEXT_LIMIT, FileMark, FileSeen, FolderMark, FolderSeen
 from .work import FileContent
-
-TEXT_LIMIT = 256 * 1024
-"""Bytes: content above this is never sent back for a diff."""
 
 
 def temporary(path: Path) -> Path:
@@ -147,6 +144,7 @@ def _shown(content: bytes, keys: Sequence[str]) -> str | None:
     if len(content) > TEXT_LIMIT:
         return None
     try:
-        return mask.mask(content.decode(), keys)
+        text = content.decode()
     except UnicodeDecodeError:
         return None
+    return mask.mask(text, keys) if len(text.splitlines()) <= LINES_LIMIT else None

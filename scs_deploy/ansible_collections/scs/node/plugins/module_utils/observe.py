@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +22,7 @@ from .question import (
     ContainerExpected,
     EngineSeen,
     Expected,
+    FileMark,
     FileSeen,
     FolderSeen,
     Managed,
@@ -108,7 +109,8 @@ def observe(question: Question, node: LocalNode) -> Answer:
         asked_owners = {
             name: pool.submit(owners.observe_owner, host, name, asked) for name, asked in question.owners.items()
         }
-        differences = {name: _differences(node, instance) for name, instance in expected.items()}
+        hidden = _hidden(manifest)
+        differences = {name: _differences(node, instance, *hidden) for name, instance in expected.items()}
         unexpected = _unexpected(node, expected, manifest)
         units, versions = asked_units.result(), asked_packages.result()
         found_facts = facts.gather(host, versions, units)
@@ -151,12 +153,22 @@ def _patiently(host: Host, name: str, asked: OwnerAsked, found: tuple[OwnerSeen,
 _Differences = tuple[dict[str, FileSeen], dict[str, FolderSeen]]
 
 
-def _differences(node: LocalNode, instance: Expected) -> _Differences:
-    opaque = set(instance.opaque)
-    found_files = {
-        path: files.compare_file(node.host.path(path), wanted, instance.mask.get(path, ()), path in opaque)
-        for path, wanted in instance.files.items()
-    }
+def _hidden(manifest: Mapping[str, Recorded]) -> tuple[Mapping[str, Collection[str]], Collection[str]]:
+    """Keys to mask, by file, and opaque files, as they were last written: what is there may hold what is not wanted any more."""
+    keys: dict[str, set[str]] = {}
+    for path, names in (pair for entry in manifest.values() for pair in entry.mask.items()):
+        keys.setdefault(path, set()).update(names)
+    return keys, {path for entry in manifest.values() for path in entry.opaque}
+
+
+def _differences(
+    node: LocalNode, instance: Expected, keys: Mapping[str, Collection[str]], opaque: Collection[str]
+) -> _Differences:
+    def compared(path: str, wanted: FileMark) -> FileSeen | None:
+        masked = [*instance.mask.get(path, ()), *keys.get(path, ())]
+        return files.compare_file(node.host.path(path), wanted, masked, path in opaque or path in instance.opaque)
+
+    found_files = {path: compared(path, wanted) for path, wanted in instance.files.items()}
     dirs = instance.dirs if instance.kind == "container" else {}
     found_dirs = {path: files.compare_folder(node.host.path(path), wanted) for path, wanted in dirs.items()}
     return (

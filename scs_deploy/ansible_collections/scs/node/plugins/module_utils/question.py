@@ -288,6 +288,20 @@ class Holder:
     code: str = ""
 
 
+TEXT_LIMIT, LINES_LIMIT = 256 * 1024, 10_000
+"""Bytes and lines: content above this is never sent back for a diff."""
+
+Shown = Annotated[
+    str,
+    Rule(
+        lambda text: (
+            len(text) <= 2 * TEXT_LIMIT and len(text.splitlines()) <= 2 * LINES_LIMIT
+        ),  # masks may make it longer
+        "a text that can be compared",
+    ),
+]
+
+
 @dataclass(frozen=True, slots=True)
 class FileSeen:
     """A file that differs; ``text`` is its masked content, None where that is the same, or cannot or must not be shown."""
@@ -297,7 +311,7 @@ class FileSeen:
     uid: int = 0
     gid: int = 0
     same_content: bool = False
-    text: str | None = None
+    text: Shown | None = None
     changed: float = 0.0
     """When, in seconds of the epoch."""
 
@@ -380,6 +394,9 @@ class Managed:
 class Recorded(Managed):
     version: str = ""
     """Of the package that its data was written by, at its last start."""
+    mask: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    opaque: Sequence[str] = ()
+    """As in ``Expected``, for its files as they were last written; unknown where an earlier version wrote them."""
 
 
 @dataclass(frozen=True, slots=True)

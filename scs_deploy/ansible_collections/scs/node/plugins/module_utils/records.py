@@ -72,6 +72,11 @@ def widen(host: Host, name: str, entry: Recorded) -> None:
         files=sorted({*known.files, *entry.files}),
         data=sorted({*known.data, *entry.data}),
         version=entry.version or known.version,
+        mask={
+            path: sorted({*known.mask.get(path, ()), *entry.mask.get(path, ())})
+            for path in known.mask.keys() | entry.mask.keys()
+        },
+        opaque=sorted({*known.opaque, *entry.opaque}),
     )
     if wider != everything.get(name):
         _write_manifest(host, {**everything, name: wider})
@@ -80,7 +85,8 @@ def widen(host: Host, name: str, entry: Recorded) -> None:
 def settle(host: Host, name: str, entry: Recorded) -> None:
     """After everything else: the instance has exactly these files."""
     everything = manifest(host)
-    exact = replace(entry, files=sorted(entry.files), data=sorted(entry.data))
+    mask = {path: sorted(keys) for path, keys in entry.mask.items()}
+    exact = replace(entry, files=sorted(entry.files), data=sorted(entry.data), mask=mask, opaque=sorted(entry.opaque))
     if everything.get(name) != exact:
         _write_manifest(host, {**everything, name: exact})
 
