@@ -73,7 +73,7 @@ def test_a_setting_that_the_region_changes_is_looked_for_as_it_was_set_last(tmp_
         (tmp_path / name).write_text(text)
         said |= (line.split(" = ") for line in text.splitlines() if not line.startswith("#"))
     for name, value in said.items():
-        file = tmp_path / "proc" / name.replace(".", "/")
+        file = tmp_path / "proc" / name.replace("*", "api").replace(".", "/")
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("\t".join(value.split()) + "\n")
     script = known.file("n1/node-sysctl", "scs-sysctl-check").text
@@ -86,6 +86,9 @@ def test_a_setting_that_the_region_changes_is_looked_for_as_it_was_set_last(tmp_
     assert look() == f"net.ipv4.ip_forward is {1 - wanted}, not {wanted}\n"
     forward.unlink()
     assert look() == ""
+    redirects = tmp_path / "proc/net/ipv4/conf/api/accept_redirects"
+    redirects.write_text("1\n")
+    assert look() == "net.ipv4.conf.api.accept_redirects is 1, not 0\n"
 
 
 @pytest.mark.parametrize(

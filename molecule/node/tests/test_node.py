@@ -27,7 +27,25 @@ def test_firewall_drops_what_nobody_publishes(host: Any) -> None:
     assert host.service("scs-firewall").is_enabled
     table = json.loads(host.check_output("nft --json list table inet scs_deploy"))["nftables"]
     chains = [part["chain"] for part in table if "chain" in part]
-    assert [chain["policy"] for chain in chains if chain.get("hook") == "input"] == ["drop"]
+    assert {chain["hook"]: chain["policy"] for chain in chains if "hook" in chain} == {
+        "input": "drop",
+        "forward": "drop",
+    }
+
+
+def test_node_is_no_router_and_takes_no_redirects(host: Any) -> None:
+    assert host.sysctl("net.ipv4.ip_forward") == 0
+    told = host.check_output(
+        "cd /proc/sys/net; grep -s . ipv4/ip_forward ipv6/conf/*/forwarding ipv[46]/conf/*/accept_redirects"
+    )
+    assert "ipv4/conf/api/accept_redirects" in told
+    assert [line for line in told.splitlines() if not line.endswith(":0")] == []
+
+
+def test_ssh_listens_to_operators_on_one_address(host: Any) -> None:
+    rules = host.check_output("nft list chain inet scs_deploy input").splitlines()
+    (ssh,) = [rule for rule in rules if 'comment "ssh"' in rule]
+    assert f"ip daddr {host.check_output('getent ahosts $(hostname)').split()[0]} " in ssh
 
 
 def test_firewall_reload_keeps_other_tables(host: Any) -> None:
@@ -44,6 +62,10 @@ def test_sshd_takes_keys_only(host: Any) -> None:
     assert "passwordauthentication no" in effective
     assert "kbdinteractiveauthentication no" in effective
     assert "permitrootlogin yes" not in effective
+    assert {"allowtcpforwarding no", "allowagentforwarding no"} <= set(effective)
+    (macs,) = [line for line in effective if line.startswith("macs ")]
+    assert "sha1" not in macs
+    assert "umac-64" not in macs
 
 
 def test_any_balancer_may_bind_any_vip(host: Any) -> None:
