@@ -310,7 +310,10 @@ class Tls(Description):
     """A certificate of the internal CA, placed below TLS_TARGET as ca.pem, cert.pem, key.pem and bundle.pem."""
 
     user: str = Field("", description="Owner, by its name in the UID table; default: the component's user")
-    vips: bool = Field(False, description="The names and addresses of the VIPs are added to the certificate")
+    vips: bool = Field(
+        False,
+        description="The names and addresses of the VIPs that its ports are behind, or of all, are added to the certificate",
+    )
     names: tuple[str, ...] = Field((), description="More DNS names (template)")
     effect: Literal["restart", "reload"] = "restart"
 

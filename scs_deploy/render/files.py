@@ -145,9 +145,10 @@ def certificate_names(scope: ContainerScope) -> CertificateNames | None:
     addresses = {address_on(node, port.network) for port in component.ports} or {address_on(node, "api")}
     dns = [placed.component, node.name, f"{node.name}.{topology.region.domain}"]
     dns += [scope.string(name) for name in component.tls.names]
-    if component.tls.vips or any(port.frontend for port in component.ports):
-        for network in topology.region.networks.values():
-            if network.vip or network.vip6:
+    if component.tls.vips:
+        published = {network for port in component.ports if port.frontend for network in port.frontend.networks}
+        for name, network in topology.region.networks.items():
+            if (network.vip or network.vip6) and (name in published or not published):
                 dns.append(topology.vip_name(network.name))
                 addresses |= {str(address) for address in (network.vip, network.vip6) if address}
     return CertificateNames(f"{placed.name}.{node.name}", tuple(dict.fromkeys(dns)), tuple(sorted(addresses)))

@@ -102,6 +102,43 @@ def on_every_network(*left_out: str) -> dict:
     return data
 
 
+def test_a_certificate_names_the_virtual_addresses_behind_which_its_ports_are():
+    found = real.desired(real.region(box())).certificates
+    vips = {name: set(one.ip_addresses) & {"10.77.1.10", "10.77.2.10"} for (_, name), one in found.items()}
+    named = {name: addresses for name, addresses in vips.items() if addresses}
+    assert named == {"haproxy": {"10.77.1.10", "10.77.2.10"}, "mariadb": {"10.77.1.10"}}
+
+
+def test_ssh_and_published_ports_are_open_on_one_address_each():
+    data = box()
+    firewall = real.text(real.desired(real.region(data)), FIREWALL)
+    assert re.findall(r"(.*)tcp dport 22 accept", firewall) == ["        ip saddr 10.77.1.0/24 ip daddr 10.77.1.11 "]
+    assert not [
+        line
+        for line in firewall.splitlines()
+        if " dport " in line and "daddr" not in line and "udp sport 67" not in line and "546" not in line
+    ]
+    data["services"]["node"] = {"settings": {"ssh_sources": ["192.0.2.0/24"], "router_advertisements": ["api"]}}
+    firewall = real.text(real.desired(real.region(data)), FIREWALL)
+    assert accepted(firewall, "ssh") == {"192.0.2.0/24"}
+    assert firewall.index('iifname "api" icmpv6 type nd-router-advert accept') < firewall.index("nd-router-advert drop")
+
+
+def test_who_claims_a_network_of_the_region_comes_in_by_it():
+    firewall = real.text(real.desired(real.region(box())), FIREWALL)
+    assert set(re.findall(r"saddr (\S+) fib saddr . iif oif missing drop", firewall)) == {
+        f"10.77.{n}.0/24" for n in (1, 2, 3, 4)
+    }, "servers come from the external one, by whichever router"
+
+
+@pytest.mark.parametrize(("sysctl", "policy"), [({}, "drop"), ({"net.ipv4.ip_forward": 1}, "accept")])
+def test_only_a_node_that_is_said_to_be_a_router_forwards(sysctl, policy):
+    data = box()
+    data["services"]["node"] = {"settings": {"sysctl": sysctl}}
+    firewall = real.text(real.desired(real.region(data)), FIREWALL)
+    assert f"type filter hook forward priority filter; policy {policy};" in firewall
+
+
 def accepted(firewall: str, port: str) -> set[str]:
     """The networks that the firewall lets in to a port."""
     return set(re.findall(rf'saddr (\S+) .*accept comment "{port}"', firewall))

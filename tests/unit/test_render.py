@@ -101,12 +101,13 @@ def test_balancers_see_every_frontend_and_their_own_interfaces(world: World):
     assert "vip api.world.test 10.60.2.10/24 dev eth1" in text
 
 
-def test_certificates_name_the_node_and_the_virtual_addresses(world: World):
+def test_certificates_name_the_node_and_no_virtual_address_but_of_who_serves_it(world: World):
+    """A broken API could pose as all of them; the balancer looks for the node's name."""
     names = world.desired.certificates["n1", "app"]
     assert names.common_name == "app.n1"
-    assert set(names.dns_names) == {"app", "n1", "n1.world.test", "app.alias", "api-int.world.test", "api.world.test"}
-    assert names.ip_addresses == ("10.60.1.10", "10.60.1.11", "10.60.2.10")
-    assert "10.60.1.10" in world.desired.certificates["n1", "front"].ip_addresses, "vips: true"
+    assert set(names.dns_names) == {"app", "n1", "n1.world.test", "app.alias"}
+    assert names.ip_addresses == ("10.60.1.11",)
+    assert {"10.60.1.10", "10.60.2.10"} < set(world.desired.certificates["n1", "front"].ip_addresses), "vips: true"
 
 
 def test_health_is_asked_where_the_port_is(world: World):
