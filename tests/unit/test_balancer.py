@@ -11,7 +11,13 @@ def test_where_a_request_came_from_is_what_the_balancer_saw_alone() -> None:
     parts = [part.splitlines() for part in balancer.split("\n\n") if "option forwardfor" in part]
     assert parts
     for lines in parts:
-        assert "    http-request del-header X-Forwarded-For" in lines
+        removed = lines.index("    http-request del-header X-Forwarded- -m beg")
+        assert removed < lines.index("    http-request set-header X-Forwarded-Proto https")
+        assert "    http-request del-header Forwarded" in lines
+        assert {
+            f"    http-response set-header {one}"
+            for one in ("X-Content-Type-Options nosniff", "Referrer-Policy same-origin")
+        } < set(lines)
 
 
 def test_what_a_member_that_ends_took_with_it_is_asked_again_where_it_only_reads() -> None:
