@@ -95,5 +95,6 @@ def test_only_the_libvirt_of_a_node_gets_in_by_network(host: Any) -> None:
     assert virsh(host, f"-c qemu+tls://{address}/system version")
     folder = "/etc/scs-deploy/{}/etc/scs-tls/bundle.pem"
     assert host.check_output(f"python3 -c %s {address} {folder.format('libvirt')}", WITHOUT_CERTIFICATE) == "open"
-    assert host.check_output(f"python3 -c %s {address} {folder.format('memcached')}", WITHOUT_CERTIFICATE) == "closed"
+    for other in ("libvirt-qemu", "memcached"):
+        assert host.check_output(f"python3 -c %s {address} {folder.format(other)}", WITHOUT_CERTIFICATE) == "closed"
     assert host.check_output(f"python3 -c %s {address}", WITHOUT_CERTIFICATE) == "closed"

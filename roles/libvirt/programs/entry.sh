@@ -74,12 +74,12 @@ while read -r uuid name key; do
 done </etc/scs-libvirt/ceph-secrets
 mkdir -p /etc/pki/CA /etc/pki/libvirt/private /etc/pki/qemu
 ln -sf /etc/scs-tls/ca.pem /etc/pki/CA/cacert.pem
-ln -sf /etc/scs-tls/ca.pem /etc/pki/qemu/ca-cert.pem
+ln -sf /etc/scs-tls-qemu/ca.pem /etc/pki/qemu/ca-cert.pem
 for side in server client; do  # those of the server are read there when it is told to take new ones
     ln -sf /etc/scs-tls/cert.pem "/etc/pki/libvirt/${side}cert.pem"
     ln -sf /etc/scs-tls/key.pem "/etc/pki/libvirt/private/${side}key.pem"
-    ln -sf /etc/scs-tls/cert.pem "/etc/pki/qemu/$side-cert.pem"
-    ln -sf /etc/scs-tls/key.pem "/etc/pki/qemu/$side-key.pem"
+    ln -sf /etc/scs-tls-qemu/cert.pem "/etc/pki/qemu/$side-cert.pem"
+    ln -sf /etc/scs-tls-qemu/key.pem "/etc/pki/qemu/$side-key.pem"
 done
 
 end libvirtd
