@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from typer.testing import CliRunner
 
 from proofs.opened import Nodes, Opened
 from proofs.world import BASE, ROLES
+from scs_deploy.cli import certs
+from scs_deploy.errors import DeployError
 from scs_deploy.images.lock import LockedImage, write_lock
 from scs_deploy.machine import paths
 from scs_deploy.nodes import look
@@ -38,3 +41,23 @@ def folder(tmp_path, monkeypatch):
 @pytest.fixture
 def opened(folder, nodes) -> Opened:
     return Opened.of(folder)
+
+
+@pytest.fixture
+def known(opened: Opened, nodes: Nodes) -> Opened:
+    """A region whose nodes were looked at once, and that has its certificates."""
+    opened.settle()
+    return opened
+
+
+@pytest.fixture
+def call_certs(known: Opened):
+    """``scs-deploy certs`` with these arguments; what it raises is raised here."""
+
+    def run(*arguments: str):
+        result = CliRunner().invoke(certs.app, [*arguments, "-r", str(known.site.folder)])
+        if isinstance(result.exception, DeployError):
+            raise result.exception
+        return result
+
+    return run

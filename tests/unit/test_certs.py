@@ -6,13 +6,11 @@ import json
 from datetime import timedelta
 
 import pytest
-from typer.testing import CliRunner
 
-from proofs.opened import Nodes, Opened
+from proofs.opened import Opened
 from proofs.world import World, answers
 from scs_deploy.ansible_collections.scs.node.plugins.module_utils.question import FileSeen
-from scs_deploy.cli import certs
-from scs_deploy.errors import DeployError, InputError, UsageError
+from scs_deploy.errors import InputError, UsageError
 from scs_deploy.operations import certificates
 from scs_deploy.plan.files import changes
 from scs_deploy.plan.plan import Plan, Step, Wave
@@ -20,31 +18,13 @@ from scs_deploy.render.desired import File
 from scs_deploy.secrets import vault as vault_module
 
 
-@pytest.fixture
-def known(opened: Opened, nodes: Nodes) -> Opened:
-    """A region whose nodes were looked at once, and that has its certificates."""
-    opened.settle()
-    return opened
-
-
-@pytest.fixture
-def call(known: Opened):
-    def run(*arguments: str):
-        result = CliRunner().invoke(certs.app, [*arguments, "-r", str(known.site.folder)])
-        if isinstance(result.exception, DeployError):
-            raise result.exception
-        return result
-
-    return run
-
-
 def in_days(monkeypatch, days: int) -> None:
     now = vault_module.pki.utc_now
     monkeypatch.setattr(vault_module.Vault.__init__, "__defaults__", (lambda: now() + timedelta(days=days),))
 
 
-def test_every_certificate_is_listed_with_what_its_renewal_takes(call):
-    done = call("show", "--json")
+def test_every_certificate_is_listed_with_what_its_renewal_takes(call_certs):
+    done = call_certs("show", "--json")
     rows = {f"{row['node']}/{row['instance']}": row for row in json.loads(done.stdout)["certificates"]}
     assert done.exit_code == 0
     assert {row["state"] for row in rows.values()} == {"good"}
@@ -57,9 +37,9 @@ def test_every_certificate_is_listed_with_what_its_renewal_takes(call):
     assert rows["n1/front"]["on_renewal"] == "restart"
 
 
-def test_one_that_is_due_is_no_failure(call, monkeypatch):
+def test_one_that_is_due_is_no_failure(call_certs, monkeypatch):
     in_days(monkeypatch, 250)
-    done = call("show", "--json", "--service", "app")
+    done = call_certs("show", "--json", "--service", "app")
     assert done.exit_code == 0
     assert {row["state"] for row in json.loads(done.stdout)["certificates"]} == {"renewal due"}
 
@@ -75,25 +55,25 @@ def test_a_renewal_is_a_change_that_says_until_when_it_has_time(known: Opened):
 
 
 @pytest.mark.parametrize(("days", "state"), [(340, "ends soon"), (366, "expired")])
-def test_one_that_ends_soon_is_seen_and_is_a_failure(call, monkeypatch, days: int, state: str):
+def test_one_that_ends_soon_is_seen_and_is_a_failure(call_certs, monkeypatch, days: int, state: str):
     in_days(monkeypatch, days)
-    done = call("show")
+    done = call_certs("show")
     assert done.exit_code == 1
     assert state in done.stdout.replace("\n", " ")
 
 
-def test_the_table_can_be_narrowed(call):
-    rows = json.loads(call("show", "--json", "--node", "n2", "--service", "app").stdout)["certificates"]
+def test_the_table_can_be_narrowed(call_certs):
+    rows = json.loads(call_certs("show", "--json", "--node", "n2", "--service", "app").stdout)["certificates"]
     assert [(row["node"], row["instance"]) for row in rows] == [("n2", "app")]
     with pytest.raises(UsageError, match="no service nope"):
-        call("show", "--service", "nope")
+        call_certs("show", "--service", "nope")
     with pytest.raises(UsageError, match="unknown n9"):
-        call("renew", "--node", "n9")
+        call_certs("renew", "--node", "n9")
 
 
-def test_the_ca_is_refused_with_what_to_do(call):
+def test_the_ca_is_refused_with_what_to_do(call_certs):
     with pytest.raises(InputError, match=r"CA is not renewed(.|\n)*fix: in a maintenance window"):
-        call("renew", "--ca")
+        call_certs("renew", "--ca")
 
 
 def test_only_those_that_end_within_some_days_are_chosen(known: Opened):

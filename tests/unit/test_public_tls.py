@@ -16,7 +16,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-from test_certs import call, known  # noqa: F401 - fixtures
 from typer.testing import CliRunner
 
 from proofs.opened import Opened
@@ -252,7 +251,7 @@ def test_one_that_has_ended_is_applied_by_no_playbook_either(own: Files, monkeyp
 
 
 @pytest.fixture
-def own(known: Opened) -> Files:  # noqa: F811
+def own(known: Opened) -> Files:
     found = Files(known.site.folder)
     (known.site.folder / "region.yml").write_text(found.text())
     return found
@@ -298,9 +297,9 @@ def test_a_key_of_another_certificate_is_refused_wherever_it_comes_from(own: Fil
     assert "region.yml:" in str(caught.value.findings[0])
 
 
-def test_a_region_without_one_has_no_use_for_a_key(call):  # noqa: F811
+def test_a_region_without_one_has_no_use_for_a_key(call_certs):
     with pytest.raises(InputError, match="names no public certificate"):
-        call("import", "-")
+        call_certs("import", "-")
 
 
 # -- who trusts what -----------------------------------------------------------------------------------------------------

@@ -10,9 +10,9 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from apply_fakes import Region, statuses
 from node_fakes import FakeNode, Wanted, looked, observe
 from rich.console import Console
-from test_apply import Region, statuses
 
 from proofs.world import BASE, ROLES, World, facts, nothing
 from scs_deploy.catalogue.load import load_catalogue
