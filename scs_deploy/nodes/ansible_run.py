@@ -174,6 +174,7 @@ def _environment(folder: Path, count: int) -> dict[str, str]:
         "ANSIBLE_CONFIG": str(paths.share_dir() / "ansible.cfg"),
         "ANSIBLE_HOME": str(folder / "tmp"),
         "ANSIBLE_COLLECTIONS_PATH": str(paths.PACKAGE),
+        "ANSIBLE_INVENTORY_ENABLED": "ansible.builtin.yaml",  # not that of regions, which imports half of this program
         "ANSIBLE_FORKS": str(min(AT_A_TIME, count)),
         "ANSIBLE_LOCAL_TEMP": str(folder / "tmp"),
         "ANSIBLE_PIPELINING": "1",
