@@ -21,6 +21,9 @@ from scs_deploy.secrets.placeholders import Reference
 
 FOLDERS = ("templates", "programs", "resources")
 
+_STRING = "string:"
+"""Begins the name under which Jinja2 loads a string of service.yml; the string follows. No service is called so."""
+
 
 class _Compiled(jinja2.FileSystemBytecodeCache):
     """What templates were compiled to, kept between runs; where it cannot be read or written, they are compiled anew."""
@@ -67,7 +70,9 @@ class TemplateSet:
         self._used: dict[str, frozenset[str] | None] = {}
 
     def _source(self, name: str) -> tuple[str, str, Callable[[], bool]] | None:
-        """What Jinja2 loads, with the path that its tracebacks then name."""
+        """What Jinja2 loads, with the path that its tracebacks then name; a string is its own name, so that it is kept compiled too."""
+        if name.startswith(_STRING):
+            return name.removeprefix(_STRING), "<template>", lambda: True
         return (self.texts[name], str(self._origins.get(name, name)), lambda: True) if name in self.texts else None
 
     @classmethod
@@ -124,8 +129,9 @@ class TemplateSet:
         if "{{" not in text and "{%" not in text:
             return text
         try:
-            template = self._strings.get(text) or self._strings.setdefault(text, self._environment.from_string(text))
-            return template.render(context)
+            if text not in self._strings:
+                self._strings[text] = self._environment.get_template(f"{_STRING}{text}")
+            return self._strings[text].render(context)
         except (jinja2.TemplateError, TypeError, KeyError, ValueError, AttributeError) as error:
             raise InputError(
                 Finding(
