@@ -152,6 +152,8 @@ def _component(one: Loaded, at: PathTuple, component: Component, names: _Names) 
         yield from one.known((*where, "user"), "user in the UID table", spec.user, names.users)
         yield from one.known((*where, "group"), "group in the UID table", spec.group, names.groups)
         yield from _template(one, (*where, "template"), spec.template, names)
+    if component.tls:
+        yield from one.known((*at, "tls", "user"), "user in the UID table", component.tls.user, names.users)
     yield from _ports(one, at, component)
     if component.kind == "container":
         yield from _container(one, at, component, names)
@@ -165,8 +167,6 @@ def _container(one: Loaded, at: PathTuple, component: ContainerComponent, names:
         yield from one.known((*at, "data", index, "user"), "user in the UID table", folder.user, names.users)
     for index, mount in enumerate(component.mounts):
         yield from one.known((*at, "mounts", index, "user"), "user in the UID table", mount.user, names.users)
-    if component.tls:
-        yield from one.known((*at, "tls", "user"), "user in the UID table", component.tls.user, names.users)
 
 
 def _template(one: Loaded, at: PathTuple, name: str, names: _Names) -> Iterator[Finding]:

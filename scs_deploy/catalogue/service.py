@@ -355,6 +355,7 @@ class _Component(Description):
     when: str = Field("", description="Template expression on settings and facts; empty means always")
     each: Each | None = None
     files: tuple[ConfigFile, ...] = ()
+    tls: Tls | None = None
     health: HealthCheck = HealthCheck()
     stop: Stop = Stop()
     reload: Reload | None = None
@@ -413,7 +414,6 @@ class ContainerComponent(_Component):
     folders: tuple[str, ...] = Field(
         (), description="Targets mounted as a whole folder, so that a running process sees replaced files"
     )
-    tls: Tls | None = None
     limits: Limits = Limits()
     cluster: Cluster | None = None
     one_way: OneWay | None = None

@@ -136,7 +136,7 @@ def _owner_ids(scope: InstanceScope, spec: ConfigFile) -> tuple[int, int]:
     return users.uid(spec.user), users.gid(spec.group or scope.user)
 
 
-def certificate_names(scope: ContainerScope) -> CertificateNames | None:
+def certificate_names(scope: InstanceScope) -> CertificateNames | None:
     """Return what the certificate of an instance is to be valid for; None if it has none."""
     placed, node, component = scope.placed, scope.node, scope.component
     if component.tls is None:
@@ -154,7 +154,7 @@ def certificate_names(scope: ContainerScope) -> CertificateNames | None:
     return CertificateNames(f"{placed.name}.{node.name}", tuple(dict.fromkeys(dns)), tuple(sorted(addresses)))
 
 
-def tls_files(scope: ContainerScope) -> list[File]:
+def tls_files(scope: InstanceScope) -> list[File]:
     """Return the CA, certificate and key of an instance, as references."""
     tls = scope.component.tls
     if tls is None:

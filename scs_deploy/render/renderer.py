@@ -64,7 +64,7 @@ class Renderer:
             scopes = [given.scope(placed) for placed in here]
             instances[node.name] = tuple(_instance(scope, owners, items) for scope in scopes)
             for scope in scopes:
-                if isinstance(scope, ContainerScope) and (wanted := certificate_names(scope)):
+                if wanted := certificate_names(scope):
                     certificates[node.name, scope.placed.name] = wanted
         wanted_secrets = tuple(name for service in given.deployed() for name in service.secrets)
         return Desired(instances, tuple(jobs(given)), items, owners, certificates, wanted_secrets, unrendered)
@@ -72,9 +72,9 @@ class Renderer:
 
 def _instance(scope: InstanceScope, owners: Mapping[str, Owner], items: tuple[DesiredItem, ...]) -> Instance:
     placed, service, component = scope.placed, scope.service, scope.component
-    files = config_files(scope)
+    files = [*config_files(scope), *tls_files(scope)]
     if isinstance(scope, ContainerScope):
-        files += [*tls_files(scope), *openssl_file(scope)]
+        files += openssl_file(scope)
     owner = owners.get(placed.service)
     if owner and (owner.node, owner.instance) == (scope.node.name, placed.name):
         files += owner_files(scope, items)

@@ -21,14 +21,14 @@ from scs_deploy.ansible_collections.scs.node.plugins.module_utils.work import Ou
 from scs_deploy.cli import change, common, day2, main
 from scs_deploy.cli.plan_page import page
 from scs_deploy.cli.plan_text import print_plan
-from scs_deploy.cli.progress import Progress
+from scs_deploy.cli.progress import ApplyProgress
 from scs_deploy.errors import DeployError, InputError
 from scs_deploy.nodes import connection, look
 from scs_deploy.nodes.connection import Connection
 from scs_deploy.nodes.events import EventLog
 from scs_deploy.nodes.follow import Watch
-from scs_deploy.operations.apply import Report, Result
-from scs_deploy.operations.status import Row
+from scs_deploy.operations.apply import Report, StepReport
+from scs_deploy.operations.status import StatusRow
 from scs_deploy.plan.plan import Plan
 from scs_deploy.render.digests import content
 from scs_deploy.render.scope import Given
@@ -256,10 +256,10 @@ def test_nothing_that_a_node_says_controls_the_terminal(plan: Plan, capsys: pyte
     print_plan(common.out, plan)
     (step, *_) = plan.steps
     error = {"what": EVIL, "why": EVIL, "fix": EVIL, "log": [EVIL]}
-    failed = Result(step, "failed", error=error)
+    failed = StepReport(step, "failed", error=error)
     change._print_report(Report((failed,), 1.0), tmp_path)
-    day2._print_rows([Row("n1", "app", "container", f"unhealthy: {EVIL}", 1.0, EVIL, "")])
-    with Progress(common.err, plan) as progress:
+    day2._print_rows([StatusRow("n1", "app", "container", f"unhealthy: {EVIL}", 1.0, EVIL, "")])
+    with ApplyProgress(common.err, plan) as progress:
         progress({"event": "told", "id": EVIL, "status": EVIL, "seconds": 1.0})
     with pytest.raises(SystemExit):
         main.fail(DeployError(EVIL, where=EVIL, why=EVIL, fix=EVIL))
