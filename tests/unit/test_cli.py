@@ -180,7 +180,7 @@ def test_preflight_tells_what_services_demand(region: Region, call, monkeypatch)
         "n3": said(),
     }
     demand = Demand(that="facts.memory_mib > 2048", what="{{ node.name }} is small", why="w", fix="f")
-    monkeypatch.setattr(site, "load_catalogue", lambda _: region.site.catalogue)
+    monkeypatch.setattr(site, "kept_catalogue", lambda *_: region.site.catalogue)
     front = region.site.catalogue.services["front"]
     monkeypatch.setitem(front.components, "front", front.components["front"].model_copy(update={"demands": (demand,)}))
     monkeypatch.setattr(preflight, "evaluate", lambda subject: [])
