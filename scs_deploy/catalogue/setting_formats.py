@@ -17,6 +17,8 @@ FORMATS = jsonschema.FormatChecker(formats=())
 def _is_cidr(value: Any) -> bool:
     """A network of either family, or one address."""
     if isinstance(value, str):
+        if "%" in value:  # of a scope anything may be the name
+            raise wrong(f"{value} has a scope", "write the network without what begins with %")
         network = ipaddress.ip_network(value, strict=False)
         if "/" in value and ipaddress.ip_address(value.partition("/")[0]) != network.network_address:
             raise wrong(f"{value} is an address inside a network", f"write {network}")

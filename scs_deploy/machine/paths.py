@@ -71,4 +71,12 @@ def _private(folder: str) -> Path:
             why=error.strerror or str(error),
             fix="set SCS_DEPLOY_STATE_DIR and SCS_DEPLOY_CACHE_DIR to folders you may write to",
         ) from error
+    found = path.stat()
+    if found.st_uid != os.getuid() or found.st_mode & 0o022:
+        raise DeployError(
+            "the program's own folder can be written to by others",
+            where=str(path),
+            why=f"it is of user {found.st_uid} and has the mode {found.st_mode & 0o7777:04o}",
+            fix="chmod go-w it, or set SCS_DEPLOY_STATE_DIR and SCS_DEPLOY_CACHE_DIR to folders of your own",
+        )
     return path

@@ -23,6 +23,7 @@ from scs_deploy.machine import paths
 from scs_deploy.nodes import run_folder
 from scs_deploy.nodes.answers import AT_A_TIME, Answers, OnNode
 from scs_deploy.nodes.connection import Connection
+from scs_deploy.secrets import password
 
 _POLL_SECONDS = 0.1
 _ENDS = {"runner_on_ok": "ok", "runner_on_failed": "failed", "runner_on_unreachable": "unreachable"}
@@ -185,6 +186,7 @@ def _environment(folder: Path, count: int) -> dict[str, str]:
         "ANSIBLE_TIMEOUT": "15",
         "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",
         "SCS_DEPLOY_PRIVATE": str(folder),
+        password.VARIABLE: "",  # what Ansible starts has no use for it
     }
 
 

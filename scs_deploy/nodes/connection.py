@@ -211,8 +211,11 @@ class Connection:
         return [*options, "-o", f"ProxyCommand={self._proxy_command()}"] if self.jump else options
 
     def _trust(self) -> list[str]:
-        """Nobody is asked, the node must show a verified key, and only the configured key is offered."""
+        """Nobody is asked, the node must show a verified key, only the configured key is offered, and whatever the operator's own
+        configuration says, a node gets no way back to this machine."""
         trust = [
+            *("-o", "ForwardAgent=no", "-o", "ForwardX11=no", "-o", "ClearAllForwardings=yes"),
+            *("-o", "PermitLocalCommand=no"),
             *("-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes"),
             *("-o", f"UserKnownHostsFile={_quoted(self.known_hosts)}", "-o", "GlobalKnownHostsFile=none"),
         ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
+import shlex
 import string
 import subprocess
 import tempfile
@@ -18,6 +20,7 @@ from scs_deploy.secrets.value import SecretValue
 VARIABLE = "SCS_DEPLOY_VAULT_PASSWORD"
 VARIABLE_FILE = "SCS_DEPLOY_VAULT_PASSWORD_FILE"
 _LENGTH = 48
+_LOG = logging.getLogger(__name__)
 
 
 def default_file(folder: Path) -> Path:
@@ -67,6 +70,8 @@ def create(folder: Path) -> Path | None:
 
 def _read(file: Path) -> SecretValue:
     try:
+        if file.stat().st_mode & 0o077:
+            _LOG.warning("the vault's password can be read by others than you: chmod 600 %s", shlex.quote(str(file)))
         return SecretValue(file.read_text(encoding="utf-8").strip())
     except OSError as error:
         why = error.strerror or "unreadable"

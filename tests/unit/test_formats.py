@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from oslo_config import cfg
 
+from scs_deploy.catalogue.setting_formats import FORMATS as SETTING_FORMATS
 from scs_deploy.documents.config_formats import FORMATS, UnfitError, url
 from scs_deploy.errors import InputError
 from scs_deploy.region.overrides import merge
@@ -156,3 +157,9 @@ def test_what_a_format_cannot_say_is_refused_without_telling_the_value(name: str
 def test_a_part_of_a_url_needs_no_more_quoting(value: str) -> None:
     spelled = url(value.encode(errors="ignore").decode())
     assert {FORMATS[name].secret(spelled) for name in ("ini", "json", "yaml", "python", "raw")} == {spelled}
+
+
+@pytest.mark.parametrize("value", ["fe80::%x accept; y", "fe80::%x }/64", "10.0.0.0/8\n", "10.0.0.1; accept"])
+def test_what_is_more_than_a_network_is_no_cidr(value: str) -> None:
+    assert not SETTING_FORMATS.conforms(value, "cidr")
+    assert SETTING_FORMATS.conforms("fd00::/64", "cidr")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 from pathlib import Path
 from types import ModuleType
@@ -26,6 +27,19 @@ def access(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     }.items():
         monkeypatch.setitem(module.__dict__, name, value)
     return module
+
+
+@pytest.mark.parametrize("user", ["a.b", ".*", "x", "axb"])
+def test_an_account_has_its_own_keys_and_no_others(user: str, tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text(
+        "# a comment\naxb ssh-ed25519 AAAA axb's\nb ssh-ed25519 BBBB axb\naxb sk-x CCCC\n", encoding="utf-8"
+    )
+    text = (SCRIPT.parents[1] / "templates/sshd.conf.j2").read_text(encoding="utf-8")
+    (line,) = [one for one in text.splitlines() if one.startswith("AuthorizedKeysCommand ")]
+    argv = [part.replace("%u", user) for part in shlex.split(line)[1:-1]]
+    done = subprocess.run([*argv, str(keys)], capture_output=True, text=True, check=True)
+    assert done.stdout == ("ssh-ed25519 AAAA axb's\nsk-x CCCC\n" if user == "axb" else "")
 
 
 def test_the_visitor_is_found_above_sudo(access: ModuleType, tmp_path: Path) -> None:

@@ -31,6 +31,21 @@ def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path, monkeypat
         paths.state_dir()
 
 
+@pytest.mark.parametrize("kind", ["SCS_DEPLOY_STATE_DIR", "SCS_DEPLOY_CACHE_DIR"])
+def test_a_folder_that_others_may_write_to_is_refused(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(kind, str(tmp_path / "made"))
+    get = paths.state_dir if "STATE" in kind else paths.cache_dir
+    get().chmod(0o770)
+    with pytest.raises(DeployError, match="can be written to by others"):
+        get()
+    (tmp_path / "made").chmod(0o755)
+    monkeypatch.setattr("os.getuid", lambda: 4711)
+    with pytest.raises(DeployError, match="can be written to by others"):
+        get()
+
+
 def test_search_paths_hold_ours_and_the_operators(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SCS_DEPLOY_ROLES", f"{tmp_path}/x:relative")

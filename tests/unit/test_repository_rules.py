@@ -82,6 +82,29 @@ def test_shared_code_names_no_service(path: Path):
         assert not found, f"{path} names {found}: what is true of one service belongs into its role"
 
 
+def test_every_text_that_a_setting_takes_has_a_form():
+    """Templates paste settings into code of all kinds. What is left is spelled by a filter, for the one file that prints it."""
+    spelled = {"horizon.site_name": "SITE_BRANDING = {{ (settings.site_name or region.name) | literal }}"}
+    free = set()
+
+    def walk(place: str, schema: dict) -> None:
+        if schema.get("type") == "string" and not {"pattern", "enum", "format"} & schema.keys():
+            free.add(place)
+        inner = [schema.get("items"), schema.get("additionalProperties"), *schema.get("properties", {}).values()]
+        for one in [*inner, *schema.get("anyOf", ()), *schema.get("oneOf", ())]:
+            if isinstance(one, dict):
+                walk(place, one)
+
+    for path in ROOT.glob("roles/*/service.yml"):
+        for name, schema in (yaml.safe_load(path.read_text()).get("settings") or {}).items():
+            walk(f"{path.parent.name}.{name}", schema)
+    assert free == set(spelled)
+    for place, line in spelled.items():
+        texts = "".join(path.read_text() for path in (ROOT / "roles" / place.partition(".")[0]).rglob("*.j2"))
+        assert texts.count(place.partition(".")[2]) == 1
+        assert line in texts
+
+
 def test_rooms_import_one_way_and_no_two_files_each_other():
     """Their order is written once, in pyproject.toml."""
     done = subprocess.run(

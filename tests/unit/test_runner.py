@@ -48,9 +48,11 @@ class Ansible:
         self.last_words = ""
         self.said: list[tuple[int, str]] = []
         self.cancelled = False
+        self.environment: dict[str, str] = {}
 
     def run(self, *, private_data_dir: str, playbook: str, inventory: str, **options: Any) -> None:
         self.starts += 1
+        self.environment = {**os.environ, **options["envvars"]}
         folder = Path(private_data_dir)
         plays = yaml.safe_load(Path(playbook).read_text(encoding="utf-8"))
         groups = json.loads(Path(inventory).read_text(encoding="utf-8"))["all"]["children"]
@@ -118,6 +120,12 @@ def test_nothing_asked_starts_nothing(ansible: Ansible, tmp_path: Path) -> None:
     with ansible_run.Waves("apply.yml", CONNECTIONS, [("n1",)]) as waves:
         waves.skip()
     assert ansible.starts == 0
+
+
+def test_ansible_does_not_inherit_the_password_of_the_vault(ansible: Ansible, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCS_DEPLOY_VAULT_PASSWORD", "word")
+    one_wave({"n1": asked("1")})
+    assert not ansible.environment["SCS_DEPLOY_VAULT_PASSWORD"]
 
 
 def test_waves_share_one_start_and_are_told_apart(ansible: Ansible) -> None:

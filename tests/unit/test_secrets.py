@@ -215,6 +215,17 @@ def test_bad_password_sources(folder, tmp_path, content, mode, message):
     assert "half-a-password" not in str(caught.value)
 
 
+def test_a_password_that_others_can_read_is_told(folder, tmp_path, caplog):
+    file = tmp_path / "password"
+    file.write_text("word\n")
+    file.chmod(0o600)
+    assert password.read(folder, file) == "word"
+    assert not caplog.messages
+    file.chmod(0o640)
+    assert password.read(folder, file) == "word"
+    assert caplog.messages == [f"the vault's password can be read by others than you: chmod 600 {file}"]
+
+
 def test_a_lost_password_is_not_made_anew_over_a_vault(folder, tmp_path):
     absent = tmp_path / "absent"
     (folder / "secrets.yml").unlink(missing_ok=True)

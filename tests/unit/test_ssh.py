@@ -73,6 +73,20 @@ def test_openssh_understands_the_options():
     )
 
 
+def test_the_operators_own_configuration_opens_no_way_back(tmp_path):
+    config = tmp_path / "config"
+    config.write_text(
+        "ForwardAgent yes\nForwardX11 yes\nLocalForward 4711 localhost:22\nPermitLocalCommand yes\nLocalCommand id\n"
+    )
+    for jump in ("", "gate"):
+        argv = connection(jump=jump).argv(["id"])
+        done = subprocess.run(["ssh", "-G", "-F", config, *argv[1:]], capture_output=True, text=True, check=True)
+        got = dict(line.partition(" ")[::2] for line in done.stdout.splitlines())
+        assert {got[name] for name in ("forwardagent", "forwardx11", "permitlocalcommand")} == {"no"}
+        assert got["clearallforwardings"] == "yes"
+        assert got.get("proxycommand", "none").count("ForwardAgent=no") == bool(jump)
+
+
 def test_ipv6_and_a_key_of_the_agent():
     got = effective(connection(host="fd00:77:1::11").argv(["id"]))
     assert got["hostname"] == "fd00:77:1::11"
