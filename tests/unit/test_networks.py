@@ -166,6 +166,9 @@ def test_live_migration_uses_its_network_and_else_api(left_out, address, cidrs):
     assert {address, "10.77.1.11"} == set(found.certificates["n1", "libvirt-qemu"].ip_addresses), (
         "consoles, and machines that come"
     )
+    (allowed,) = re.findall(r'tls_allowed_dn_list = \["(.*)"\]', real.text(found, "/libvirtd.conf"))
+    held = {name: f"CN={one.common_name}" for (_, name), one in found.certificates.items()}
+    assert {name for name, subject in held.items() if fnmatch(subject, allowed)} == {"libvirt"}
     assert 'tls_allowed_dn_list = ["CN=libvirt.*"]' in real.text(found, "/libvirtd.conf"), "not what QEMU holds"
 
 
