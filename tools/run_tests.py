@@ -29,8 +29,11 @@ ROOT = Path(__file__).resolve().parent.parent
 STATE = ROOT / ".state" / "tests"
 """Labs, logs and Ansible's private folders of test runs; apart from those of ./quickstart."""
 
-INTEGRATION = STATE / "integration"
-"""Those of the integration tests, which look whether anything is left there while Molecule runs beside them."""
+OWN_STATE = {name: STATE / f"of-{name}" for name in ("integration", "labs")}
+"""Those of tests that look whether anything is left there while others run beside them."""
+
+AT_ONCE = 2
+"""Lanes that run side by side, however many cores there are: each has a lab, with all that belongs to it, in memory."""
 
 BIN = str(ROOT / ".venv" / "bin")
 NOTHING_COLLECTED, CANNOT_START, INTERRUPTED = 5, 127, 130
@@ -68,15 +71,17 @@ def phases(options: argparse.Namespace) -> Iterator[tuple[Phase, ...]]:
     yield (pytest("unit", options, "-n", "auto", "-q", **({"SCS_DEPLOY_EXAMPLES": "300"} if options.fast else {})),)
     if options.fast:
         return
-    integration = pytest("integration", options, "-v", limit=4700, SCS_DEPLOY_STATE_DIR=str(INTEGRATION))
+    integration, labs = (
+        pytest(name, options, "-v", limit=3600, SCS_DEPLOY_STATE_DIR=str(state)) for name, state in OWN_STATE.items()
+    )
     cloud = pytest("cloud", options, "-v", limit=2700)  # on Molecule's lab, where all services run
     if options.k:
-        yield from ((integration,), (cloud,))
+        yield from ((integration,), (labs,), (cloud,))
         return
     # Molecule's region, so that a user's images.lock is left alone.
     yield (Phase("images", (f"{BIN}/scs-deploy", "image", "build", "--region", "molecule/base"), 1800),)
-    # Each has a lab of its own and waits half of its time.
-    yield integration, Phase("molecule", ("tools/molecule.sh", "--fresh"), 3000, tests="own line", then=(cloud,))
+    # Each has a lab of its own and waits half of its time; labs follow whichever ends first.
+    yield integration, Phase("molecule", ("tools/molecule.sh", "--fresh"), 3000, tests="own line", then=(cloud,)), labs
 
 
 def lint(fast: bool) -> Iterator[Phase]:
@@ -120,7 +125,7 @@ Outcome = tuple[Phase, int, str, float]
 
 
 def run_together(together: Sequence[Phase]) -> list[Outcome]:
-    """Run phases side by side, each followed by its own ``then``."""
+    """Run phases side by side, ``AT_ONCE`` of them, each followed by its own ``then``."""
 
     def lane(phase: Phase) -> list[Outcome]:
         found = []
@@ -130,7 +135,7 @@ def run_together(together: Sequence[Phase]) -> list[Outcome]:
             found.append((one, code, output, time.monotonic() - began))
         return found
 
-    with ThreadPoolExecutor(len(together)) as pool:
+    with ThreadPoolExecutor(AT_ONCE) as pool:
         try:
             return [one for found in [pool.submit(lane, phase) for phase in together] for one in found.result()]
         except KeyboardInterrupt:
@@ -258,7 +263,7 @@ def clean_up() -> None:
     from scs_deploy.lab import Lab
     from scs_deploy.nodes import run_folder
 
-    for state in filter(Path.is_dir, (INTEGRATION, STATE)):
+    for state in filter(Path.is_dir, (*OWN_STATE.values(), STATE)):
         os.environ["SCS_DEPLOY_STATE_DIR"] = str(state)
         run_folder.sweep()
         for record in sorted((state / "labs").glob("*/lab.json")):

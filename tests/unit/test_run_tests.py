@@ -37,8 +37,8 @@ def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     [
         (True, "", "unit"),
         (True, "x", "unit"),
-        (False, "x", "unit / integration / cloud"),
-        (False, "", "ansible-lint / unit / images / integration, molecule > cloud"),
+        (False, "x", "unit / integration / labs / cloud"),
+        (False, "", "ansible-lint / unit / images / integration, molecule > cloud, labs"),
     ],
 )
 def test_labs_come_last_and_two_of_them_side_by_side(runner: ModuleType, fast: bool, k: str, expected: str):
@@ -110,6 +110,17 @@ def test_what_follows_a_phase_does_not_wait_for_what_runs_beside_it(runner: Modu
     together = [runner.Phase("beside", waits), runner.Phase("first", ("false",), then=(second,))]
     found = [(phase.name, code) for phase, code, _, _ in runner.run_together(together)]
     assert found == [("beside", 0), ("first", 1), ("second", 0)]
+
+
+def test_a_third_waits_for_the_first_that_ends(runner: ModuleType, tmp_path: Path):
+    waits = ("timeout", "20", "sh", "-c", f"until [ -e {tmp_path}/third ]; do sleep 0.05; done")
+    late = ("sh", "-c", f"[ -e {tmp_path}/ended ] && touch {tmp_path}/third")
+    lanes = [
+        runner.Phase("long", waits),
+        runner.Phase("short", ("touch", str(tmp_path / "ended"))),
+        runner.Phase("third", late),
+    ]
+    assert [code for _, code, _, _ in runner.run_together(lanes)] == [0, 0, 0]
 
 
 def test_what_stays_in_the_background_does_not_hold_the_run(runner: ModuleType):

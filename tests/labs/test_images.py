@@ -142,7 +142,7 @@ def test_a_failed_command_names_image_step_and_output_and_leaves_nothing(built: 
 
 
 SLOW_BUILD = """
-import tests.integration.test_images as t
+import tests.labs.test_images as t
 t.build(["slow"], t.catalogue(slow=t.Image(commands=("echo begun; sleep 300",))), t.RELEASE, progress=t.show)
 """
 
