@@ -60,12 +60,16 @@ def _listed(variable: str) -> tuple[Path, ...]:
     return tuple(Path(entry).expanduser().absolute() for entry in os.environ.get(variable, "").split(":") if entry)
 
 
+class OwnFolderError(DeployError):
+    """A folder of the program's own cannot be made, or others may write to it."""
+
+
 def _private(folder: str) -> Path:
     path = Path(folder).expanduser().absolute()
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise DeployError(
+        raise OwnFolderError(
             "cannot create the program's own folder",
             where=str(path),
             why=error.strerror or str(error),
@@ -73,7 +77,7 @@ def _private(folder: str) -> Path:
         ) from error
     found = path.stat()
     if found.st_uid != os.getuid() or found.st_mode & 0o022:
-        raise DeployError(
+        raise OwnFolderError(
             "the program's own folder can be written to by others",
             where=str(path),
             why=f"it is of user {found.st_uid} and has the mode {found.st_mode & 0o7777:04o}",

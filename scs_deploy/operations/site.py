@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from scs_deploy.catalogue.kept import kept_catalogue
-from scs_deploy.catalogue.load import Catalogue
+from scs_deploy.catalogue.load import Catalogue, load_catalogue
 from scs_deploy.catalogue.service import Secret
 from scs_deploy.errors import InputError, UsageError
 from scs_deploy.machine import paths
@@ -82,7 +82,11 @@ def find_site(name: str | None) -> Site:
 
 def load_site(folder: Path) -> Site:
     """Read a region folder; raises ``InputError`` for every mistake in it."""
-    catalogue = kept_catalogue(paths.roles_search(), paths.cache_dir())
+    search = paths.roles_search()
+    try:
+        catalogue = kept_catalogue(search, paths.cache_dir())
+    except paths.OwnFolderError:  # without a place to keep it, it is read
+        catalogue = load_catalogue(search)
     region = load_region(folder, catalogue)
     store = Store.of(region)
     try:

@@ -78,7 +78,6 @@ def _instance(scope: InstanceScope, owners: Mapping[str, Owner], items: tuple[De
     owner = owners.get(placed.service)
     if owner and (owner.node, owner.instance) == (scope.node.name, placed.name):
         files += owner_files(scope, items)
-    scope.check(file.text for file in files)
     common: dict[str, Any] = {
         "node": scope.node.name,
         "name": placed.name,
@@ -94,6 +93,7 @@ def _instance(scope: InstanceScope, owners: Mapping[str, Owner], items: tuple[De
         "unfit": tuple(unfit(scope)),
     }
     if not isinstance(scope, ContainerScope):
+        scope.check(file.text for file in files)
         return HostInstance(
             **common,
             unit=scope.component.unit,
@@ -102,6 +102,7 @@ def _instance(scope: InstanceScope, owners: Mapping[str, Owner], items: tuple[De
             apply=tuple(scope.string(part) for part in scope.component.apply),
         )
     files += hook_files(scope)
+    scope.check(file.text for file in files)
     run = container(scope, files)
     boot, keep = folders(scope)
     path, text = UNITS[scope.node.engine](run, boot, component.stop.timeout, component.stop.signal)

@@ -46,6 +46,19 @@ def test_rules_that_break_out_of_their_chain_are_refused_if_they_lock_out(settle
     assert "nobody could open an SSH connection" in refused(settled, firewall_rules=[chain])
 
 
+def test_a_default_route_that_would_expire_is_not_cut_off(settled: Cloud) -> None:
+    """Half an hour after the apply the node would be gone, where it has its route by advertisements that are dropped."""
+    rule = ["ip saddr 192.0.2.7 tcp dport 9100 accept"]
+    settled.on_node("ip -6 route add default via fe80::1 dev tunnel proto ra metric 4000")
+    try:
+        assert "name tunnel in services.node.settings.router_advertisements" in refused(settled, firewall_rules=rule)
+        with settled.services(node=node(firewall_rules=rule, router_advertisements=["tunnel"])):
+            settled.apply()
+    finally:
+        settled.on_node("ip -6 route del default via fe80::1 dev tunnel proto ra")
+    settled.apply()
+
+
 def test_where_rules_cannot_be_loaded_ssh_alone_gets_in(settled: Cloud) -> None:
     """Such as a rule that names an interface which is not there yet when the node boots."""
     settled.on_node("ip link add later0 type bridge")

@@ -13,6 +13,8 @@ from regions import FIXTURES
 from scs_deploy.catalogue import kept
 from scs_deploy.catalogue.load import Catalogue, load_catalogue
 from scs_deploy.errors import InputError
+from scs_deploy.machine import paths
+from scs_deploy.operations.site import load_site
 
 
 @dataclass
@@ -96,3 +98,11 @@ def test_without_a_place_it_is_read_each_time(known: Kept) -> None:
     shutil.rmtree(known.folder)
     assert known.load().services.keys() == known.load().services.keys()
     assert known.reads == 3
+
+
+def test_a_command_needs_no_folder_to_keep_it_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as in a home that cannot be written: then it is read."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SCS_DEPLOY_CACHE_DIR", str(tmp_path / "file" / "cache"))
+    monkeypatch.setenv("SCS_DEPLOY_STATE_DIR", str(tmp_path / "state"))
+    assert load_site(paths.examples() / "box").region.name == "box"

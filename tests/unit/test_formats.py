@@ -163,3 +163,15 @@ def test_a_part_of_a_url_needs_no_more_quoting(value: str) -> None:
 def test_what_is_more_than_a_network_is_no_cidr(value: str) -> None:
     assert not SETTING_FORMATS.conforms(value, "cidr")
     assert SETTING_FORMATS.conforms("fd00::/64", "cidr")
+
+
+@pytest.mark.parametrize("value", ["^(?=.*[0-9])(?=.*[a-z]).{12,}$", "^.{8,}[^$]*$", ""])
+def test_a_pattern_of_passwords_reaches_its_reader(value: str, tmp_path: Path) -> None:
+    assert SETTING_FORMATS.conforms(value, "password-pattern")
+    written = value.replace("$", "$$")  # as keystone.conf does
+    assert read(f"[DEFAULT]\nname = {written}\n", tmp_path).name == value
+
+
+@pytest.mark.parametrize("value", ["(", r"^.*\$", r"^(?=.*[!-/]).{12,}$", "^.{8,16}$"])
+def test_a_pattern_that_refuses_passwords_of_services_or_would_not_arrive_is_refused(value: str) -> None:
+    assert not SETTING_FORMATS.conforms(value, "password-pattern")

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import real
 
 from proofs.world import World, facts
 
@@ -77,8 +78,8 @@ def test_a_setting_that_the_region_changes_is_looked_for_as_it_was_set_last(tmp_
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("\t".join(value.split()) + "\n")
     script = known.file("n1/node-sysctl", "scs-sysctl-check").text
-    for real, own in (("/etc/sysctl.d", tmp_path), ("/proc/sys", tmp_path / "proc")):
-        script = script.replace(f'"{real}/', f'"{own}/')
+    for there, own in (("/etc/sysctl.d", tmp_path), ("/proc/sys", tmp_path / "proc")):
+        script = script.replace(f'"{there}/', f'"{own}/')
     (tmp_path / "check").write_text(script)
     assert look() == ""
     forward, wanted = tmp_path / "proc/net/ipv4/ip_forward", router.get("net.ipv4.ip_forward", 0)
@@ -89,6 +90,23 @@ def test_a_setting_that_the_region_changes_is_looked_for_as_it_was_set_last(tmp_
     redirects = tmp_path / "proc/net/ipv4/conf/api/accept_redirects"
     redirects.write_text("1\n")
     assert look() == "net.ipv4.conf.api.accept_redirects is 1, not 0\n"
+
+
+def test_a_node_that_is_the_jump_host_of_others_is_refused_unless_it_passes_connections_on() -> None:
+    data = real.data("half-rack")
+    data["ssh"] = {**data.get("ssh", {}), "jump": "root@10.78.1.11:22"}
+    refused = {
+        node: [one.what for one in part.unfit]
+        for node, parts in real.desired(real.region(data)).instances.items()
+        for part in parts
+        if part.unfit
+    }
+    assert refused == {"control1": ["control1 is the jump host of others, and sshd would pass nothing on"]}
+    data["racks"][0]["nodes"][0]["services"] = {"node": {"settings": {"ssh_forwarding": True}}}
+    found = real.desired(real.region(data))
+    assert not [part for parts in found.instances.values() for part in parts if part.unfit]
+    assert "AllowTcpForwarding yes" in real.text(found, "/00-scs-deploy.conf", node="control1")
+    assert "AllowTcpForwarding no" in real.text(found, "/00-scs-deploy.conf", node="control2")
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,15 @@ def main() -> None:
     signal.alarm(30)  # whatever hangs: the file is refused
     file = Path(sys.argv[1])
     run("nft", "--check", "--file", str(file))
+    text = file.read_text(encoding="utf-8")
+    for device in re.findall(
+        r"^default .*dev (\S+) proto ra", run("ip", "-6", "route", "show", "default"), re.MULTILINE
+    ):
+        if f'iifname "{device}" icmpv6 type nd-router-advert accept' not in text:
+            sys.exit(
+                f"this node has its IPv6 default route by router advertisements on {device}, and with these rules would lose it when "
+                f"that expires: name {device} in services.node.settings.router_advertisements, or give it a route that stays"
+            )
     here = connection()
     if here is None:
         return
@@ -117,6 +126,13 @@ def main() -> None:
     device = holder(server)
     if device in ("", "lo") or client.is_link_local:
         return
+    networks = [ipaddress.ip_network(one) for one in re.findall(r"saddr (\S+) fib saddr", text)]
+    back = re.search(r" dev (\S+)", run("ip", "route", "get", str(client)))
+    if any(client in one for one in networks) and back and back[1] != device:
+        sys.exit(
+            f"{client}, which reached this node on {device} just now, is of a network that the node reaches on {back[1]}: with these rules "
+            "its packets count there alone. Reach the node from a network that it has no interface in, or on its address of that network"
+        )
     if not lets_in(file, client, server, port, device):
         sys.exit(
             f"with these rules nobody could open an SSH connection from {client} to {server} port {port}, "
