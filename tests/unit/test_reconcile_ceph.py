@@ -295,3 +295,22 @@ def test_no_quorum_is_told(load, monkeypatch):
     answered(monkeypatch, None, 1, "Traceback\nno quorum of monitors answers: timed out\n")
     with pytest.raises(RuntimeError, match="no quorum of monitors answers"):
         load("pool").observe(CONTEXT, [])
+
+
+def test_a_library_that_aborts_is_asked_again(load, monkeypatch):
+    cluster = load("_cluster")
+    ends = [128 + 6, 0]
+
+    def run(command, **_):
+        return subprocess.CompletedProcess(
+            command, ends.pop(0), json.dumps([[[0, "[]", ""]]]), "what():  std::get: ..."
+        )
+
+    monkeypatch.setattr(subprocess, "run", run)
+    assert cluster.run(CONTEXT, ({"prefix": "auth ls"}, "")) == ["[]"]
+    ends[:] = [1, 0]
+    with pytest.raises(RuntimeError):
+        cluster.run(CONTEXT, ({"prefix": "auth ls"}, ""))
+    ends[:] = [134] * 4
+    with pytest.raises(RuntimeError, match="std::get"):
+        cluster.run(CONTEXT, ({"prefix": "auth ls"}, ""))

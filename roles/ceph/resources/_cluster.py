@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,8 @@ MARK = "scs-deploy/"
 """Prefix in the cluster's key-value store of what was made by us: only that is ever reported as no longer wanted."""
 
 TIMEOUT = 15
+TRIES = 3
+"""Of a library that aborts now and then as it starts (librados 20.2: "std::get: wrong index for variant"). What it was told it may be told again."""
 _SCRIPT = """
 import concurrent.futures, json, sys, rados
 given = json.loads(GIVEN)
@@ -71,14 +74,17 @@ def run_groups(context: Mapping[str, str], groups: Sequence[Sequence[tuple[Comma
     Raises ``RuntimeError`` as ``run`` does, after all groups have ended.
     """
     given = json.dumps({"timeout": TIMEOUT, "groups": groups})
-    done = subprocess.run(
-        [context["engine"], "exec", "--interactive", context["container"], "python3", "-I", "-"],
-        input=f"GIVEN = {given!r}\n{_SCRIPT}",
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT * 4,
-        check=False,
-    )
+    for _ in range(TRIES):
+        done = subprocess.run(
+            [context["engine"], "exec", "--interactive", context["container"], "python3", "-I", "-"],
+            input=f"GIVEN = {given!r}\n{_SCRIPT}",
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT * 4,
+            check=False,
+        )
+        if done.returncode != 128 + signal.SIGABRT:
+            break
     if done.returncode:
         raise RuntimeError((done.stderr.strip().splitlines() or ["no reason given"])[-1])
     found = json.loads(done.stdout)
