@@ -72,7 +72,7 @@ def phases(options: argparse.Namespace) -> Iterator[tuple[Phase, ...]]:
     if options.fast:
         return
     integration, labs = (
-        pytest(name, options, "-v", limit=3600, SCS_DEPLOY_STATE_DIR=str(state)) for name, state in OWN_STATE.items()
+        pytest(name, options, "-v", limit=4200, SCS_DEPLOY_STATE_DIR=str(state)) for name, state in OWN_STATE.items()
     )
     cloud = pytest("cloud", options, "-v", limit=2700)  # on Molecule's lab, where all services run
     if options.k:
