@@ -47,6 +47,8 @@ class _Names:
     kinds: Collection[str]
     users: Collection[str]
     groups: Collection[str]
+    carriers: Collection[str]
+    """Groups of nodes."""
     folders: Mapping[str, Path]
 
 
@@ -61,6 +63,7 @@ def cross_check(loaded: dict[str, Loaded], table: UserTable) -> Iterator[Finding
         {f"{service.name}.{kind}" for service in services if service.owns for kind in service.owns.kinds},
         set(table.users),
         {*table.users, *table.groups},
+        {group for service in services for component in service.components.values() for group in component.groups},
         {name: one.folder for name, one in loaded.items()},
     )
     yield from _duplicates(loaded)
@@ -154,7 +157,7 @@ def _component(one: Loaded, at: PathTuple, component: Component, names: _Names) 
         yield from _template(one, (*where, "template"), spec.template, names)
     if component.tls:
         yield from one.known((*at, "tls", "user"), "user in the UID table", component.tls.user, names.users)
-    yield from _ports(one, at, component)
+    yield from _ports(one, at, component, names)
     if component.kind == "container":
         yield from _container(one, at, component, names)
 
@@ -176,7 +179,7 @@ def _template(one: Loaded, at: PathTuple, name: str, names: _Names) -> Iterator[
         yield from one.file(at, name, "templates", "programs")
 
 
-def _ports(one: Loaded, at: PathTuple, component: Component) -> Iterator[Finding]:
+def _ports(one: Loaded, at: PathTuple, component: Component, names: _Names) -> Iterator[Finding]:
     ports = {port.name for port in component.ports}
     yield from one.known((*at, "health", "tcp"), "port in this component", component.health.tcp, ports)
     yield from one.known((*at, "health", "http"), "port in this component", component.health.http, ports)
@@ -184,8 +187,10 @@ def _ports(one: Loaded, at: PathTuple, component: Component) -> Iterator[Finding
         where = (*at, "ports", index)
         yield from one.known((*where, "network"), "network", port.network, NETWORK_NAMES)
         for number, name in enumerate(port.sources):
-            yield from one.known((*where, "sources", number), "network", name, NETWORK_NAMES)
+            yield from one.known((*where, "sources", number), "group of nodes", name, names.carriers)
         if port.frontend:
+            for number, name in enumerate(port.frontend.sources):
+                yield from one.known((*where, "frontend", "sources", number), "group of nodes", name, names.carriers)
             for number, name in enumerate(port.frontend.networks):
                 yield from one.known((*where, "frontend", "networks", number), "network", name, NETWORK_NAMES)
             others = {other.name for one_of in one.service.components.values() for other in one_of.ports}

@@ -147,6 +147,9 @@ class Frontend(Description):
     """What a load balancer offers in front of a port; whoever balances reads all of these."""
 
     networks: tuple[Name, ...] = ("api",)
+    sources: tuple[Name, ...] = Field(
+        (), description="Groups of nodes that may connect inside the port's own network; default: all of it"
+    )
     mode: Literal["http", "tcp"] = "http"
     port: int = Field(0, description="Default: the port itself")
     check_path: str = "/"
@@ -179,7 +182,11 @@ class Port(Description):
     protocol: Literal["tcp", "udp"] = "tcp"
     tls: bool = True
     plain_reason: str = Field("", description="Why there is no TLS: the committed exception")
-    sources: tuple[Name, ...] = Field((), description="Networks that may connect; default: the port's own network")
+    sources: tuple[Name, ...] = Field(
+        (),
+        description="Groups of nodes that may connect; default: those that balance, where it has a frontend and they a VIP, "
+        "else all of the port's own network",
+    )
     frontend: Frontend | None = None
 
     @model_validator(mode="after")

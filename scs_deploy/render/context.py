@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import ipaddress
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -45,6 +46,24 @@ def address_on(node: Node, network: str) -> str:
     if found is None:
         raise InputError(f"node {node.name} has no address on network {network}", where=f"node {node.name}")
     return str(found.v4 or found.v6)
+
+
+def addresses_on(node: Node, network: str) -> list[str]:
+    """Return the node's addresses of both families on a network, or on api where it has none there."""
+    found = node.addresses.get(network) or node.addresses["api"]
+    return [str(address) for address in (found.v4, found.v6) if address]
+
+
+def by_family(sources: Iterable[str]) -> dict[str, list[str]]:
+    """Return addresses and networks apart, as nftables names their families, ``ip`` and ``ip6``; a set of it holds nothing twice."""
+    networks = [ipaddress.ip_network(one, strict=False) for one in sources]
+    four = ipaddress.collapse_addresses(one for one in networks if isinstance(one, ipaddress.IPv4Network))
+    six = ipaddress.collapse_addresses(one for one in networks if isinstance(one, ipaddress.IPv6Network))
+    return {"ip": [_shortly(one) for one in four], "ip6": [_shortly(one) for one in six]}
+
+
+def _shortly(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> str:
+    return str(network if network.prefixlen < network.max_prefixlen else network.network_address)
 
 
 def identity_service(catalogue: Catalogue) -> Service | None:
@@ -116,7 +135,9 @@ class Exposed:
     protocol: str
     tls: bool
     sources: tuple[str, ...]
-    """CIDRs that may connect."""
+    """Addresses and networks that may connect to a member."""
+    frontend_sources: tuple[str, ...]
+    """Those that may connect at the VIP of the port's own network."""
     frontend: Frontend | None
     members: tuple[Member, ...]
 
@@ -143,10 +164,15 @@ class Topology:
         return found
 
     def _expose(self, service: str, component: str, port: Port, placed: tuple[Placed, ...]) -> Exposed:
-        sources: list[str] = []
-        for name in port.sources or (port.network,):
-            if network := self.network(name):
-                sources += [str(cidr) for cidr in (network.cidr, network.cidr6) if cidr]
+        network = self.network(port.network)
+        everybody = tuple(str(cidr) for cidr in (network.cidr, network.cidr6) if cidr) if network else ()
+        balanced = port.frontend and any(map(self.vip, port.frontend.networks))
+        balancers = {one.node for one in self.placement.placed if self.catalogue.component(one.component)[1].balances}
+
+        def sources(groups: tuple[str, ...], names: Collection[str] = ()) -> tuple[str, ...]:
+            nodes = [node for node in self.nodes if node.name in names or not {*node.groups}.isdisjoint(groups)]
+            return tuple(address for node in nodes for address in addresses_on(node, port.network))
+
         carriers = dict.fromkeys(one.node for one in placed)
         members = tuple(Member(one, address_on(self.by_name[one], port.network), port.port) for one in carriers)
         return Exposed(
@@ -158,7 +184,8 @@ class Topology:
             port.network,
             port.protocol,
             port.tls,
-            tuple(dict.fromkeys(sources)),
+            sources(port.sources, balancers if balanced else ()) if port.sources or balanced else everybody,
+            sources(port.frontend.sources) if port.frontend and port.frontend.sources else everybody,
             port.frontend,
             members,
         )
@@ -246,6 +273,8 @@ def context_for(
         "address": lambda network="api", family=0: (
             own_address(node, network, family) if family else address_on(node, network)
         ),
+        "addresses": lambda network: addresses_on(node, network),
+        "by_family": by_family,
         "bracket": bracket,
         "peers": peers,
         "members": lambda name: topology.port(name).members,

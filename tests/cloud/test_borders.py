@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+import json
+import shlex
 import socket
-import ssl
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from proofs.deployment import Cloud
@@ -48,10 +50,30 @@ AFTER_A_GREETING = {"mariadb"}
 SSH = 22
 
 
+IN_PLAIN = """
+import json, socket, ssl, sys
+trust = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+trust.check_hostname, trust.verify_mode = False, ssl.CERT_NONE
+plain = []
+for address, number in json.loads(sys.argv[1]):
+    with socket.create_connection((address, number), 5) as link:
+        link.settimeout(30)
+        try:
+            trust.wrap_socket(link).close()
+        except ssl.SSLError as error:
+            if "ALERT" not in (error.reason or ""):  # a refusal in TLS's own words is TLS
+                plain.append((address, number))
+print(json.dumps(plain))
+"""
+
+
 def test_whatever_others_reach_speaks_tls_or_is_on_the_list_of_exceptions(cloud: Cloud) -> None:
-    named = {(name_of(cloud, number), address, number) for address, number in listeners(cloud) if number != SSH}
-    assert {one for one in named if one[0].isdigit()} == set(), "nobody declared these"
-    assert {name for name, address, number in named if in_plain(address, number)} == PLAIN | AFTER_A_GREETING
+    """Asked by the node itself, which its firewall lets in everywhere."""
+    named = {one: name_of(cloud, one[1]) for one in listeners(cloud) if one[1] != SSH}
+    assert {name for name in named.values() if name.isdigit()} == set(), "nobody declared these"
+    asked = shlex.quote(json.dumps(sorted(named)))
+    plain = {named[address, number] for address, number in json.loads(cloud.on_node(f"python3 - {asked}", IN_PLAIN))}
+    assert plain == PLAIN | AFTER_A_GREETING
     reasons = {
         port.name: port.plain_reason
         for service in cloud.site.catalogue.services.values()
@@ -63,6 +85,40 @@ def test_whatever_others_reach_speaks_tls_or_is_on_the_list_of_exceptions(cloud:
     assert all(len(reasons[name]) > 20 for name in PLAIN)
 
 
+def test_from_each_network_others_reach_what_is_published_and_no_more(cloud: Cloud) -> None:
+    """Of all that listens on the node, whatever a stranger's address and whichever way it takes."""
+    topology, (node,) = cloud.site.topology, cloud.site.region.nodes
+    fronts = [
+        (topology.vip(network), front.port or port.port, network == port.network and not front.sources)
+        for port in topology.exposed.values()
+        if (front := port.frontend)
+        for network in front.networks
+        if network != port.network or not front.sources
+    ]
+    published = {(address, number) for address, number, inside in fronts if not inside}
+    internal = {(address, number) for address, number, inside in fronts if inside}
+    targets = sorted(listeners(cloud) | published | internal)
+    assert len(published) > 5
+    for network in cloud.lab.spec.networks:
+        for stranger in (str(one.ip) for one in network.addresses if one.version == 4):
+            more = internal | {(str(node.addresses["api"].v4), SSH)} if network.name == "api" else set()
+            assert answering(stranger, targets) == published | more, f"from {stranger}, of {network.name}"
+
+
+def answering(source: str, targets: list[tuple[str, int]]) -> set[tuple[str, int]]:
+    """Those that let an address of this machine connect."""
+
+    def connects(target: tuple[str, int]) -> bool:
+        try:
+            socket.create_connection(target, 2, (source, 0)).close()
+        except OSError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(len(targets)) as pool:
+        return {target for target, open_ in zip(targets, pool.map(connects, targets), strict=True) if open_}
+
+
 def name_of(cloud: Cloud, number: int) -> str:
     """The declared port of a number; a stranger is named by its number, which is on no list."""
     for service in cloud.site.catalogue.services.values():
@@ -72,22 +128,6 @@ def name_of(cloud: Cloud, number: int) -> str:
                 if number in (front, *range(port.port, max(port.port, port.last or 0) + 1)):
                     return str(port.name)
     return str(number)
-
-
-def in_plain(address: str, number: int) -> bool:
-    """Whether somebody beside the node gets a connection there that is no TLS; a refusal in TLS's own words is TLS."""
-    trust = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    trust.check_hostname, trust.verify_mode = False, ssl.CERT_NONE
-    try:
-        with socket.create_connection((address, number), 5) as link:
-            link.settimeout(30)
-            try:
-                trust.wrap_socket(link).close()
-            except ssl.SSLError as error:
-                return "ALERT" not in (error.reason or "")
-            return False
-    except ConnectionRefusedError:
-        return False
 
 
 def listeners(cloud: Cloud) -> set[tuple[str, int]]:

@@ -113,7 +113,9 @@ def test_a_certificate_names_the_virtual_addresses_behind_which_its_ports_are():
 def test_ssh_and_published_ports_are_open_on_one_address_each():
     data = box()
     firewall = real.text(real.desired(real.region(data)), FIREWALL)
-    assert re.findall(r"(.*)tcp dport 22 accept", firewall) == ["        ip saddr 10.77.1.0/24 ip daddr 10.77.1.11 "]
+    assert re.findall(r"(.*)tcp dport 22 accept", firewall) == [
+        "        ip saddr { 10.77.1.0/24 } ip daddr 10.77.1.11 "
+    ]
     assert not [
         line
         for line in firewall.splitlines()
@@ -125,11 +127,43 @@ def test_ssh_and_published_ports_are_open_on_one_address_each():
     assert firewall.index('iifname "api" icmpv6 type nd-router-advert accept') < firewall.index("nd-router-advert drop")
 
 
-def test_who_claims_a_network_of_the_region_comes_in_by_it():
+def test_nodes_reach_what_their_groups_need():
+    """Of a region with nodes of several kinds: a compute node holds nothing that opens databases."""
+    region = real.region(real.data("half-rack"))
+    control = {"10.78.1.11", "10.78.1.12/31", "fd00:78:1::11", "fd00:78:1::12/127"}  # of three nodes: .11, .12, .13
+    firewall = real.text(real.desired(region), FIREWALL, node="control1")
+    for port in ("mariadb-galera", "mariadb-check", "ovn-nb", "rabbitmq-epmd", "keystone-of-members"):
+        name = port.removesuffix("-of-members")
+        here = "\n".join(
+            line for line in firewall.splitlines() if " daddr 10.78.1.11 " in line or " daddr fd00:78:1::11 " in line
+        )
+        assert accepted(here, name) == control, port
+    rules = [line for line in firewall.splitlines() if 'comment "mariadb"' in line]
+    assert {one for line in rules for one in accepted(line, "mariadb")} == control, "at the VIP too"
+    assert accepted(firewall, "rabbitmq") > control
+    assert accepted(firewall, "keystone") > control, "at the VIP whoever is in its network"
+
+
+@pytest.mark.parametrize(
+    ("said", "opened"), [(["10.0.0.0/8", "10.1.0.0/16"], {"10.0.0.0/8"}), (["192.0.2.7/32"], {"192.0.2.7"})]
+)
+def test_networks_that_overlap_are_one(said, opened):
+    """A set of nftables that holds an address twice is refused."""
+    data = box()
+    data["services"]["node"] = {"settings": {"ssh_sources": said}}
+    assert accepted(real.text(real.desired(real.region(data)), FIREWALL), "ssh") == opened
+
+
+def test_who_claims_a_network_of_the_region_comes_in_by_it_or_reaches_what_is_published_alone():
     firewall = real.text(real.desired(real.region(box())), FIREWALL)
     assert set(re.findall(r"saddr (\S+) fib saddr . iif oif missing drop", firewall)) == {
-        f"10.77.{n}.0/24" for n in (1, 2, 3, 4)
-    }, "servers come from the external one, by whichever router"
+        f"10.77.{n}.0/24" for n in (1, 2, 3, 4, 5)
+    }
+    before = firewall[: firewall.index(" fib ")]
+    assert set(re.findall(r"daddr (\S+)", before)) == {"10.77.2.10"}, (
+        "servers come from the external one, by whichever router"
+    )
+    assert "10.77.2.10" not in firewall[firewall.rindex(" fib ") :]
 
 
 @pytest.mark.parametrize(("sysctl", "policy"), [({}, "drop"), ({"net.ipv4.ip_forward": 1}, "accept")])
@@ -141,15 +175,16 @@ def test_only_a_node_that_is_said_to_be_a_router_forwards(sysctl, policy):
 
 
 def accepted(firewall: str, port: str) -> set[str]:
-    """The networks that the firewall lets in to a port."""
-    return set(re.findall(rf'saddr (\S+) .*accept comment "{port}"', firewall))
+    """Who the firewall lets in to a port."""
+    found = re.findall(rf'saddr {{ (.*?) }} .*accept comment "{port}"', firewall)
+    return {one for names in found for one in names.split(", ")}
 
 
 @pytest.mark.parametrize(
     ("left_out", "address", "cidrs"),
     [
-        ((), "10.77.10.11", {"10.77.10.0/24"}),
-        (("migration",), "10.77.1.11", {"10.77.1.0/24", "fd00:77:1::/64"}),
+        ((), "10.77.10.11", {"10.77.10.11"}),
+        (("migration",), "10.77.1.11", {"10.77.1.11", "fd00:77:1::11"}),
     ],
 )
 def test_live_migration_uses_its_network_and_else_api(left_out, address, cidrs):
@@ -178,8 +213,8 @@ def test_networks_that_are_left_out_fall_back_to_api():
     found = real.desired(real.region(data))
     firewall, balancer = real.text(found, FIREWALL), real.text(found, "/haproxy.cfg")
     for port in ("ceph-osd", "geneve", "libvirt"):
-        assert accepted(firewall, port) == {"10.77.1.0/24", "fd00:77:1::/64"}, port
-    assert '0.0.0.0/0 ip daddr 10.77.1.10 tcp dport 443 accept comment "horizon"' in firewall
+        assert accepted(firewall, port) == {"10.77.1.11", "fd00:77:1::11"}, port
+    assert '{ 0.0.0.0/0 } ip daddr 10.77.1.10 tcp dport 443 accept comment "horizon"' in firewall
     horizon = balancer.partition("frontend horizon")[2].partition("frontend")[0]
     assert "bind 10.77.1.10:443 " in horizon
     assert "bind [fd00:77:1::10]:443 " in horizon
