@@ -47,6 +47,7 @@ class _Names:
     kinds: Collection[str]
     users: Collection[str]
     groups: Collection[str]
+    ports: Collection[str]
     carriers: Collection[str]
     """Groups of nodes."""
     folders: Mapping[str, Path]
@@ -63,6 +64,7 @@ def cross_check(loaded: dict[str, Loaded], table: UserTable) -> Iterator[Finding
         {f"{service.name}.{kind}" for service in services if service.owns for kind in service.owns.kinds},
         set(table.users),
         {*table.users, *table.groups},
+        {port.name for service in services for component in service.components.values() for port in component.ports},
         {group for service in services for component in service.components.values() for group in component.groups},
         {name: one.folder for name, one in loaded.items()},
     )
@@ -157,6 +159,10 @@ def _component(one: Loaded, at: PathTuple, component: Component, names: _Names) 
         yield from _template(one, (*where, "template"), spec.template, names)
     if component.tls:
         yield from one.known((*at, "tls", "user"), "user in the UID table", component.tls.user, names.users)
+    if component.egress:
+        yield from one.known((*at, "egress", "user"), "user in the UID table", component.egress.user, names.users)
+        for index, port in enumerate(component.egress.ports):
+            yield from one.known((*at, "egress", "ports", index), "port", port, names.ports)
     yield from _ports(one, at, component, names)
     if component.kind == "container":
         yield from _container(one, at, component, names)

@@ -198,6 +198,13 @@ class Port(Description):
         return self
 
 
+class Egress(Description):
+    """A user of the node that opens connections to these ports of the region, and to nothing else."""
+
+    user: str = Field(description="By its name in the UID table")
+    ports: tuple[Name, ...]
+
+
 class Limits(Description):
     nofile: int = Field(16384, description="Open files; 0 leaves it to the engine")
     nproc: int = 0
@@ -369,6 +376,7 @@ class _Component(Description):
     needs: tuple[Need, ...] = ()
     demands: tuple[Demand, ...] = ()
     ports: tuple[Port, ...] = ()
+    egress: Egress | None = None
     balances: bool = Field(
         False, description="Offers the frontends of all ports: it learns of a check_port when who answers there runs"
     )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 from scs_deploy.catalogue import names
@@ -54,7 +54,8 @@ def addresses_on(node: Node, network: str) -> list[str]:
     return [str(address) for address in (found.v4, found.v6) if address]
 
 
-def by_family(sources: Iterable[str]) -> dict[str, list[str]]:
+@cache
+def by_family(sources: tuple[str, ...]) -> dict[str, list[str]]:
     """Return addresses and networks apart, as nftables names their families, ``ip`` and ``ip6``; a set of it holds nothing twice."""
     networks = [ipaddress.ip_network(one, strict=False) for one in sources]
     four = ipaddress.collapse_addresses(one for one in networks if isinstance(one, ipaddress.IPv4Network))
@@ -151,6 +152,7 @@ class Topology:
         self.nodes = tuple(node for node in region.nodes if node.state != "absent")
         self.by_name = {node.name: node for node in self.nodes}
         self._peers: dict[str, tuple[Peer, ...]] = {}
+        self._reached: dict[tuple[str, ...], tuple[tuple[Exposed, tuple[str, ...]], ...]] = {}
 
     @cached_property
     def exposed(self) -> dict[str, Exposed]:
@@ -189,6 +191,16 @@ class Topology:
             port.frontend,
             members,
         )
+
+    def reached(self, names: tuple[str, ...]) -> tuple[tuple[Exposed, tuple[str, ...]], ...]:
+        """Return those of the named ports that are there, each with the addresses of all who have it."""
+        if names not in self._reached:
+            ports = [self.exposed[name] for name in names if name in self.exposed]
+            self._reached[names] = tuple(
+                (port, tuple(at for one in port.members for at in addresses_on(self.by_name[one.node], port.network)))
+                for port in ports
+            )
+        return self._reached[names]
 
     def low_port(self, node: Node) -> int:
         """Return the lowest port that a container opens on a node as another user than root, if that takes a privilege; else 1024."""
@@ -274,13 +286,18 @@ def context_for(
             own_address(node, network, family) if family else address_on(node, network)
         ),
         "addresses": lambda network: addresses_on(node, network),
-        "by_family": by_family,
+        "by_family": lambda sources: by_family(tuple(sources)),
         "bracket": bracket,
         "peers": peers,
         "members": lambda name: topology.port(name).members,
         "endpoint": topology.endpoint,
         "catalogue_region": catalogue_region(topology.region, topology.catalogue),
         "exposed": tuple(topology.exposed.values()),
+        "egress_here": lambda: [
+            (topology.users.uid(one.user), topology.reached(one.ports))
+            for name in sorted(here)
+            if (one := topology.catalogue.component(name)[1].egress)
+        ],
         "exposed_here": tuple(port for port in topology.exposed.values() if port.component in here),
         "low_port": topology.low_port(node),
         "vip": topology.vip,

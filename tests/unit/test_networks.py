@@ -154,6 +154,16 @@ def test_networks_that_overlap_are_one(said, opened):
     assert accepted(real.text(real.desired(real.region(data)), FIREWALL), "ssh") == opened
 
 
+def test_the_user_of_guests_reaches_storage_and_other_hypervisors_alone():
+    firewall = real.text(real.desired(real.region(real.data("half-rack"))), FIREWALL, node="node1")
+    chain = firewall[firewall.index("chain output") :].partition("}\n    chain")[0]
+    rules = [line.strip().removeprefix("meta skuid 64055 ") for line in chain.splitlines() if "skuid" in line]
+    assert all(line.startswith(("ct state", "ip", "limit", "reject")) for line in rules)
+    assert set(re.findall(r'comment "(.*)"', chain)) == {"ceph-mon", "ceph-osd", "libvirt-migration"}
+    assert rules[-1] == "reject"
+    assert "chain output" not in real.text(real.desired(real.region(real.data("half-rack"))), FIREWALL, node="control1")
+
+
 def test_who_claims_a_network_of_the_region_comes_in_by_it_or_reaches_what_is_published_alone():
     firewall = real.text(real.desired(real.region(box())), FIREWALL)
     assert set(re.findall(r"saddr (\S+) fib saddr . iif oif missing drop", firewall)) == {

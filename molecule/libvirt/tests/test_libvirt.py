@@ -98,3 +98,32 @@ def test_only_the_libvirt_of_a_node_gets_in_by_network(host: Any) -> None:
     for other in ("libvirt-qemu", "memcached"):
         assert host.check_output(f"python3 -c %s {address} {folder.format(other)}", WITHOUT_CERTIFICATE) == "closed"
     assert host.check_output(f"python3 -c %s {address}", WITHOUT_CERTIFICATE) == "closed"
+
+
+AS_A_GUEST = """
+import os, socket, sys
+os.setgroups([])
+os.setgid(64055)
+os.setuid(64055)
+for target in sys.argv[1:]:
+    address, _, port = target.rpartition(":")
+    try:
+        socket.create_connection((address.strip("[]"), int(port)), 3).close()
+        print(port, "open")
+    except OSError as error:
+        print(port, type(error).__name__)
+"""
+
+
+def test_the_user_of_guests_reaches_storage_and_nothing_else(host: Any) -> None:
+    """Whoever breaks out of QEMU is this user, in the network of the node."""
+    ports = {"3300": "open", "16514": "", "3306": "", "6641": "", "11211": "", "22": ""}
+    lines = host.check_output("ss -Hltn").splitlines()
+    listeners = {port: line.split()[3] for line in lines for port in ports if line.split()[3].endswith(f":{port}")}
+    assert listeners.keys() == ports.keys()
+    own = listeners["6641"].rpartition(":")[0]
+    targets = [f"{own}:22" if port == "22" else listeners[port] for port in ports]
+    found = dict(
+        line.split() for line in host.check_output(f"python3 -c %s {' '.join(targets)}", AS_A_GUEST).splitlines()
+    )
+    assert {port for port, said in found.items() if said == "open"} == {port for port, said in ports.items() if said}
