@@ -184,8 +184,9 @@ class Port(Description):
     plain_reason: str = Field("", description="Why there is no TLS: the committed exception")
     sources: tuple[Name, ...] = Field(
         (),
-        description="Groups of nodes that may connect; default: those that balance, where it has a frontend and they a VIP, "
-        "else all of the port's own network",
+        description="Groups of nodes that may connect, such as control; of those that grow with the region none is named, since their "
+        "addresses stand on every node that has it. Default: nodes that balance, where it has a frontend and they a VIP, else all of "
+        "the port's own network",
     )
     frontend: Frontend | None = None
 

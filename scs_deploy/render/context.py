@@ -152,7 +152,6 @@ class Topology:
         self.nodes = tuple(node for node in region.nodes if node.state != "absent")
         self.by_name = {node.name: node for node in self.nodes}
         self._peers: dict[str, tuple[Peer, ...]] = {}
-        self._reached: dict[tuple[str, ...], tuple[tuple[Exposed, tuple[str, ...]], ...]] = {}
 
     @cached_property
     def exposed(self) -> dict[str, Exposed]:
@@ -166,8 +165,7 @@ class Topology:
         return found
 
     def _expose(self, service: str, component: str, port: Port, placed: tuple[Placed, ...]) -> Exposed:
-        network = self.network(port.network)
-        everybody = tuple(str(cidr) for cidr in (network.cidr, network.cidr6) if cidr) if network else ()
+        everybody = self._cidrs(port.network)
         balanced = port.frontend and any(map(self.vip, port.frontend.networks))
         balancers = {one.node for one in self.placement.placed if self.catalogue.component(one.component)[1].balances}
 
@@ -192,15 +190,13 @@ class Topology:
             members,
         )
 
-    def reached(self, names: tuple[str, ...]) -> tuple[tuple[Exposed, tuple[str, ...]], ...]:
-        """Return those of the named ports that are there, each with the addresses of all who have it."""
-        if names not in self._reached:
-            ports = [self.exposed[name] for name in names if name in self.exposed]
-            self._reached[names] = tuple(
-                (port, tuple(at for one in port.members for at in addresses_on(self.by_name[one.node], port.network)))
-                for port in ports
-            )
-        return self._reached[names]
+    def reached(self, names: tuple[str, ...]) -> list[tuple[Exposed, tuple[str, ...]]]:
+        """Return those of the named ports that are there, each with its network: a list of members would grow with the region."""
+        return [(port, self._cidrs(port.network)) for name in names if (port := self.exposed.get(name))]
+
+    def _cidrs(self, role: str) -> tuple[str, ...]:
+        network = self.network(role)
+        return tuple(str(cidr) for cidr in (network.cidr, network.cidr6) if cidr) if network else ()
 
     def low_port(self, node: Node) -> int:
         """Return the lowest port that a container opens on a node as another user than root, if that takes a privilege; else 1024."""
