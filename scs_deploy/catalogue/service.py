@@ -159,6 +159,10 @@ class Frontend(Description):
         description="Port of this service that answers the check by HTTP in this one's place, on every node that has this one: "
         "where a connection does not tell whether the service works",
     )
+    logins: str = Field(
+        "",
+        description="What the paths of logins, which are POST, have in them: how many a client may try in a minute is limited",
+    )
     single_writer: bool = Field(False, description="All traffic to one member, the others are backups")
     timeout: int = Field(60, description="Idle seconds of client and server")
     tls: bool = Field(True, description="Terminate TLS at the frontend (http) or pass the stream through (tcp)")
