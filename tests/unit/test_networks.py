@@ -160,7 +160,7 @@ def test_the_user_of_guests_reaches_storage_and_other_hypervisors_alone():
     chain = firewall[firewall.index("chain output") :].partition("}\n    chain")[0]
     rules = [line.strip().removeprefix("meta skuid 64055 ") for line in chain.splitlines() if "skuid" in line]
     assert all(line.startswith(("ct state", "ip", "limit", "reject")) for line in rules)
-    assert set(re.findall(r'comment "(.*)"', chain)) == {"ceph-mon", "ceph-osd", "libvirt-migration"}
+    assert set(re.findall(r'comment "(.*)"', chain)) == {"ceph-mon", "ceph-mgr", "ceph-osd", "libvirt-migration"}
     assert rules[-1] == "reject"
     assert "chain output" not in real.text(real.desired(real.region(real.data("half-rack"))), FIREWALL, node="control1")
 
