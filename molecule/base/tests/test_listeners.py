@@ -2,25 +2,52 @@
 
 from __future__ import annotations
 
-import base64
-import socket
-import ssl
+import json
 from collections.abc import Iterator
 from ipaddress import ip_address
-from pathlib import Path
 from typing import Any
-
-import pytest
 
 from scs_deploy.catalogue.service import Port
 from scs_deploy.operations.site import Site
 from scs_deploy.render.context import address_on
-from scs_deploy.secrets import Vault
 
 Listener = tuple[str, str, int]
+CA = "/etc/scs-deploy/haproxy/etc/scs-tls/ca.pem"
+
+HANDSHAKES = '''
+import json, socket, ssl, sys
 PATIENCE = 10
-MYSQL_GREETING, MYSQL_TLS = 10, 0x0800 | 0x0200 | 0x8000
-"""Protocol version of its first packet; and what a client answers: CLIENT_SSL, PROTOCOL_41, SECURE_CONNECTION."""
+# Of MySQL: protocol version of its first packet; and what a client answers: CLIENT_SSL, PROTOCOL_41, SECURE_CONNECTION.
+GREETING, TLS = 10, 0x0800 | 0x0200 | 0x8000
+
+def ask_for_tls(plain):
+    """MySQL's protocol begins in plain text: its server greets at once, which no other server of ours does."""
+    plain.settimeout(0.3)
+    try:
+        greeting = plain.recv(512)
+    except TimeoutError:
+        return
+    finally:
+        plain.settimeout(PATIENCE)
+    assert greeting[4] == GREETING, f"it greets in plain text: {greeting!r}"
+    answer = TLS.to_bytes(4, "little") + (1 << 24).to_bytes(4, "little") + bytes([45]) + bytes(23)
+    plain.sendall(len(answer).to_bytes(3, "little") + bytes([1]) + answer)
+
+found = {}
+for name, address, port, bundle in json.loads(sys.argv[2]):
+    trust = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    trust.load_verify_locations(sys.argv[1])  # the internal CA alone; the certificate must name the address
+    if bundle:
+        trust.load_cert_chain(bundle)  # members of a cluster ask each other for one
+    try:
+        with socket.create_connection((address, port), PATIENCE) as plain:
+            ask_for_tls(plain)
+            with trust.wrap_socket(plain, server_hostname=address) as link:
+                found[f"{name} {address}"] = link.version()
+    except Exception as error:
+        found[f"{name} {address}"] = repr(error)
+print(json.dumps(found))
+'''
 
 
 def test_only_declared_ports_are_open_to_others(cases: Any, site: Site, node: str) -> None:
@@ -42,62 +69,33 @@ def test_ports_that_others_rely_on_are_open(cases: Any, site: Site, node: str) -
                 assert list(_listener(site, node, port)) in case.real["listeners"], port.name
 
 
-def test_tls_is_spoken_wherever_it_is_declared(
-    cases: Any, site: Site, trust: ssl.SSLContext, node: str, tmp_path: Path
-) -> None:
-    for case in cases.values():
-        _identify(trust, case, tmp_path)
+def test_tls_is_spoken_wherever_it_is_declared(cases: Any, site: Site, node: str, host: Any) -> None:
+    asked = []
+    for name, case in cases.items():
+        bundles = [path for path in case.real["files"] if path.endswith("/bundle.pem")]
         for port in case.component.ports:
             kind, address, number = _listener(site, node, port)
             if port.tls and (kind, number) in {(one[0], one[2]) for one in case.real["listeners"]}:
-                assert _handshake(trust, address, number) in {"TLSv1.2", "TLSv1.3"}, port.name
+                asked.append((f"{name} {port.name}", address, number, bundles[0] if bundles else ""))
+    _all_speak_tls(host, asked)
 
 
-def test_clients_reach_it_by_tls_on_the_virtual_addresses(cases: Any, site: Site, trust: ssl.SSLContext) -> None:
-    for case in cases.values():
-        for port in case.component.ports:
-            if port.tls or (port.frontend and port.frontend.tls):
-                for _, address, number in _frontends(site, port):
-                    assert _handshake(trust, address, number) in {"TLSv1.2", "TLSv1.3"}, port.name
+def test_clients_reach_it_by_tls_on_the_virtual_addresses(cases: Any, site: Site, host: Any) -> None:
+    asked = [
+        (port.name, address, number, "")
+        for case in cases.values()
+        for port in case.component.ports
+        if port.tls or (port.frontend and port.frontend.tls)
+        for _, address, number in _frontends(site, port)
+    ]
+    _all_speak_tls(host, asked)
 
 
-@pytest.fixture
-def trust(vault: Vault) -> ssl.SSLContext:
-    """Trusts the internal CA alone."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_verify_locations(cadata=vault.ca_pem)
-    return context
-
-
-def _identify(trust: ssl.SSLContext, case: Any, folder: Path) -> None:
-    """Show the instance's own certificate: members of a cluster ask each other for one."""
-    (bundle,) = [one for path, one in case.real["files"].items() if path.endswith("/bundle.pem")] or [None]
-    if bundle:
-        file = folder / "bundle.pem"
-        file.write_bytes(base64.b64decode(bundle["content"]))
-        trust.load_cert_chain(file)
-
-
-def _handshake(trust: ssl.SSLContext, address: str, port: int) -> str | None:
-    """Return the TLS version; the certificate must name the address."""
-    with socket.create_connection((address, port), PATIENCE) as plain:
-        _ask_for_tls(plain)
-        with trust.wrap_socket(plain, server_hostname=address) as link:
-            return link.version()
-
-
-def _ask_for_tls(plain: socket.socket) -> None:
-    """MySQL's protocol begins in plain text: its server greets at once, which no other server of ours does."""
-    plain.settimeout(0.3)
-    try:
-        greeting = plain.recv(512)
-    except TimeoutError:
-        return
-    finally:
-        plain.settimeout(PATIENCE)
-    assert greeting[4] == MYSQL_GREETING, f"it greets in plain text: {greeting!r}"
-    answer = MYSQL_TLS.to_bytes(4, "little") + (1 << 24).to_bytes(4, "little") + bytes([45]) + bytes(23)
-    plain.sendall(len(answer).to_bytes(3, "little") + b"\1" + answer)
+def _all_speak_tls(host: Any, asked: list[tuple[str, str, int, str]]) -> None:
+    """Asked on the node itself, which its own firewall lets in everywhere."""
+    found = json.loads(host.check_output("python3 -c %s %s %s", HANDSHAKES, CA, json.dumps(asked)))
+    assert len(found) == len(asked)
+    assert {name: said for name, said in found.items() if said not in ("TLSv1.2", "TLSv1.3")} == {}
 
 
 def _listener(site: Site, node: str, port: Port) -> Listener:

@@ -30,6 +30,7 @@ def test_firewall_drops_what_nobody_publishes(host: Any) -> None:
     assert {chain["hook"]: chain["policy"] for chain in chains if "hook" in chain} == {
         "input": "drop",
         "forward": "drop",
+        "output": "accept",
     }
 
 
