@@ -85,6 +85,13 @@ def test_whatever_others_reach_speaks_tls_or_is_on_the_list_of_exceptions(cloud:
     assert all(len(reasons[name]) > 20 for name in PLAIN)
 
 
+OF_A_NETWORK = {
+    "api": {"rabbitmq", "ovn-sb", "memcached", "libvirt"},
+    "storage": {"ceph-mon", "ceph-mgr", "ceph-osd"},
+}
+"""Ports that are open to all of their network: compute nodes need them, whose addresses no other node lists."""
+
+
 def test_from_each_network_others_reach_what_is_published_and_no_more(cloud: Cloud) -> None:
     """Of all that listens on the node, whatever a stranger's address and whichever way it takes."""
     topology, (node,) = cloud.site.topology, cloud.site.region.nodes
@@ -102,7 +109,8 @@ def test_from_each_network_others_reach_what_is_published_and_no_more(cloud: Clo
     for network in cloud.lab.spec.networks:
         for stranger in (str(one.ip) for one in network.addresses if one.version == 4):
             more = internal | {(str(node.addresses["api"].v4), SSH)} if network.name == "api" else set()
-            assert answering(stranger, targets) == published | more, f"from {stranger}, of {network.name}"
+            own = {one for one in listeners(cloud) if name_of(cloud, one[1]) in OF_A_NETWORK.get(network.name, ())}
+            assert answering(stranger, targets) == published | more | own, f"from {stranger}, of {network.name}"
 
 
 def answering(source: str, targets: list[tuple[str, int]]) -> set[tuple[str, int]]:
