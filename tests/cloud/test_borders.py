@@ -107,7 +107,7 @@ def test_from_each_network_others_reach_what_is_published_and_no_more(cloud: Clo
     targets = sorted(listeners(cloud) | published | internal)
     assert len(published) > 5
     for network in cloud.lab.spec.networks:
-        for stranger in (str(one.ip) for one in network.addresses if one.version == 4):
+        for stranger in (str(one.ip) for one in network.host if one.version == 4):
             more = internal | {(str(node.addresses["api"].v4), SSH)} if network.name == "api" else set()
             own = {one for one in listeners(cloud) if name_of(cloud, one[1]) in OF_A_NETWORK.get(network.name, ())}
             assert answering(stranger, targets) == published | more | own, f"from {stranger}, of {network.name}"
