@@ -212,7 +212,8 @@ class FieldServer:
             if one.unit:
                 host.path(f"{recorded.UNITS}/{one.unit}").write_text(recorded.unit_text("inactive", state))
             # The packages are there, and its port is answered from the outset.
-            steps.append(replace(step, instance=replace(one, packages=(), health=Health())))
+            there = replace(one, packages=()) if one.kind == "host" else one
+            steps.append(replace(step, instance=replace(there, health=Health())))
         engine: Any = recorded.RecordedEngine(host, self.config["image"])
         outcome = converge(replace(work, steps=steps), LocalNode(host, Systemd(host), lambda kind: engine, "podman"))
         bad = [one for one in outcome.results if one.status == "failed"]
