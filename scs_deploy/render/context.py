@@ -38,19 +38,18 @@ def bracket(address: object) -> str:
 
 
 def address_on(node: Node, network: str) -> str:
-    """Return the node's address on a network (IPv4 where it has both).
+    """Return the node's address on a network (IPv4 where it has both); raises as ``addresses_on`` does."""
+    return addresses_on(node, network)[0]
+
+
+def addresses_on(node: Node, network: str) -> list[str]:
+    """Return the node's addresses of both families on a network, or on api where it has none there.
 
     Raises ``InputError`` when it has none; the region's checks make that rare.
     """
     found = node.addresses.get(network) or node.addresses.get("api")
     if found is None:
         raise InputError(f"node {node.name} has no address on network {network}", where=f"node {node.name}")
-    return str(found.v4 or found.v6)
-
-
-def addresses_on(node: Node, network: str) -> list[str]:
-    """Return the node's addresses of both families on a network, or on api where it has none there."""
-    found = node.addresses.get(network) or node.addresses["api"]
     return [str(address) for address in (found.v4, found.v6) if address]
 
 
